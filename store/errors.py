@@ -1,0 +1,62 @@
+"""Errors of the store.
+
+StoreError
+├── CorruptRecordError      a record or snapshot that cannot be read
+├── EncoderMismatchError    vectors of two encoders would be mixed
+├── PolicyError             a policy's parameters are out of range
+├── UnknownError            a query names what the view does not hold
+│   ├── UnknownCategoryError
+│   ├── UnknownItemError
+│   └── UnknownUserError
+└── VectorIndexError        wrong shape, dtype or use of an index
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CorruptRecordError",
+    "EncoderMismatchError",
+    "PolicyError",
+    "StoreError",
+    "UnknownCategoryError",
+    "UnknownError",
+    "UnknownItemError",
+    "UnknownUserError",
+    "VectorIndexError",
+]
+
+
+class StoreError(Exception):
+    """Base of the store's errors."""
+
+
+class CorruptRecordError(StoreError):
+    """A record cannot be read; a retry does not help."""
+
+
+class EncoderMismatchError(StoreError):
+    """A vector was made by another encoder than the one in use; a retry does not help."""
+
+
+class PolicyError(StoreError):
+    """A policy's parameters are out of range."""
+
+
+class UnknownError(StoreError):
+    """A query names what the view does not hold; a retry helps only once it was published."""
+
+
+class UnknownCategoryError(UnknownError):
+    """No item held is of this category."""
+
+
+class UnknownItemError(UnknownError):
+    """The item was never published, or was deleted."""
+
+
+class UnknownUserError(UnknownError):
+    """The user has no profile to search by: never seen, forgotten, or of norm 0."""
+
+
+class VectorIndexError(StoreError):
+    """A call on an index had the wrong shape or dtype, or named what is not there."""

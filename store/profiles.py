@@ -1,0 +1,213 @@
+"""The users' profiles as followed from ``profiles``: of each user the newest version seen."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from store.errors import CorruptRecordError
+from store.profile import (
+    Contribution,
+    Fence,
+    ProfileState,
+    decode_fence,
+    decode_profile,
+    version_of,
+)
+from store.record import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from store.indexes.protocol import VectorIndex
+    from store.popularity import Popularity
+    from store.record import Record, RecordTally
+
+__all__ = ["FollowedProfiles", "UserProfile"]
+
+_contributions = msgspec.msgpack.Decoder(list[Contribution])
+
+
+@dataclass(frozen=True, slots=True)
+class UserProfile:
+    """What is kept of a `ProfileState` beside its vector, which only the index holds.
+
+    Attributes:
+        version: `version_of` the applied offsets.
+        norm: of the vector p; 0 where the user's actions cancel out and p is not indexed.
+        packed: the contributions, still in MessagePack, a tenth of the objects' memory.
+    """
+
+    version: int
+    count: int
+    last_ts: int
+    norm: float
+    seen: tuple[str, ...]
+    partition: int
+    applied: dict[str, int]
+    packed: bytes
+
+    @property
+    def contributions(self) -> list[Contribution]:
+        """The latest contributions, oldest first."""
+        return _contributions.decode(self.packed)
+
+
+class FollowedProfiles:
+    """Keeps, per user, the highest version seen, whatever the order of the records.
+
+    A user is either held or, once forgotten, fenced: the fence keeps older states out that a
+    worker stopped past its session may still send (design: Correctness 5a).
+
+    Attributes:
+        applied: highest applied source offset seen, by source topic and partition.
+    """
+
+    def __init__(
+        self, encoder_id: str, index: VectorIndex, popularity: Popularity, tally: RecordTally
+    ) -> None:
+        self._encoder_id = encoder_id
+        self._popularity = popularity
+        self._tally = tally
+        self._users: dict[str, UserProfile] = {}
+        self._fences: dict[str, Fence] = {}
+        self.index = index
+        self.applied: dict[str, dict[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def user(self, user_id: str) -> UserProfile | None:
+        """The user's profile, or None."""
+        return self._users.get(user_id)
+
+    def users(self) -> Iterable[UserProfile]:
+        """All of them, in no order."""
+        return self._users.values()
+
+    def fence(self, user_id: str) -> Fence | None:
+        """What a forgotten user left behind; None where the user is held or was never forgotten."""
+        return self._fences.get(user_id)
+
+    def apply(self, records: Iterable[Record]) -> list[ProfileState]:
+        """Write the records' profiles, in one upsert; returns the states that were applied."""
+        changes, matrix, norms = self._read_all(records)
+        applied: list[ProfileState] = []
+        rows: dict[str, int | None] = {}  # what is to be indexed per user, None to be removed
+        for record, user_id, change, row in changes:
+            if isinstance(change, ProfileState):
+                if not self._replace(user_id, change, float(norms[row])):
+                    self._tally.on_stale(record)
+                    continue
+                rows[user_id] = row if norms[row] else None
+                applied.append(change)
+            else:
+                if not self._remove(user_id, change):
+                    self._tally.on_stale(record)
+                    continue
+                rows[user_id] = None
+            self._tally.on_applied(record)
+        self.index.delete([user_id for user_id, row in rows.items() if row is None])
+        written = {user_id: row for user_id, row in rows.items() if row is not None}
+        if written:
+            taken = list(written.values())
+            units = matrix[taken] / norms[taken, np.newaxis]
+            self.index.upsert(list(written), units.astype(np.float32))
+        return applied
+
+    def _read_all(
+        self, records: Iterable[Record]
+    ) -> tuple[
+        list[tuple[Record, str, ProfileState | Fence | None, int]],
+        NDArray[np.float32],
+        NDArray[np.float64],
+    ]:
+        """What can be applied, with its row in the matrix of all vectors and their norms."""
+        read: list[tuple[Record, str, ProfileState | Fence | None, int]] = []
+        vectors: list[bytes] = []
+        for record in records:
+            try:
+                user_id = key_of(record)
+                if record.value is None:
+                    fence = decode_fence(record.headers)
+                    if fence is not None:
+                        self._advance(fence.partition, fence.applied)
+                    read.append((record, user_id, fence, -1))
+                    continue
+                state = decode_profile(record.value)
+                if state.encoder == self._encoder_id and state.dim != self.index.dim:
+                    raise CorruptRecordError(  # noqa: TRY301 - handled as the other causes are
+                        f"a profile has {state.dim} values; expected {self.index.dim}"
+                    )
+            except CorruptRecordError as error:
+                self._tally.on_corrupt(record, error)
+                continue
+            self._advance(state.partition, state.applied)
+            if state.encoder != self._encoder_id:
+                self._tally.on_foreign(record, state.encoder)
+                continue
+            read.append((record, user_id, state, len(vectors)))
+            vectors.append(state.vector)
+        matrix = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(-1, self.index.dim)
+        with np.errstate(invalid="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+        # In float64 squares of finite float32 cannot overflow: a norm is finite iff its row is.
+        if not np.isfinite(norms).all():
+            read = [one for one in read if self._is_finite(one[0], one[3], norms)]
+        return read, matrix, norms
+
+    def _is_finite(self, record: Record, row: int, norms: NDArray[np.float64]) -> bool:
+        if row < 0 or np.isfinite(norms[row]):
+            return True
+        self._tally.on_corrupt(record, CorruptRecordError("a profile holds NaN or infinity"))
+        return False
+
+    def _replace(self, user_id: str, state: ProfileState, norm: float) -> bool:
+        """Hold the state unless this version or a newer one is known; says whether it is held."""
+        held, fence = self._users.get(user_id), self._fences.get(user_id)
+        version = version_of(state.applied)
+        if held is not None and version <= held.version:
+            return False
+        if fence is not None and version <= version_of(fence.applied):
+            return False
+        self._fences.pop(user_id, None)
+        # many users see the same items: their ids are shared
+        seen = tuple(sys.intern(item_id) for item_id in state.seen)
+        self._users[user_id] = UserProfile(
+            version=version,
+            count=state.count,
+            last_ts=state.last_ts,
+            norm=norm,
+            seen=seen,
+            partition=state.partition,
+            applied=state.applied,
+            packed=msgspec.msgpack.encode(state.contributions),
+        )
+        self._popularity.change(() if held is None else held.seen, seen)
+        return True
+
+    def _remove(self, user_id: str, fence: Fence | None) -> bool:
+        """Remove the user unless a newer version is known; without a fence, always."""
+        held = self._users.get(user_id)
+        if fence is not None:
+            version, earlier = version_of(fence.applied), self._fences.get(user_id)
+            if held is not None and version < held.version:
+                return False
+            if earlier is not None and version <= version_of(earlier.applied):
+                return False
+            self._fences[user_id] = fence
+        if held is not None:
+            del self._users[user_id]
+            self._popularity.change(held.seen, ())
+        return True
+
+    def _advance(self, partition: int, applied: Mapping[str, int]) -> None:
+        for topic, offset in applied.items():
+            offsets = self.applied.setdefault(topic, {})
+            offsets[partition] = max(offset, offsets.get(partition, offset))

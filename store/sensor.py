@@ -1,0 +1,50 @@
+"""What the retrieval side reports of itself; `store.metrics` makes Prometheus metrics of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["NullSensor", "Sensor"]
+
+
+class Sensor(Protocol):
+    """Told what happens. Called from the owner thread and from the event loop; must not block."""
+
+    def on_freshness(self, seconds: float) -> None:
+        """A profile became retrievable this long after its oldest new action was published."""
+        ...
+
+    def on_record(self, topic: str, outcome: str) -> None:
+        """A record was ``applied``, or skipped as ``stale``, ``corrupt`` or ``foreign``."""
+        ...
+
+    def on_lag(self, records: int) -> None:
+        """The follower is this many records behind."""
+        ...
+
+    def on_index_size(self, index: str, vectors: int) -> None:
+        """An index, ``profiles`` or ``items``, now holds this many vectors."""
+        ...
+
+    def on_request(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered; ``route`` is the template, not the path."""
+        ...
+
+
+class NullSensor:
+    """Hears and does nothing."""
+
+    def on_freshness(self, seconds: float) -> None:
+        """See `Sensor`."""
+
+    def on_record(self, topic: str, outcome: str) -> None:
+        """See `Sensor`."""
+
+    def on_lag(self, records: int) -> None:
+        """See `Sensor`."""
+
+    def on_index_size(self, index: str, vectors: int) -> None:
+        """See `Sensor`."""
+
+    def on_request(self, route: str, status: int, seconds: float) -> None:
+        """See `Sensor`."""

@@ -1,0 +1,239 @@
+"""All that retrieval answers from, in memory: profiles, items, popularity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from store.catalogue import Catalogue
+from store.errors import UnknownUserError
+from store.freshness import Freshness
+from store.popularity import Popularity
+from store.profiles import FollowedProfiles
+from store.record import RecordTally
+from store.sensor import NullSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from numpy.typing import NDArray
+
+    from store.catalogue import CatalogueItem
+    from store.indexes.protocol import Hits, VectorIndex
+    from store.profile import Fence
+    from store.profiles import UserProfile
+    from store.record import Record
+    from store.sensor import Sensor
+
+__all__ = ["Candidate", "RetrievalView", "ScoredUser"]
+
+
+class Candidate(NamedTuple):
+    """An item retrieved; ``score`` is a cosine, or a count of users where popularity ranked it."""
+
+    item_id: str
+    score: float
+    title: str
+    categories: tuple[str, ...]
+
+
+class ScoredUser(NamedTuple):
+    """A user retrieved; ``score`` is a cosine."""
+
+    user_id: str
+    score: float
+
+
+class RetrievalView:
+    """What the topics ``profiles`` and ``item-vectors`` say, ready to be searched.
+
+    Every method is called by one owner thread; there is no I/O and no clock in it. It is a pure
+    function of the records' latest versions, and can be rebuilt from them.
+
+    Args:
+        dim: length of all vectors.
+        encoder_id: the encoder whose vectors these are; records of others are not mixed in.
+        index_factory: makes an empty index of a given dim.
+        sensor: told what happens.
+
+    Attributes:
+        live: set once the history is read. Only then do profiles count for freshness.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        encoder_id: str,
+        index_factory: Callable[[int], VectorIndex],
+        *,
+        sensor: Sensor | None = None,
+    ) -> None:
+        self.dim = dim
+        self.encoder_id = encoder_id
+        self.live = False
+        self._sensor: Sensor = NullSensor() if sensor is None else sensor
+        self.records = RecordTally(encoder_id, self._sensor)
+        self.popularity = Popularity()
+        self.freshness = Freshness()
+        self._catalogue = Catalogue(encoder_id, index_factory(dim), self.records)
+        self._profiles = FollowedProfiles(
+            encoder_id, index_factory(dim), self.popularity, self.records
+        )
+
+    @property
+    def mismatch(self) -> str | None:
+        """Why the topics' vectors do not fit this service, in one line; None where they do."""
+        return self.records.mismatch
+
+    @property
+    def applied(self) -> dict[str, dict[int, int]]:
+        """Highest applied source offset seen, by source topic and partition; a copy."""
+        return {topic: dict(offsets) for topic, offsets in self._profiles.applied.items()}
+
+    @property
+    def profile_count(self) -> int:
+        """Users held."""
+        return len(self._profiles)
+
+    @property
+    def item_count(self) -> int:
+        """Items held."""
+        return len(self._catalogue)
+
+    def apply_profiles(self, records: Iterable[Record], now_ms: int) -> None:
+        """Write records of ``profiles``, in one upsert of the index.
+
+        Args:
+            records: states and tombstones. What cannot be read is counted, logged and skipped.
+            now_ms: wall clock, ms since the epoch; the end point of freshness.
+        """
+        for state in self._profiles.apply(records):
+            if self.live and state.fresh_from > 0:
+                # producers' and brokers' clocks may run ahead of ours
+                seconds = max(0, now_ms - state.fresh_from) / 1000
+                self.freshness.observe(seconds)
+                self._sensor.on_freshness(seconds)
+        self._sensor.on_index_size("profiles", len(self._profiles.index))
+
+    def apply_items(self, records: Iterable[Record]) -> None:
+        """Write records of ``item-vectors``, in one upsert of the index."""
+        self._catalogue.apply(records)
+        self._sensor.on_index_size("items", len(self._catalogue.index))
+
+    def has_applied(self, user_id: str, topic: str, partition: int, offset: int) -> bool:
+        """Whether the user's state or fence contains this source offset."""
+        held = self._profiles.user(user_id) or self._profiles.fence(user_id)
+        return (
+            held is not None
+            and held.partition == partition
+            and held.applied.get(topic, -1) >= offset
+        )
+
+    def fence(self, user_id: str) -> Fence | None:
+        """What a forgotten user left behind, or None."""
+        return self._profiles.fence(user_id)
+
+    def profile(self, user_id: str) -> UserProfile:
+        """What is held of a user, beside the vector.
+
+        Raises:
+            UnknownUserError: nothing is.
+        """
+        found = self._profiles.user(user_id)
+        if found is None:
+            raise UnknownUserError(f"user {user_id!r} has no profile")
+        return found
+
+    def vector(self, user_id: str) -> NDArray[np.float32]:
+        """The user's p, ``(dim,) float32``, not normalised. Raises as `profile`."""
+        norm = self.profile(user_id).norm
+        unit = self._profiles.index.get(user_id)
+        return np.zeros(self.dim, dtype=np.float32) if unit is None else unit * np.float32(norm)
+
+    def item(self, item_id: str) -> CatalogueItem | None:
+        """The item, or None."""
+        return self._catalogue.item(item_id)
+
+    def candidates(
+        self, user_id: str, k: int, *, exclude_seen: bool = True, category: str | None = None
+    ) -> list[Candidate]:
+        """The k items nearest to a user's profile.
+
+        Raises:
+            UnknownUserError: the user has no profile, or one of norm 0.
+            UnknownCategoryError: no item is of this category.
+        """
+        query = self._direction(user_id)
+        exclude = self.profile(user_id).seen if exclude_seen else ()
+        return self._search_items(query, k, category, exclude)
+
+    def popular(
+        self, k: int, *, category: str | None = None, exclude: Collection[str] = ()
+    ) -> list[Candidate]:
+        """The k items that most users have recently seen, scored by how many have.
+
+        Raises:
+            UnknownCategoryError: no item is of this category.
+        """
+        top = self.popularity.top(k, self._catalogue.among(category), set(exclude))
+        return [self._candidate(item_id, self.popularity.count(item_id)) for item_id in top]
+
+    def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
+        """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
+        query = self._direction(user_id)
+        return _scored(self._profiles.index.search(query[np.newaxis], k, exclude=(user_id,))[0])
+
+    def audience(self, item_id: str, k: int) -> list[ScoredUser]:
+        """The k users nearest to an item. Raises `UnknownItemError`."""
+        return self.search_profiles(self._catalogue.vector(item_id), k)
+
+    def search_items(
+        self, vector: NDArray[np.float32], k: int, *, category: str | None = None
+    ) -> list[Candidate]:
+        """The k items nearest to a vector, ``(dim,) float32``.
+
+        Raises:
+            UnknownCategoryError: no item is of this category.
+            VectorIndexError: the vector's shape, dtype or values are not as said.
+        """
+        return self._search_items(vector, k, category, ())
+
+    def search_profiles(self, vector: NDArray[np.float32], k: int) -> list[ScoredUser]:
+        """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
+        return _scored(self._profiles.index.search(vector[np.newaxis], k)[0])
+
+    def _direction(self, user_id: str) -> NDArray[np.float32]:
+        self.profile(user_id)
+        unit = self._profiles.index.get(user_id)
+        if unit is None:
+            raise UnknownUserError(
+                f"user {user_id!r} has a profile of norm 0: there is no direction to search in"
+            )
+        return unit
+
+    def _search_items(
+        self,
+        vector: NDArray[np.float32],
+        k: int,
+        category: str | None,
+        exclude: Collection[str],
+    ) -> list[Candidate]:
+        allow = self._catalogue.members(category)
+        found = self._catalogue.index.search(vector[np.newaxis], k, exclude=exclude, allow=allow)[0]
+        return [
+            self._candidate(item_id, score)
+            for item_id, score in zip(found.keys, found.scores.tolist(), strict=True)
+        ]
+
+    def _candidate(self, item_id: str, score: float) -> Candidate:
+        item = self._catalogue.item(item_id)
+        # the catalogue writes an item and its vector in one call
+        assert item is not None  # noqa: S101
+        return Candidate(item_id, score, item.title, item.categories)
+
+
+def _scored(hits: Hits) -> list[ScoredUser]:
+    return [
+        ScoredUser(key, score) for key, score in zip(hits.keys, hits.scores.tolist(), strict=True)
+    ]

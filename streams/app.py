@@ -1,0 +1,144 @@
+"""The Faust app: it fetches, keeps the group membership and commits; the pipeline does the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import faust
+from faust.transport.drivers import TRANSPORTS
+
+from streams.pipeline import Inbound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from streams.pipeline import Pipeline
+
+__all__ = ["GroupSettings", "build_app", "run_app"]
+
+logger = logging.getLogger(__name__)
+
+# Also found by the entry point of the installed package; this serves a source tree.
+TRANSPORTS.aliases["tidemark"] = "streams.transport:Transport"
+
+#: Batches, not records: what the stream holds of each partition before it is paused.
+_BUFFERED_BATCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """How a worker takes part in its consumer group.
+
+    Attributes:
+        group: name of the consumer group.
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        poll_records: most records a fetch hands over.
+        commit_seconds: how often offsets are committed.
+        session_seconds: a worker silent for so long loses its partitions.
+    """
+
+    group: str
+    bootstrap: str
+    poll_records: int = 4_000
+    commit_seconds: float = 0.5
+    session_seconds: float = 10.0
+
+
+def build_app(
+    settings: GroupSettings, topics: Sequence[str], pipeline: Pipeline, folder: Path
+) -> faust.App:
+    """An app whose agents hand every fetched batch of the topics to the pipeline.
+
+    Args:
+        settings: of the group.
+        topics: the action topics and the items; all with the same number of partitions.
+        pipeline: is told of assignments and acknowledges each batch when it is durable.
+        folder: Faust writes a folder of its own there.
+    """
+    app = faust.App(
+        settings.group,
+        broker=";".join(f"tidemark://{address}" for address in settings.bootstrap.split(",")),
+        datadir=str(folder / "faust"),
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # The fence makes reading again harmless, so a rebalance does not wait for what is
+        # buffered; what is being published is waited for below.
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        stream_buffer_maxsize=_BUFFERED_BATCHES,
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        broker_max_poll_records=settings.poll_records,
+        broker_commit_interval=settings.commit_seconds,
+        broker_session_timeout=settings.session_seconds,
+        broker_heartbeat_interval=settings.session_seconds / 5,
+        # A restore or a retry after a broker's fall must not cost the membership.
+        broker_max_poll_interval=600.0,
+        table_standby_replicas=0,
+    )
+
+    for topic in topics:
+        app.agent(
+            app.topic(topic, key_serializer="raw", value_serializer="raw"),
+            name=f"tidemark-{topic}",
+            concurrency=1,
+        )(_agent(pipeline))
+
+    async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
+        logger.info("partitions assigned: %s", _named(assigned))
+        pipeline.on_assigned(app.consumer_generation_id)
+
+    async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
+        logger.info("partitions revoked: %s", _named(revoked))
+        await pipeline.on_revoked()
+        # So that the next owner starts where this one ended; without it the fence would skip.
+        await app.consumer.commit()
+
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    app.on_partitions_revoked.connect(on_revoked, weak=False)
+    return app
+
+
+def _agent(pipeline: Pipeline) -> Any:
+    async def consume(stream: Any) -> None:
+        # noack: the batch is acknowledged when its effects are durable, by the pipeline. Faust's
+        # own ways acknowledge in a finally, also when the body was cancelled.
+        async for event in stream.noack().events():
+            message = event.message
+            await pipeline.put(
+                Inbound(
+                    topic=message.topic,
+                    partition=message.partition,
+                    records=message.value.records,
+                    acknowledge=event.ack,
+                    generation=message.generation_id,
+                )
+            )
+
+    return consume
+
+
+def _named(partitions: Any) -> str:
+    return ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in partitions)) or "none"
+
+
+async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
+    """Run until ``stopping`` is set or the app crashes; a crash is raised."""
+    await app.start()
+    crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 # mode has no public one
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({crashed, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if app.crash_reason is not None:
+            raise app.crash_reason
+    finally:
+        crashed.cancel()
+        asked.cancel()
+        await app.stop()

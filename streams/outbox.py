@@ -1,0 +1,161 @@
+"""What a worker publishes, and the promise that it was published."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from streams.errors import PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["KafkaOutbox", "OutRecord", "Outbox"]
+
+logger = logging.getLogger(__name__)
+
+#: One request's worth for a partition: well under Kafka's default of 1 MiB a batch.
+_BATCH_BYTES = 512 * 1024
+#: What is kept of a dead letter that the broker finds too large.
+_KEPT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OutRecord:
+    """A record to publish; a null value is a tombstone.
+
+    One that ``may_shorten`` is cut to what surely fits where the broker finds it too large.
+    """
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    may_shorten: bool = False
+
+
+class Outbox(Protocol):
+    """Publishes records durably."""
+
+    async def publish(self, records: Sequence[OutRecord]) -> None:
+        """Return when every record was acknowledged by all in-sync replicas, in order by partition.
+
+        Raises:
+            PublishError: not within the time given for retries, or one is too large.
+        """
+        ...
+
+
+class KafkaOutbox:
+    """Publishes with acks=all, whole batches to known partitions.
+
+    aiokafka keeps one request in flight a partition, so order holds over its retries. A batch that
+    failed is sent again whole: a state published twice is the same state.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        retry_seconds: how long to try before `PublishError`.
+    """
+
+    def __init__(self, bootstrap: str, *, retry_seconds: float = 120.0) -> None:
+        self._bootstrap = bootstrap
+        self._retry_seconds = retry_seconds
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            KafkaError: no broker answers.
+        """
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=64 * 1024 * 1024,
+            request_timeout_ms=20_000,
+        )
+        try:
+            await producer.start()
+        except KafkaError:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def publish(self, records: Sequence[OutRecord]) -> None:
+        """See `Outbox`."""
+        if not records:
+            return
+        deadline = time.monotonic() + self._retry_seconds
+        pause = 0.1
+        while True:
+            try:
+                await self._send(records)
+            except MessageSizeTooLargeError as error:
+                shorter = [_shortened(record) for record in records]
+                if shorter == list(records):
+                    raise PublishError(
+                        f"the broker finds a record too large: {error}; "
+                        "raise max.message.bytes of its topic"
+                    ) from error
+                records = shorter
+            except KafkaError as error:
+                if time.monotonic() > deadline:
+                    raise PublishError(
+                        f"{len(records)} records were not acknowledged within "
+                        f"{self._retry_seconds:.0f} s: {error!r}"
+                    ) from error
+                logger.warning("publishing failed, trying again in %.1f s: %r", pause, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 5.0)
+            else:
+                return
+
+    async def _send(self, records: Sequence[OutRecord]) -> None:
+        assert self._producer is not None, "start() first"  # noqa: S101 # a programming error
+        by_partition: dict[tuple[str, int], list[OutRecord]] = {}
+        for record in records:
+            by_partition.setdefault((record.topic, record.partition), []).append(record)
+        acknowledged: list[Awaitable[object]] = []
+        for (topic, partition), group in by_partition.items():
+            batch = self._producer.create_batch()
+            for record in group:
+                if _append(batch.append, record) is None:
+                    acknowledged.append(
+                        await self._producer.send_batch(batch, topic, partition=partition)
+                    )
+                    batch = self._producer.create_batch()
+                    _append(batch.append, record)  # an empty batch takes any record
+            acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+        for outcome in await asyncio.gather(*acknowledged, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+
+def _append(append: Callable[..., object], record: OutRecord) -> object:
+    return append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
+
+
+def _shortened(record: OutRecord) -> OutRecord:
+    """The record with as much of its value as surely fits, saying what its size was."""
+    if not record.may_shorten or record.value is None or len(record.value) <= _KEPT_BYTES:
+        return record
+    return OutRecord(
+        record.topic,
+        record.partition,
+        record.key,
+        record.value[:_KEPT_BYTES],
+        (*record.headers, ("truncated-from-bytes", str(len(record.value)).encode())),
+    )

@@ -1,0 +1,346 @@
+"""From fetched batches to durable profiles: the worker's two stages.
+
+1. ``prepare``: decode, weigh, render and encode a micro-batch made of several partitions' batches.
+2. ``apply``: in the order of arrival and partition by partition, fold the actions into the
+   profiles; publish states, tombstones and dead letters; when the broker has them all,
+   acknowledge the batches, so that their offsets may be committed.
+
+While one micro-batch is applied the next is prepared, and no more: the queues between are bounded,
+so what the worker cannot take stays in Kafka, where it is visible as lag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from store.profile import FENCE_HEADER, encode_fence, encode_profile
+from store.table import WeighedAction
+from streams.dead_letters import dead_letter
+from streams.errors import RejectedError, RejectReason
+from streams.outbox import OutRecord
+from streams.schema import ItemVector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from store.table import ProfileTable
+    from streams.catalogue import Catalogue, CatalogueFollower
+    from streams.decode import ItemDecoder, RawRecord
+    from streams.outbox import Outbox
+    from streams.partitions import OwnedPartitions
+    from streams.reading import ActionReader, ReadAction
+    from streams.sensor import Sensor
+    from streams.topics import TopicNames
+
+__all__ = ["EncodedTexts", "Inbound", "Pipeline", "TextEncoding"]
+
+logger = logging.getLogger(__name__)
+
+_item_vector_encoder = msgspec.msgpack.Encoder()
+
+
+class EncodedTexts(Protocol):
+    """``vectors (m, dim) float32``; ``index`` a row for each text, or -1; ``errors`` by text."""
+
+    @property
+    def vectors(self) -> NDArray[np.float32]: ...  # noqa: D102
+    @property
+    def index(self) -> NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def errors(self) -> Mapping[str, Exception]: ...  # noqa: D102
+
+
+class TextEncoding(Protocol):
+    """Encodes in a thread of its own (`encoders.service.EncoderService`)."""
+
+    @property
+    def encoder_id(self) -> str: ...  # noqa: D102
+    async def encode(self, texts: Sequence[str]) -> EncodedTexts: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Inbound:
+    """A fetched batch on its way through the pipeline.
+
+    Attributes:
+        topic, partition: where it is from.
+        records: at least one, in offset order.
+        acknowledge: lets its offsets be committed.
+        generation: of the consumer group when it was fetched.
+    """
+
+    topic: str
+    partition: int
+    records: Sequence[RawRecord]
+    acknowledge: Callable[[], object]
+    generation: int
+
+
+@dataclass(slots=True)
+class _Part:
+    """One inbound batch, prepared."""
+
+    inbound: Inbound
+    actions: list[WeighedAction] = field(default_factory=list)
+    rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
+    ready: list[OutRecord] = field(default_factory=list)  # item vectors need no state
+
+
+@dataclass(slots=True)
+class _Prepared:
+    parts: list[_Part]
+    vectors: NDArray[np.float32]
+    seconds: float
+
+
+class Pipeline:
+    """See the module.
+
+    Args:
+        names: topics.
+        reader: reads actions.
+        item_decoder: reads items.
+        catalogue, follower: all items; refreshed before an item is called unknown.
+        encoding: texts to vectors.
+        owned: the profiles.
+        outbox: publishes.
+        sensor: is told what happens.
+        clock: milliseconds since the epoch.
+        batch_actions: a micro-batch takes no further batch at this many records.
+        retry_seconds: how long an encoder that fails on every text is tried again.
+    """
+
+    def __init__(
+        self,
+        *,
+        names: TopicNames,
+        reader: ActionReader,
+        item_decoder: ItemDecoder,
+        catalogue: Catalogue,
+        follower: CatalogueFollower,
+        encoding: TextEncoding,
+        owned: OwnedPartitions,
+        outbox: Outbox,
+        sensor: Sensor,
+        clock: Callable[[], int],
+        batch_actions: int = 4_000,
+        retry_seconds: float = 120.0,
+    ) -> None:
+        self._names = names
+        self._reader = reader
+        self._item_decoder = item_decoder
+        self._catalogue = catalogue
+        self._follower = follower
+        self._encoding = encoding
+        self._owned = owned
+        self._outbox = outbox
+        self._sensor = sensor
+        self._clock = clock
+        self._batch_actions = batch_actions
+        self._retry_seconds = retry_seconds
+        self._inbox: asyncio.Queue[Inbound] = asyncio.Queue(maxsize=8)
+        self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
+        self._applying = asyncio.Lock()
+        self._generation: int | None = None
+
+    async def put(self, inbound: Inbound) -> None:
+        """Take a batch; waits while the pipeline is full."""
+        await self._inbox.put(inbound)
+
+    def on_assigned(self, generation: int) -> None:
+        """Batches of this generation of the group are processed, others dropped."""
+        self._generation = generation
+
+    async def on_revoked(self) -> None:
+        """Finish what is being published, then own nothing.
+
+        What was fetched but not applied is dropped unacknowledged: its next owner reads it again.
+        """
+        self._generation = None
+        async with self._applying:
+            self._owned.drop_all()
+
+    async def run(self) -> None:
+        """Process until cancelled.
+
+        Raises:
+            StreamsError, StoreError: it cannot go on; what was not acknowledged is read again by
+                the next start.
+        """
+        async with asyncio.TaskGroup() as stages:
+            stages.create_task(self._prepare_stage())
+            stages.create_task(self._apply_stage())
+
+    async def _prepare_stage(self) -> None:
+        while True:
+            batches = [await self._inbox.get()]
+            # No timer: what is there is taken, and what comes meanwhile is the next micro-batch.
+            size = len(batches[0].records)
+            while size < self._batch_actions and not self._inbox.empty():
+                batches.append(self._inbox.get_nowait())
+                size += len(batches[-1].records)
+            current = [batch for batch in batches if batch.generation == self._generation]
+            if current:
+                await self._prepared.put(await self.prepare(current))
+
+    async def _apply_stage(self) -> None:
+        while True:
+            prepared = await self._prepared.get()
+            async with self._applying:
+                await self.apply(prepared)
+
+    async def prepare(self, batches: Sequence[Inbound]) -> _Prepared:
+        """Stage 1 for a micro-batch."""
+        started = time.perf_counter()
+        parts: list[_Part] = []
+        read: list[list[ReadAction]] = []
+        texts: list[str] = []
+        for batch in batches:
+            if batch.topic == self._names.items:
+                parts.append(await self._prepare_items(batch))
+                read.append([])
+                continue
+            decoded = self._reader.decode(batch.records)
+            if self._reader.names_unknown_item(decoded):
+                await self._follower.refresh()
+            reading = self._reader.read(batch.records, decoded)
+            parts.append(_Part(batch, rejected=reading.rejected))
+            read.append(reading.actions)
+            texts += [one.text for one in reading.actions if one.text is not None]
+        encoded = await self._encode(texts)
+        rows = iter(encoded.index.tolist())
+        for part, actions in zip(parts, read, strict=True):
+            for one in actions:
+                row = -1 if one.text is None else next(rows)
+                if one.text is not None and row < 0:
+                    part.rejected.append((one.record, _encoder_rejection(encoded, one.text)))
+                else:
+                    part.actions.append(_weighed(one, row))
+        return _Prepared(parts, encoded.vectors, time.perf_counter() - started)
+
+    async def _prepare_items(self, batch: Inbound) -> _Part:
+        """Encode a batch of the catalogue; its records need no state and are ready to publish."""
+        part = _Part(batch)
+        items = []
+        for record in batch.records:
+            try:
+                items.append((record, self._item_decoder.decode(record)))
+            except RejectedError as error:
+                part.rejected.append((record, error))
+        texts = [self._catalogue.item_text(item) for _, item in items if item is not None]
+        encoded = await self._encode(texts)
+        rows = iter(zip(texts, encoded.index.tolist(), strict=True))
+        for record, item in items:
+            value = None
+            if item is not None:
+                text, row = next(rows)
+                if row < 0:
+                    part.rejected.append((record, _encoder_rejection(encoded, text)))
+                    continue
+                vector = encoded.vectors[row]
+                value = _item_vector_encoder.encode(
+                    ItemVector(
+                        encoder=self._encoding.encoder_id,
+                        dim=len(vector),
+                        vector=vector.astype("<f4").tobytes(),
+                        title=item.title,
+                        categories=item.categories,
+                    )
+                )
+            part.ready.append(
+                OutRecord(self._names.item_vectors, batch.partition, record.key, value)
+            )
+        return part
+
+    async def _encode(self, texts: Sequence[str]) -> EncodedTexts:
+        """Encode; while the encoder itself fails, and no text is to blame, wait and try again."""
+        deadline = time.monotonic() + self._retry_seconds
+        pause = 0.2
+        while True:
+            encoded = await self._encoding.encode(texts)
+            retriable = [e for e in encoded.errors.values() if getattr(e, "retriable", False)]
+            if not retriable:
+                return encoded
+            if time.monotonic() > deadline:
+                raise retriable[0]
+            logger.warning(
+                "the encoder failed, trying again in %.1f s: texts=%d error=%s",
+                pause, len(retriable), retriable[0],
+            )  # fmt: skip
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 10.0)
+
+    async def apply(self, prepared: _Prepared) -> None:
+        """Stage 2 for a micro-batch."""
+        started = time.perf_counter()
+        # A partition given up since belongs to another worker: its batches are dropped.
+        parts = [part for part in prepared.parts if part.inbound.generation == self._generation]
+        out: list[OutRecord] = []
+        changed = await self._restore(parts)
+        for part in parts:
+            out += part.ready
+            self._sensor.on_items("published", len(part.ready))
+            if part.inbound.topic != self._names.items:
+                self._fold(part, prepared.vectors, changed)
+            now = self._clock()
+            for record, error in part.rejected:
+                out.append(dead_letter(self._names.dead_letters, record, error, now))
+                self._sensor.on_dead_letter(error.reason.value)
+        # One record a user and micro-batch, however many actions it had.
+        out += [self._profile_record(table, user_id) for (_, user_id), table in changed.items()]
+        await self._outbox.publish(out)
+        for part in parts:
+            part.inbound.acknowledge()
+        actions = sum(len(part.actions) for part in parts)
+        self._sensor.on_batch(actions, prepared.seconds, time.perf_counter() - started)
+
+    async def _restore(self, parts: Sequence[_Part]) -> dict[tuple[int, str], ProfileTable]:
+        """Have every table at hand; the users whose newest state must be published again."""
+        partitions = {p.inbound.partition for p in parts if p.inbound.topic != self._names.items}
+        return {
+            (partition, user_id): self._owned.table(partition)
+            for partition, users in (await self._owned.restore(partitions)).items()
+            for user_id in users
+        }
+
+    def _fold(
+        self,
+        part: _Part,
+        vectors: NDArray[np.float32],
+        changed: dict[tuple[int, str], ProfileTable],
+    ) -> None:
+        table = self._owned.table(part.inbound.partition)
+        applied = table.apply(part.inbound.topic, part.actions, vectors)
+        for user_id in (*applied.changed, *applied.forgotten):
+            changed[part.inbound.partition, user_id] = table
+        for outcome, count in applied.counts.items():
+            self._sensor.on_actions(outcome, count)
+
+    def _profile_record(self, table: ProfileTable, user_id: str) -> OutRecord:
+        topic, key = self._names.profiles, user_id.encode()
+        if user_id in table:
+            return OutRecord(topic, table.partition, key, encode_profile(table.state(user_id)))
+        fence = table.fence(user_id)
+        headers = ((FENCE_HEADER, encode_fence(fence)),) if fence is not None else ()
+        return OutRecord(topic, table.partition, key, None, headers)
+
+
+def _weighed(one: ReadAction, row: int) -> WeighedAction:
+    action, record = one.action, one.record
+    return WeighedAction(
+        action.user_id, action.action, action.item_id, action.event_id,
+        record.offset, action.ts, record.timestamp, one.weight, one.strength, row,
+    )  # fmt: skip
+
+
+def _encoder_rejection(encoded: EncodedTexts, text: str) -> RejectedError:
+    return RejectedError(RejectReason.ENCODER, f"the encoder failed: {encoded.errors[text]}")

@@ -1,0 +1,86 @@
+"""How much each kind of action counts, and in which direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streams.errors import RejectedError, RejectReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.schema import Action
+
+__all__ = ["FORGET", "ActionRule", "ActionRules", "RatingScale"]
+
+#: The action that removes a user; it has no weight and needs no item.
+FORGET = "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRule:
+    """What one kind of action means.
+
+    Attributes:
+        weight: w > 0 of the policy ``decay``.
+        strength: s in [-1, 1]: +1 for a purchase, negative for a dislike.
+        rated: the message carries a rating, and s comes from it.
+    """
+
+    weight: float
+    strength: float
+    rated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RatingScale:
+    """Maps a rating to s: ``low`` to -1, ``neutral`` to 0, ``high`` to +1, linear between."""
+
+    low: float = 1.0
+    neutral: float = 2.5
+    high: float = 5.0
+
+    def strength(self, rating: float) -> float:
+        """The s of a rating.
+
+        Raises:
+            RejectedError: the rating is off the scale.
+        """
+        if not self.low <= rating <= self.high:
+            raise RejectedError(
+                RejectReason.BAD_VALUE,
+                f"rating is {rating:g}; expected {self.low:g} to {self.high:g}",
+            )
+        if rating >= self.neutral:
+            return (rating - self.neutral) / (self.high - self.neutral)
+        return (rating - self.neutral) / (self.neutral - self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRules:
+    """The rules of all kinds of action."""
+
+    rules: Mapping[str, ActionRule]
+    ratings: RatingScale
+
+    def weigh(self, action: Action) -> tuple[float, float]:
+        """The action's weight w and signed strength s.
+
+        Raises:
+            RejectedError: an action without a rule, or a rating that is missing or off the scale.
+        """
+        rule = self.rules.get(action.action)
+        if rule is None:
+            known = ", ".join(sorted(self.rules))
+            raise RejectedError(
+                RejectReason.UNKNOWN_ACTION,
+                f"action {action.action[:60]!r} has no weight in the settings; known: {known}",
+            )
+        if not rule.rated:
+            return rule.weight, rule.strength
+        if action.rating is None:
+            raise RejectedError(
+                RejectReason.BAD_VALUE, f"a {action.action!r} needs a rating and has none"
+            )
+        return rule.weight, self.ratings.strength(action.rating)

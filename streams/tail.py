@@ -1,0 +1,140 @@
+"""Following whole topics without a consumer group: for the catalogue, restores and retrieval."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerUnavailableError, TopicMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import ConsumerRecord
+
+__all__ = ["TopicTail"]
+
+
+class TopicTail:
+    """Reads partitions from their beginning, and knows how far behind their ends it is.
+
+    The end is the high watermark of the fetch responses: it is right on every broker, while
+    ListOffsets on the embedded one names the base of the last batch (454 for 512), so a reader
+    that trusts it stops short.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        topics: what to follow; for each, which partitions (None: all that exist at the start).
+        poll_records: at most this many records a poll.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Mapping[str, Sequence[int] | None],
+        *,
+        poll_records: int = 2_000,
+        poll_seconds: float = 0.1,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._poll_records = poll_records
+        self._poll_ms = int(poll_seconds * 1000)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: list[TopicPartition] = []
+
+    async def start(self) -> None:
+        """Connect and begin at the beginning.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+            TopicMismatchError: a topic does not exist.
+        """
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # A broker with nothing new answers after this long: how soon an empty fetch says
+            # that the end was reached.
+            fetch_max_wait_ms=min(100, self._poll_ms),
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            await consumer.stop()
+            raise BrokerUnavailableError(
+                f"no broker answers at {self._bootstrap}: {error}"
+            ) from error
+        try:
+            for topic, wanted in self._topics.items():
+                existing = consumer.partitions_for_topic(topic)
+                if existing is None:
+                    # Topics that nobody subscribed to yet come with the next metadata.
+                    existing = await _partitions_of(consumer, topic)
+                if not existing:
+                    raise TopicMismatchError(  # noqa: TRY301 # the consumer is stopped below
+                        f"topic {topic!r} does not exist; create it with: tidemark topics create"
+                    )
+                chosen = sorted(existing) if wanted is None else wanted
+                self._partitions += [TopicPartition(topic, number) for number in chosen]
+            consumer.assign(self._partitions)
+            # aiokafka would look for committed offsets first; there is no group.
+            await consumer.seek_to_beginning(*self._partitions)
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._consumer = None
+
+    async def poll(self) -> list[ConsumerRecord]:
+        """Records that came, in offset order by partition; none after ``poll_seconds``."""
+        assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        batches = await self._consumer.getmany(
+            timeout_ms=self._poll_ms, max_records=self._poll_records
+        )
+        return [record for records in batches.values() for record in records]
+
+    def lag(self) -> int | None:
+        """Records between what was polled and the ends; None until every end is known."""
+        if self._consumer is None:
+            return None
+        behind = 0
+        for partition in self._partitions:
+            end = self._consumer.highwater(partition)
+            state = self._consumer._subscription.subscription.assignment.state_value(partition)  # noqa: SLF001 # position() is a coroutine that may wait
+            if end is None or not state.has_valid_position:
+                return None
+            behind += max(0, end - state.position)
+        return behind
+
+    async def read_to_end(self) -> list[ConsumerRecord]:
+        """All records that were there when this was called, and perhaps later ones."""
+        records: list[ConsumerRecord] = []
+        while True:
+            got = await self.poll()
+            records += got
+            # An empty poll lasts a whole fetch, so the end it saw is not from before the call.
+            if not got and self.lag() == 0:
+                return records
+
+
+async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    client = consumer._client  # noqa: SLF001 # the public way needs a subscription
+    client.add_topic(topic)
+    for _ in range(10):
+        await client.force_metadata_update()
+        found = client.cluster.partitions_for_topic(topic)
+        if found:
+            return set(found)
+        await asyncio.sleep(0.2)
+    return set()

