@@ -24,7 +24,7 @@ ITEM_FIELDS = frozenset({"title", "categories", "description"})
 _FIELDS = ITEM_FIELDS | {"action", "text", "rating"}
 _CONTEXT = re.compile(r"context\.\w[\w-]*")
 _CLOSING = re.compile(r"[)\]}»”]*")
-_SEPARATORS = " .,;:|/–—-"  # noqa: RUF001 - dashes that people write between fields
+_SEPARATORS = " .,;:|/–—-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["fold_actions"]
 
 
+# Compiled for the types it is called with; numba itself is untyped.
 @numba.njit(cache=True, nogil=True)
-def _fold(  # type: ignore[no-untyped-def] # compiled for the types it is called with
+def _fold(  # type: ignore[no-untyped-def] # see above
     profiles, counts, masses, sums_k, sums_k2, last_ts,
     rows, vectors, vector_rows, strengths, weights, times,
     code, a, b, c, used_k,
-):  # fmt: skip
+) -> None:  # fmt: skip
     dim = profiles.shape[1]
     for i in range(rows.shape[0]):
         row = rows[i]

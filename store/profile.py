@@ -32,6 +32,7 @@ __all__ = [
     "version_of",
 ]
 
+#: The newest version that is read.
 PROFILE_VERSION = 1
 #: Header of a tombstone on ``profiles``; its value is a MessagePack `Fence`.
 FENCE_HEADER = "tidemark-fence"
@@ -88,7 +89,7 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True):
     contributions: list[Contribution] = []
     seen: list[str] = []
     event_ids: list[str] = []
-    v: int = PROFILE_VERSION
+    v: int = 1  # absent means 1, now and later
 
     def array(self) -> NDArray[np.float32]:
         """The vector p, ``(dim,) float32``, read-only, not normalised."""
@@ -130,6 +131,10 @@ def decode_profile(value: bytes) -> ProfileState:
         raise CorruptRecordError(
             f"a record of the profiles topic cannot be read: {error}"
         ) from error
+    if not 1 <= state.v <= PROFILE_VERSION:
+        raise CorruptRecordError(
+            f"a profile is of version {state.v}; this program reads up to {PROFILE_VERSION}"
+        )
     if len(state.vector) != 4 * state.dim:
         raise CorruptRecordError(
             f"a profile says dim={state.dim} but carries {len(state.vector)} bytes; "

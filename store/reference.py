@@ -85,4 +85,4 @@ def _choose_k(
     r = float(profile.vector @ vector) / norm if norm > 0.0 else 0.0
     spread = profile.sum_k / profile.sum_k2 if profile.sum_k2 > 0.0 else 1.0
     k = policy.alpha * r + (1.0 - policy.alpha) * spread
-    return float(np.clip(k, policy.k_min, policy.k_max))
+    return min(max(k, policy.k_min), policy.k_max)

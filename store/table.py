@@ -190,7 +190,11 @@ class ProfileTable:
         self._fences.pop(user_id, None)
 
     def apply(
-        self, topic: str, actions: Sequence[WeighedAction], vectors: NDArray[np.float32]
+        self,
+        topic: str,
+        actions: Sequence[WeighedAction],
+        vectors: NDArray[np.float32],
+        earlier: Applied | None = None,
     ) -> Applied:
         """Fold actions of one source topic's partition, in offset order.
 
@@ -198,11 +202,12 @@ class ProfileTable:
             topic: the source topic, whose fence is checked and moved.
             actions: in offset order.
             vectors: ``(m, dim) float32`` unit rows.
+            earlier: what was changed since the last publication; added to.
 
         Returns:
             What changed; the caller publishes it before it lets the offsets be committed.
         """
-        result = Applied()
+        result = Applied() if earlier is None else earlier
         pending: list[tuple[_User, WeighedAction]] = []
         for action in actions:
             if action.vector_row < 0:
@@ -231,7 +236,7 @@ class ProfileTable:
             sum_k2=float(columns.sums_k2[row]),
             last_ts=int(columns.last_ts[row]),
             partition=self.partition,
-            applied=user.applied,
+            applied=dict(user.applied),
             fresh_from=user.fresh_from,
             forgotten_ts=user.forgotten_ts,
             contributions=list(user.contributions),
@@ -332,5 +337,5 @@ def _remember(window: dict[str, None], what: str, limit: int) -> None:
     """Move to the end of a bounded ordered set."""
     window.pop(what, None)
     window[what] = None
-    if len(window) > limit:
+    while len(window) > limit:  # more than one where the setting was lowered
         del window[next(iter(window))]

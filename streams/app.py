@@ -93,7 +93,7 @@ def build_app(
 
     async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
         logger.info("partitions assigned: %s", _named(assigned))
-        pipeline.on_assigned(app.consumer_generation_id)
+        pipeline.on_assigned(app.consumer_generation_id, len(assigned))
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         logger.info("partitions revoked: %s", _named(revoked))

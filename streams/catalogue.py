@@ -47,7 +47,7 @@ class Catalogue:
     def __init__(self, templates: TextTemplates) -> None:
         self._templates = templates
         self._items: dict[str, Item] = {}
-        self._texts: dict[tuple[str, str], str] = {}
+        self._texts: dict[str, dict[str, str]] = {}  # by item, then template
 
     def __len__(self) -> int:
         return len(self._items)
@@ -57,12 +57,12 @@ class Catalogue:
 
     def put(self, item: Item) -> None:
         """Add or replace an item."""
-        self._drop_texts(item.item_id)
+        self._texts.pop(item.item_id, None)
         self._items[item.item_id] = item
 
     def delete(self, item_id: str) -> None:
         """Remove an item; one that is not there is ignored."""
-        self._drop_texts(item_id)
+        self._texts.pop(item_id, None)
         self._items.pop(item_id, None)
 
     def item_text(self, item: Item) -> str:
@@ -77,14 +77,14 @@ class Catalogue:
         item_id = action.item_id
         name = self._templates.template_for(action.action, names_item=item_id is not None)
         if item_id is not None:
-            known = self._texts.get((name, item_id))
+            known = self._texts.get(item_id, {}).get(name)
             if known is not None:
                 return known
         fields = _item_fields(self._items[item_id]) if item_id is not None else {}
         uses = self._templates.fields_of(name)
         if item_id is not None and uses <= _ITEM_FIELDS:
             text = self._templates.render(name, fields)
-            self._texts[name, item_id] = text
+            self._texts.setdefault(item_id, {})[name] = text
             return text
         fields["action"] = action.action
         fields["text"] = action.text
@@ -92,10 +92,6 @@ class Catalogue:
         for key, value in (action.context or {}).items():
             fields[f"context.{key}"] = str(value)
         return self._templates.render(name, fields)
-
-    def _drop_texts(self, item_id: str) -> None:
-        if item_id in self._items:
-            self._texts = {key: text for key, text in self._texts.items() if key[1] != item_id}
 
 
 def _item_fields(item: Item) -> dict[str, str | None]:

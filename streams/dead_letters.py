@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.outbox import OutRecord
+from streams.records import OutRecord
 
 if TYPE_CHECKING:
     from streams.decode import RawRecord

@@ -24,6 +24,8 @@ M = TypeVar("M", Action, Item)
 
 #: How much of an offending value is repeated in a reason.
 _QUOTED = 60
+#: What MessagePack can carry; JSON could carry thousands of digits.
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 
 class RawRecord(Protocol):
@@ -120,6 +122,11 @@ class _Decoder:
             self._short(f"a name in {field}", name)
             if isinstance(value, str):
                 self._short(f"{field}.{name}", value)
+            elif isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+                raise RejectedError(
+                    RejectReason.BAD_VALUE,
+                    f"{field}.{name} is an integer of {value.bit_length()} bits; expected 64",
+                )
             elif isinstance(value, float) and not math.isfinite(value):
                 raise RejectedError(
                     RejectReason.BAD_VALUE, f"{field}.{name} is {value}; expected a finite number"
@@ -168,6 +175,12 @@ class ActionDecoder(_Decoder):
         self._short("action", action.action)
         self._short("item_id", action.item_id)
         self._short("event_id", action.event_id)
+        if action.event_id == "":
+            # Were it taken for a name, a producer that leaves the field blank would have all its
+            # actions but the first skipped as repeats.
+            raise RejectedError(
+                RejectReason.BAD_VALUE, "event_id is empty; leave it out, or name the event"
+            )
         self._long("text", action.text)
         self._scalars("context", action.context)
         self._time(action.ts, record.timestamp, now_ms)
@@ -188,7 +201,7 @@ class ActionDecoder(_Decoder):
         if ts > latest + self.limits.clock_skew_ms:
             raise RejectedError(
                 RejectReason.BAD_TIME,
-                f"ts is {(ts - latest) / 1000:.0f} s ahead of the record's time; expected at most "
+                f"ts is {(ts - latest) // 1000} s ahead of the record's time; expected at most "
                 f"{self.limits.clock_skew_ms / 1000:.0f} s (is ts in milliseconds?)",
             )
 

@@ -67,6 +67,9 @@ class PrometheusSensor(Sensor):
             "tidemark_apply_seconds", "Folding and publishing a micro-batch.", buckets=_SECONDS,
             registry=registry,
         )  # fmt: skip
+        self._assigned = Gauge(
+            "tidemark_assigned_partitions", "Partitions owned, items' included.", registry=registry
+        )
         self._restored = Counter(
             "tidemark_restored_profiles", "Profiles read back on assignment.", registry=registry
         )
@@ -100,6 +103,9 @@ class PrometheusSensor(Sensor):
         self._batch.observe(actions)
         self._prepare.observe(encode_seconds)
         self._apply.observe(apply_seconds)
+
+    def on_assigned(self, partitions: int) -> None:  # noqa: D102
+        self._assigned.set(partitions)
 
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:  # noqa: D102
         del partition  # a label each would grow with the topic

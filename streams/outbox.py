@@ -1,22 +1,22 @@
-"""What a worker publishes, and the promise that it was published."""
+"""The worker's outbox on Kafka: published means acknowledged by all in-sync replicas."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.errors import PublishError
+from streams.records import OutRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["KafkaOutbox", "OutRecord", "Outbox"]
+__all__ = ["KafkaOutbox"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,33 +24,6 @@ logger = logging.getLogger(__name__)
 _BATCH_BYTES = 512 * 1024
 #: What is kept of a dead letter that the broker finds too large.
 _KEPT_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class OutRecord:
-    """A record to publish; a null value is a tombstone.
-
-    One that ``may_shorten`` is cut to what surely fits where the broker finds it too large.
-    """
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    may_shorten: bool = False
-
-
-class Outbox(Protocol):
-    """Publishes records durably."""
-
-    async def publish(self, records: Sequence[OutRecord]) -> None:
-        """Return when every record was acknowledged by all in-sync replicas, in order by partition.
-
-        Raises:
-            PublishError: not within the time given for retries, or one is too large.
-        """
-        ...
 
 
 class KafkaOutbox:
@@ -95,7 +68,7 @@ class KafkaOutbox:
             await self._producer.stop()
 
     async def publish(self, records: Sequence[OutRecord]) -> None:
-        """See `Outbox`."""
+        """See `streams.records.Outbox`."""
         if not records:
             return
         deadline = time.monotonic() + self._retry_seconds

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from store.profile import FENCE_HEADER, encode_fence, encode_profile
-from store.table import WeighedAction
+from store.table import Applied, WeighedAction
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, RejectReason
-from streams.outbox import OutRecord
+from streams.records import OutRecord
 from streams.schema import ItemVector
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from store.table import ProfileTable
     from streams.catalogue import Catalogue, CatalogueFollower
     from streams.decode import ItemDecoder, RawRecord
-    from streams.outbox import Outbox
     from streams.partitions import OwnedPartitions
     from streams.reading import ActionReader, ReadAction
+    from streams.records import Outbox
     from streams.sensor import Sensor
     from streams.topics import TopicNames
 
@@ -156,9 +156,10 @@ class Pipeline:
         """Take a batch; waits while the pipeline is full."""
         await self._inbox.put(inbound)
 
-    def on_assigned(self, generation: int) -> None:
+    def on_assigned(self, generation: int, partitions: int) -> None:
         """Batches of this generation of the group are processed, others dropped."""
         self._generation = generation
+        self._sensor.on_assigned(partitions)
 
     async def on_revoked(self) -> None:
         """Finish what is being published, then own nothing.
@@ -166,6 +167,7 @@ class Pipeline:
         What was fetched but not applied is dropped unacknowledged: its next owner reads it again.
         """
         self._generation = None
+        self._sensor.on_assigned(0)
         async with self._applying:
             self._owned.drop_all()
 
@@ -286,15 +288,22 @@ class Pipeline:
         parts = [part for part in prepared.parts if part.inbound.generation == self._generation]
         out: list[OutRecord] = []
         changed = await self._restore(parts)
+        applied: dict[int, Applied] = {}
         for part in parts:
             out += part.ready
             self._sensor.on_items("published", len(part.ready))
             if part.inbound.topic != self._names.items:
-                self._fold(part, prepared.vectors, changed)
+                self._fold(part, prepared.vectors, applied)
             now = self._clock()
             for record, error in part.rejected:
                 out.append(dead_letter(self._names.dead_letters, record, error, now))
                 self._sensor.on_dead_letter(error.reason.value)
+        for partition, result in applied.items():
+            table = self._owned.table(partition)
+            for user_id in (*result.changed, *result.forgotten):
+                changed[partition, user_id] = table
+            for outcome, count in result.counts.items():
+                self._sensor.on_actions(outcome, count)
         # One record a user and micro-batch, however many actions it had.
         out += [self._profile_record(table, user_id) for (_, user_id), table in changed.items()]
         await self._outbox.publish(out)
@@ -313,17 +322,13 @@ class Pipeline:
         }
 
     def _fold(
-        self,
-        part: _Part,
-        vectors: NDArray[np.float32],
-        changed: dict[tuple[int, str], ProfileTable],
+        self, part: _Part, vectors: NDArray[np.float32], applied: dict[int, Applied]
     ) -> None:
-        table = self._owned.table(part.inbound.partition)
-        applied = table.apply(part.inbound.topic, part.actions, vectors)
-        for user_id in (*applied.changed, *applied.forgotten):
-            changed[part.inbound.partition, user_id] = table
-        for outcome, count in applied.counts.items():
-            self._sensor.on_actions(outcome, count)
+        partition = part.inbound.partition
+        table = self._owned.table(partition)
+        applied[partition] = table.apply(
+            part.inbound.topic, part.actions, vectors, applied.get(partition)
+        )
 
     def _profile_record(self, table: ProfileTable, user_id: str) -> OutRecord:
         topic, key = self._names.profiles, user_id.encode()

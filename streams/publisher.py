@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from threading import Lock
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
 
 import msgpack
 import msgspec
@@ -144,14 +144,12 @@ class _Publisher:
             if error is None:  # else the caller's own error says more
                 raise
 
-    def _send(
-        self, key: str, value: bytes | None, headers: list[tuple[str, bytes]] | None = None
-    ) -> None:
+    def _send(self, key: str, value: bytes | None) -> Any:
         if self._closed:
             raise PublisherClosedError(f"the publisher for {self.topic} is closed")
         self._raise_failure()
         try:
-            future = self._producer.send(self.topic, key=key.encode(), value=value, headers=headers)
+            future = self._producer.send(self.topic, key=key.encode(), value=value)
         except KafkaError as error:
             raise PublishError(f"a record for {self.topic} was refused: {error}") from error
         future.add_errback(self._note_failure)
@@ -160,6 +158,7 @@ class _Publisher:
             future.add_callback(
                 lambda sent: report(Delivered(sent.topic, sent.partition, sent.offset))
             )
+        return future
 
     def _note_failure(self, error: BaseException) -> None:
         with self._lock:
@@ -227,6 +226,25 @@ class ActionPublisher(_Publisher):
                 event_id=event_id,
             )
         )
+
+    def forget(self, user_id: str, *, timeout: float = 30.0) -> Delivered:
+        """Ask to forget a user, and wait until the broker has it.
+
+        Events of the user that happened before now will not count, whenever they come.
+
+        Raises:
+            PublishError: not acknowledged within ``timeout`` seconds.
+            PublisherClosedError: after `close`.
+        """
+        action = Action(user_id=user_id, action="forget", ts=int(time.time() * 1000))
+        future = self._send(user_id, self._pack(msgspec.to_builtins(action)))
+        try:
+            sent = future.get(timeout)
+        except KafkaError as error:
+            raise PublishError(
+                f"the forget was not acknowledged within {timeout:g} s: {error!r}"
+            ) from error
+        return Delivered(sent.topic, sent.partition, sent.offset)
 
     def publish_action(self, action: Action) -> None:
         """Publish one action; raises as `publish` does."""

@@ -35,11 +35,16 @@ class ActionRule:
 
 @dataclass(frozen=True, slots=True)
 class RatingScale:
-    """Maps a rating to s: ``low`` to -1, ``neutral`` to 0, ``high`` to +1, linear between."""
+    """Maps a rating to s: ``low`` to ``worst``, ``neutral`` to 0, ``high`` to +1, linear between.
+
+    ``worst`` is small by default: vectors of texts share much of their direction, so a poor rating
+    at full strength would push the profile away from everything, not only from that item.
+    """
 
     low: float = 1.0
-    neutral: float = 2.5
+    neutral: float = 2.0
     high: float = 5.0
+    worst: float = -0.25
 
     def strength(self, rating: float) -> float:
         """The s of a rating.
@@ -54,7 +59,7 @@ class RatingScale:
             )
         if rating >= self.neutral:
             return (rating - self.neutral) / (self.high - self.neutral)
-        return (rating - self.neutral) / (self.neutral - self.low)
+        return self.worst * (self.neutral - rating) / (self.neutral - self.low)
 
 
 @dataclass(frozen=True, slots=True)

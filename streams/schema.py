@@ -1,7 +1,8 @@
 """The messages on the wire: what producers send and what Tidemark makes of them.
 
 All values are MessagePack maps (JSON where a topic says so); the Kafka key is the id in UTF-8.
-Unknown fields are ignored, so producers may be newer than the worker. ``v`` is the schema version.
+Unknown fields are ignored, so producers may be newer than the worker. ``v`` is the schema version;
+a message without it is of version 1, now and later, so the first version need not write it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import msgspec
 
 __all__ = ["SCHEMA_VERSION", "Action", "Item", "ItemVector", "Scalar"]
 
+#: The newest version that is read.
 SCHEMA_VERSION = 1
 
 Scalar = str | int | float | bool
@@ -38,7 +40,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rating: float | None = None
     context: dict[str, Scalar] | None = None
     event_id: str | None = None
-    v: int = SCHEMA_VERSION
+    v: int = 1
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +51,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str | None = None
     categories: tuple[str, ...] = ()
     attributes: dict[str, Scalar] | None = None
-    v: int = SCHEMA_VERSION
+    v: int = 1
 
 
 class ItemVector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,4 +68,4 @@ class ItemVector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vector: bytes
     title: str
     categories: tuple[str, ...] = ()
-    v: int = SCHEMA_VERSION
+    v: int = 1

@@ -20,5 +20,8 @@ class Sensor:
     def on_batch(self, actions: int, encode_seconds: float, apply_seconds: float) -> None:
         """A micro-batch was decoded and encoded, then folded and published."""
 
+    def on_assigned(self, partitions: int) -> None:
+        """The worker owns so many partitions now, items' included."""
+
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:
         """A partition's profiles were read back."""

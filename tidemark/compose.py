@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
 from store.policies import Policy
+from store.receipt import ForgetReceipt
 from store.table import Identity, Memory
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
@@ -16,6 +20,7 @@ from streams.metrics import PrometheusSensor
 from streams.outbox import KafkaOutbox
 from streams.partitions import OwnedPartitions
 from streams.pipeline import Pipeline
+from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.tail import TopicTail
@@ -23,13 +28,16 @@ from streams.topics import ActionTopic, TopicNames, check_topics
 from streams.worker import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from prometheus_client import CollectorRegistry
+    import numpy as np
+    from fastapi import FastAPI
+    from numpy.typing import NDArray
 
     from tidemark.settings import Settings
 
-__all__ = ["build_encoding", "build_worker", "now_ms", "topic_names"]
+__all__ = ["build_encoding", "build_retrieval", "build_worker", "now_ms", "topic_names"]
 
 
 def now_ms() -> int:
@@ -149,3 +157,96 @@ def build_worker(
         folder,
     )
     return Worker(app, pipeline, follower, outbox, bootstrap), encoding
+
+
+def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
+    """The retrieval service, and what to call when it has stopped.
+
+    Raises:
+        StreamsError: no broker, or its topics are not as needed.
+        EncoderError: the model cannot be loaded.
+        StoreError: the index cannot be made.
+    """
+    # FastAPI and FAISS: what only this process needs.
+    from store.follower import Follower  # noqa: PLC0415
+    from store.indexes.factory import make_index  # noqa: PLC0415
+    from store.metrics import PrometheusSensor as RetrievalSensor  # noqa: PLC0415
+    from store.service import create_app  # noqa: PLC0415
+    from store.view import RetrievalView  # noqa: PLC0415
+
+    names = topic_names(settings)
+    bootstrap = settings.kafka.bootstrap
+    check_topics(bootstrap, names)
+    encoding = build_encoding(settings)
+    registry = CollectorRegistry()
+    sensor = RetrievalSensor(registry)
+    owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
+    view = RetrievalView(
+        encoding.dim,
+        encoding.encoder_id,
+        lambda dim: make_index(settings.retrieval.index, dim),
+        sensor=sensor,
+    )
+    follower = Follower(
+        TopicTail(bootstrap, {names.profiles: None, names.item_vectors: None}, poll_seconds=0.05),
+        view,
+        owner,
+        profiles_topic=names.profiles,
+        item_vectors_topic=names.item_vectors,
+        max_lag=settings.retrieval.max_lag_records,
+        sensor=sensor,
+    )
+    forgetting = _Forgetting(bootstrap, names.actions[0])
+
+    async def encode(text: str) -> NDArray[np.float32]:
+        encoded = await encoding.encode([text])
+        if encoded.errors:
+            raise next(iter(encoded.errors.values()))
+        vector: NDArray[np.float32] = encoded.vectors[encoded.index[0]]
+        return vector
+
+    def close() -> None:
+        owner.shutdown()
+        forgetting.close()
+        encoding.close()
+
+    app = create_app(
+        follower=follower,
+        view=view,
+        owner=owner,
+        encode=encode,
+        forget=forgetting.forget,
+        registry=registry,
+        sensor=sensor,
+    )
+    return app, close
+
+
+class _Forgetting:
+    """Publishes the API's forgets; connects at the first one."""
+
+    def __init__(self, bootstrap: str, topic: ActionTopic) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._connecting = asyncio.Lock()
+        self._publisher: ActionPublisher | None = None
+
+    async def forget(self, user_id: str) -> ForgetReceipt:
+        async with self._connecting:
+            if self._publisher is None:
+                self._publisher = await asyncio.to_thread(
+                    ActionPublisher, self._bootstrap, self._topic.name, wire=self._topic.format
+                )
+        requested = now_ms()
+        sent = await asyncio.to_thread(self._publisher.forget, user_id)
+        return ForgetReceipt(
+            user_id=user_id,
+            topic=sent.topic,
+            partition=sent.partition,
+            offset=sent.offset,
+            requested_at=requested,
+        )
+
+    def close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()

@@ -122,11 +122,12 @@ class ActionRuleSettings(_Group):
 
 
 class RatingSettings(_Group):
-    """The scale of ratings: ``low`` maps to s = -1, ``neutral`` to 0, ``high`` to +1."""
+    """The scale of ratings: ``low`` maps to s = ``worst``, ``neutral`` to 0, ``high`` to +1."""
 
     low: float = 1.0
-    neutral: float = 2.5
+    neutral: float = 2.0
     high: float = 5.0
+    worst: Annotated[float, Field(ge=-1, le=0)] = -0.25
 
     @model_validator(mode="after")
     def _ordered(self) -> RatingSettings:
@@ -145,8 +146,8 @@ DEFAULT_ACTIONS: dict[str, ActionRuleSettings] = {
     "rate": ActionRuleSettings(weight=2.0, rated=True),
     "review": ActionRuleSettings(weight=2.0, strength=1.0),
     "like": ActionRuleSettings(weight=2.0, strength=1.0),
-    "dislike": ActionRuleSettings(weight=2.0, strength=-1.0),
-    "skip": ActionRuleSettings(weight=0.5, strength=-0.3),
+    "dislike": ActionRuleSettings(weight=2.0, strength=-0.25),
+    "skip": ActionRuleSettings(weight=0.5, strength=-0.1),
 }
 
 

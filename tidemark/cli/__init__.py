@@ -1,0 +1,7 @@
+"""The command ``tidemark``."""
+
+from __future__ import annotations
+
+from tidemark.cli.main import main
+
+__all__ = ["main"]

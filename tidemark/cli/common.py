@@ -1,0 +1,98 @@
+"""What the commands share: consoles, options, logging, and errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Bootstrap",
+    "ConfigFile",
+    "StateFolder",
+    "console",
+    "errors",
+    "fail",
+    "overrides",
+    "setup_logging",
+    "terminated",
+]
+
+console = Console()
+errors = Console(stderr=True)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="TIDEMARK_CONFIG", help="Settings file (TOML).", show_default=False
+    ),
+]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(help="Kafka brokers, host:port separated by commas.", show_default=False),
+]
+StateFolder = Annotated[
+    Path, typer.Option("--state", help="Folder for logs and for a broker's data.")
+]
+
+
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Say what went wrong, in words; raise what is returned."""
+    errors.print("[bold red]error:[/] ", end="")
+    errors.print(message, markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(code)
+
+
+def overrides(**groups: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings given on the command line: those that are None were not given."""
+    given = {
+        group: {name: value for name, value in values.items() if value is not None}
+        for group, values in groups.items()
+    }
+    return {group: values for group, values in given.items() if values}
+
+
+def setup_logging(level: str) -> None:
+    """One line an event on standard error.
+
+    The libraries below are heard from warnings on; they tell of retries that we count.
+    """
+    logging.basicConfig(
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        force=True,
+    )
+    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "streams.transport", "numba"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # Every commit of a producer warns of its event loop when the machine is busy.
+    logging.getLogger("kafka.net").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def terminated() -> Iterator[threading.Event]:
+    """An event that SIGTERM or Ctrl-C sets, instead of ending the process; a second one ends it."""
+    asked = threading.Event()
+
+    def ask(number: int, _: object) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

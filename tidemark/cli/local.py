@@ -1,0 +1,124 @@
+"""``tidemark demo`` and ``tidemark up``: everything on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tidemark.cli.common import Bootstrap, ConfigFile, StateFolder, console, terminated
+
+if TYPE_CHECKING:
+    from tidemark.demo import DemoReport
+    from tidemark.local import LocalSystem
+
+__all__ = ["demo", "up"]
+
+_DEFAULT_STATE = Path(".tidemark")
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Replay only the first ratings.", min=1_000)
+    ] = None,
+    config: ConfigFile = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for the logs.", show_default="a temporary one")
+    ] = None,
+) -> None:
+    """Replay MovieLens 100K's ratings through an embedded broker, and show what came of it."""
+    from tidemark.cli.report import print_report  # noqa: PLC0415 # load a Kafka client
+    from tidemark.demo import Replay  # noqa: PLC0415
+    from tidemark.local import LocalSystem  # noqa: PLC0415
+    from tidemark.movielens import find_movielens, read_films, read_ratings  # noqa: PLC0415
+
+    data = find_movielens()
+    folder = state or Path(tempfile.mkdtemp(prefix="tidemark-demo-"))
+    with (
+        terminated() as asked,
+        LocalSystem(folder, config=config, port=0, embedded=True, on_step=_step) as system,
+    ):
+        films, ratings = read_films(data), read_ratings(data)[:limit]
+        _step(f"loading the catalogue: {len(films):,} films")
+        with _progress() as progress:
+            task = progress.add_task("replaying ratings", total=len(ratings), start=False)
+
+            def advance(done: int) -> None:
+                if asked.is_set():
+                    raise KeyboardInterrupt
+                progress.update(task, completed=done)
+
+            replay = Replay(system, films, ratings, on_progress=advance)
+            catalogue_seconds = replay.load_catalogue()
+            progress.start_task(task)
+            report: DemoReport = replay.run(catalogue_seconds)
+        print_report(report)
+        if keep:
+            _print_urls(system)
+            system.watch(asked.wait)
+        _step("stopping")
+
+
+def up(
+    bootstrap: Bootstrap = None,
+    config: ConfigFile = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Of the retrieval service; 0: a free one.", show_default=False),
+    ] = None,
+    state: StateFolder = _DEFAULT_STATE,
+) -> None:
+    """Run a worker and the retrieval service for your own data, until Ctrl-C.
+
+    On the broker named by --bootstrap; or Apache Kafka started from KAFKA_HOME, its data kept in
+    the state folder; or else the embedded broker, in memory.
+    """
+    from tidemark.local import LocalSystem  # noqa: PLC0415 # loads a Kafka client
+
+    with (
+        terminated() as asked,
+        LocalSystem(state, bootstrap=bootstrap, config=config, port=port, on_step=_step) as system,
+    ):
+        if system.broker_kind == "embedded":
+            console.print(
+                "[yellow]The embedded broker keeps everything in memory: it is gone when this "
+                "stops.[/]\nSet KAFKA_HOME or name a broker with --bootstrap to keep your data."
+            )
+        _print_urls(system)
+        system.watch(asked.wait)
+        _step("stopping")
+
+
+def _step(what: str) -> None:
+    console.print(f"[dim]· {what}[/]", highlight=False)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), console=console,
+    )  # fmt: skip
+
+
+def _print_urls(system: LocalSystem) -> None:
+    console.print(
+        f"\n  broker      {system.bootstrap}\n"
+        f"  retrieval   {system.retrieval_url}/docs\n"
+        f"  status      {system.retrieval_url}/v1/status\n"
+        f"  metrics     {system.retrieval_url}/metrics  {system.metrics_url}\n"
+        f"  logs        {system.folder}\n\n"
+        f"Try: curl '{system.retrieval_url}/v1/users/USER/candidates?k=5'\nCtrl-C stops.",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,94 @@
+"""``tidemark worker`` and ``tidemark retrieval``: one process each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from prometheus_client import CollectorRegistry, start_http_server
+
+from tidemark.cli.common import Bootstrap, ConfigFile, StateFolder, overrides, setup_logging
+from tidemark.settings import load_settings
+
+__all__ = ["retrieval", "worker"]
+
+logger = logging.getLogger(__name__)
+LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
+_DEFAULT_STATE = Path(".tidemark")
+
+
+def worker(
+    config: ConfigFile = None,
+    bootstrap: Bootstrap = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve /metrics on this port.", show_default=False)
+    ] = None,
+    state: StateFolder = _DEFAULT_STATE,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Consume actions, encode them, and publish fresh profiles.
+
+    Any number of workers share the partitions. SIGTERM finishes what is in flight.
+    """
+    setup_logging(log_level)
+    settings = load_settings(
+        config,
+        **overrides(kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port}),
+    )
+    from tidemark.compose import build_worker  # noqa: PLC0415 # loads faust and the model
+
+    registry = CollectorRegistry()
+    running, encoding = build_worker(settings, registry, state)
+    if settings.worker.metrics_port is not None:
+        start_http_server(
+            settings.worker.metrics_port, settings.worker.metrics_host, registry=registry
+        )
+
+    async def run() -> None:
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        await running.run(stopping)
+
+    try:
+        asyncio.run(run())
+    finally:
+        encoding.close()
+    logger.info("stopped")
+
+
+def retrieval(
+    config: ConfigFile = None,
+    bootstrap: Bootstrap = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to serve on.", show_default=False)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to serve on.", show_default=False)] = None,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Follow the profiles and answer queries over HTTP."""
+    setup_logging(log_level)
+    settings = load_settings(
+        config,
+        **overrides(kafka={"bootstrap": bootstrap}, retrieval={"host": host, "port": port}),
+    )
+    import uvicorn  # noqa: PLC0415 # with FastAPI, what only this command needs
+
+    from tidemark.compose import build_retrieval  # noqa: PLC0415
+
+    app, close = build_retrieval(settings)
+    try:
+        uvicorn.run(
+            app,
+            host=settings.retrieval.host,
+            port=settings.retrieval.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+    finally:
+        close()

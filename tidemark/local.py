@@ -1,0 +1,196 @@
+"""All parts on this machine: a broker, one worker and one retrieval service as child processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from streams.brokers import start_embedded, start_kafka
+from streams.processes import Child, free_port
+from streams.topics import create_topics
+from tidemark.compose import topic_names
+from tidemark.errors import NotReadyError
+from tidemark.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tidemark.settings import Settings
+
+__all__ = ["BrokerKind", "LocalSystem"]
+
+BrokerKind = Literal["given", "kafka", "embedded"]
+#: Loading a model on a busy machine takes long; a restore longer.
+_READY_SECONDS = 180.0
+
+
+class LocalSystem:
+    """Started by ``with``, and stopped in reverse order when it is left.
+
+    Args:
+        folder: for logs, and for the data of a broker that keeps any.
+        bootstrap: a running broker; without it Apache Kafka is started from ``kafka_home``, and
+            without that the embedded broker, which keeps all in memory.
+        config: settings file, also for the children.
+        port: of the retrieval service; the setting's where None, a free one where 0.
+        embedded: the embedded broker whatever else is there.
+        on_step: is told what is being started.
+        env: further settings for the children.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bootstrap: str | None = None,
+        config: Path | None = None,
+        port: int | None = None,
+        embedded: bool = False,
+        on_step: Callable[[str], None] = lambda _: None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self._config = config
+        self._given = bootstrap
+        self._embedded = embedded
+        self._on_step = on_step
+        self._env = dict(env or {})
+        self._stack = ExitStack()
+        self._children: list[Child] = []
+        self.settings: Settings = load_settings(config)
+        chosen = self.settings.retrieval.port if port is None else port
+        self.retrieval_port = chosen or free_port()
+        self.metrics_port = free_port()
+        self.bootstrap = bootstrap or ""
+        self.broker_kind: BrokerKind = "given"
+        self.http = httpx.Client(base_url=self.retrieval_url, timeout=30.0)
+
+    @property
+    def retrieval_url(self) -> str:
+        """Of the retrieval service."""
+        return f"http://{self.settings.retrieval.host}:{self.retrieval_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """The worker's metrics."""
+        return f"http://127.0.0.1:{self.metrics_port}/metrics"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def check(self) -> None:
+        """Nothing while every part runs.
+
+        Raises:
+            ChildFailedError: one ended; says which, and the end of its log.
+        """
+        for child in self._children:
+            child.check()
+
+    def watch(self, stopping: Callable[[float], bool]) -> None:
+        """Return when ``stopping(seconds)``, which may wait so long, says so.
+
+        Raises:
+            ChildFailedError: a part ended by itself.
+        """
+        while not stopping(0.5):
+            self.check()
+
+    def worker_metrics(self) -> dict[tuple[str, str], float]:
+        """The worker's samples, by name and (only) label."""
+        text = httpx.get(self.metrics_url, timeout=10.0).text
+        return {
+            (sample.name, next(iter(sample.labels.values()), "")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def status(self) -> dict[str, Any]:
+        """``GET /v1/status`` of the retrieval service."""
+        answer: dict[str, Any] = self.http.get("/v1/status").raise_for_status().json()
+        return answer
+
+    def _start(self) -> None:
+        self._stack.callback(self.http.close)
+        self._start_broker()
+        self._on_step("creating topics")
+        create_topics(
+            self.bootstrap,
+            topic_names(self.settings),
+            partitions=self.settings.topics.partitions,
+            replication=self.settings.topics.replication,
+        )
+        self._on_step("starting a worker and the retrieval service")
+        common = ["--bootstrap", self.bootstrap]
+        if self._config is not None:
+            common += ["--config", str(self._config)]
+        self._spawn(
+            "worker", *common, "--metrics-port", str(self.metrics_port), "--state", str(self.folder)
+        )
+        self._spawn("retrieval", *common, "--port", str(self.retrieval_port))
+        self._on_step("waiting until both are ready (the model is loaded, the group joined)")
+        self._wait("retrieval", self._retrieval_ready)
+        self._wait("worker", self._worker_ready)
+
+    def _start_broker(self) -> None:
+        home = os.environ.get("KAFKA_HOME")
+        if self._given is not None:
+            return
+        if home and not self._embedded:
+            self._on_step(f"starting Apache Kafka from {home}")
+            broker = start_kafka(Path(home), self.folder / "kafka")
+            self.broker_kind = "kafka"
+        else:
+            self._on_step("starting the embedded broker (in memory: nothing is kept)")
+            broker = start_embedded(self.folder)
+            self.broker_kind = "embedded"
+        self._children.append(self._stack.enter_context(broker))
+        self.bootstrap = broker.bootstrap
+
+    def _spawn(self, *command: str) -> None:
+        name = command[0]
+        child = Child(
+            name,
+            [sys.executable, "-m", "tidemark", *command],
+            self.folder / f"{name}.log",
+            # The embedded broker lets a joining group wait half its session.
+            env={"TIDEMARK_KAFKA__SESSION_SECONDS": "6", **self._env}
+            if self.broker_kind == "embedded"
+            else self._env,
+        )
+        self._children.append(self._stack.enter_context(child))
+
+    def _wait(self, name: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                if ready():
+                    return
+            except httpx.HTTPError:
+                pass  # not listening yet; the deadline and the child's end are watched
+            time.sleep(0.1)
+        raise NotReadyError(
+            f"the {name} was not ready within {_READY_SECONDS:.0f} s; see {self.folder}/{name}.log"
+        )
+
+    def _retrieval_ready(self) -> bool:
+        return self.http.get("/readyz").status_code == httpx.codes.OK
+
+    def _worker_ready(self) -> bool:
+        return self.worker_metrics().get(("tidemark_assigned_partitions", ""), 0.0) > 0
