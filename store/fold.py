@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from store.policies import Policy
 
-__all__ = ["fold_actions"]
+__all__ = ["fold_actions", "warm_up"]
 
 
 # Compiled for the types it is called with; numba itself is untyped.
@@ -65,6 +65,16 @@ def _fold(  # type: ignore[no-untyped-def] # see above
         sums_k2[row] += k * k
         last_ts[row] = max(last_ts[row], times[i])
         used_k[i] = k
+
+
+def warm_up(dim: int) -> None:
+    """Load or compile the loop (0.2-0.7 s), so that the first action does not wait for it."""
+    columns = np.zeros((1, dim), np.float32), np.zeros(1, np.int64), *np.zeros((3, 1))
+    none = np.zeros(0, np.int64)
+    _fold(
+        *columns, np.zeros(1, np.int64), none, columns[0], none, np.zeros(0), np.zeros(0), none,
+        CONSTANT, 0.0, 0.0, 0.0, np.zeros(0),
+    )  # fmt: skip
 
 
 def fold_actions(

@@ -72,10 +72,11 @@ class Policy:
     def identity(self) -> str:
         """Name and parameters in use; stored with every profile, so that two are never mixed."""
         if self.name == "constant":
-            return f"constant(k={self.k:g})"
+            return f"constant(k={self.k:.15g})"
         if self.name == "decay":
-            return f"decay(half_life_seconds={self.half_life_seconds:g})"
-        return f"adaptive(alpha={self.alpha:g}, k_min={self.k_min:g}, k_max={self.k_max:g})"
+            return f"decay(half_life_seconds={self.half_life_seconds:.15g})"
+        bounds = f"k_min={self.k_min:.15g}, k_max={self.k_max:.15g}"
+        return f"adaptive(alpha={self.alpha:.15g}, {bounds})"
 
     def parameters(self) -> tuple[float, float, float]:
         """Three numbers for the compiled loop, which reads those its policy has."""

@@ -93,11 +93,11 @@ def build_app(
 
     async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
         logger.info("partitions assigned: %s", _named(assigned))
-        pipeline.on_assigned(app.consumer_generation_id, len(assigned))
+        await pipeline.on_assigned(app.consumer_generation_id, assigned)
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         logger.info("partitions revoked: %s", _named(revoked))
-        await pipeline.on_revoked()
+        await pipeline.on_revoked(app.consumer_generation_id)
         # So that the next owner starts where this one ended; without it the fence would skip.
         await app.consumer.commit()
 

@@ -125,7 +125,8 @@ class _Decoder:
             elif isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
                 raise RejectedError(
                     RejectReason.BAD_VALUE,
-                    f"{field}.{name} is an integer of {value.bit_length()} bits; expected 64",
+                    f"{field}.{name} is an integer of {value.bit_length()} bits; "
+                    "expected at most 64",
                 )
             elif isinstance(value, float) and not math.isfinite(value):
                 raise RejectedError(

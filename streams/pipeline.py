@@ -27,7 +27,7 @@ from streams.records import OutRecord
 from streams.schema import ItemVector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -65,6 +65,15 @@ class TextEncoding(Protocol):
     @property
     def encoder_id(self) -> str: ...  # noqa: D102
     async def encode(self, texts: Sequence[str]) -> EncodedTexts: ...  # noqa: D102
+
+
+class TopicPartition(Protocol):
+    """One partition of a topic."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -150,26 +159,40 @@ class Pipeline:
         self._inbox: asyncio.Queue[Inbound] = asyncio.Queue(maxsize=8)
         self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
         self._applying = asyncio.Lock()
-        self._generation: int | None = None
+        self._revoked: set[int] = set()  # generations whose batches are no longer ours
+        self._republish: dict[tuple[int, str], ProfileTable] = {}
 
     async def put(self, inbound: Inbound) -> None:
         """Take a batch; waits while the pipeline is full."""
         await self._inbox.put(inbound)
 
-    def on_assigned(self, generation: int, partitions: int) -> None:
-        """Batches of this generation of the group are processed, others dropped."""
-        self._generation = generation
-        self._sensor.on_assigned(partitions)
+    async def on_assigned(self, generation: int, assigned: Collection[TopicPartition]) -> None:
+        """Restore what is owned now, so that the first action does not wait for it.
 
-    async def on_revoked(self) -> None:
+        Raises:
+            StoreError, StreamsError: as `OwnedPartitions.restore`.
+        """
+        self._revoked.discard(generation)
+        actions = {one.partition for one in assigned if one.topic != self._names.items}
+        async with self._applying:
+            await self._restore(actions)
+        self._sensor.on_assigned(len(assigned))
+
+    async def on_revoked(self, generation: int) -> None:
         """Finish what is being published, then own nothing.
 
-        What was fetched but not applied is dropped unacknowledged: its next owner reads it again.
+        What was fetched in this generation of the group but not applied is dropped
+        unacknowledged: the partition's next owner reads it again.
         """
-        self._generation = None
+        self._revoked.add(generation)
         self._sensor.on_assigned(0)
         async with self._applying:
             self._owned.drop_all()
+            self._republish.clear()
+
+    async def drain(self) -> None:
+        """Finish what is being published, and begin nothing more."""
+        await self._applying.acquire()
 
     async def run(self) -> None:
         """Process until cancelled.
@@ -190,7 +213,7 @@ class Pipeline:
             while size < self._batch_actions and not self._inbox.empty():
                 batches.append(self._inbox.get_nowait())
                 size += len(batches[-1].records)
-            current = [batch for batch in batches if batch.generation == self._generation]
+            current = [batch for batch in batches if batch.generation not in self._revoked]
             if current:
                 await self._prepared.put(await self.prepare(current))
 
@@ -285,9 +308,12 @@ class Pipeline:
         """Stage 2 for a micro-batch."""
         started = time.perf_counter()
         # A partition given up since belongs to another worker: its batches are dropped.
-        parts = [part for part in prepared.parts if part.inbound.generation == self._generation]
+        parts = [part for part in prepared.parts if part.inbound.generation not in self._revoked]
         out: list[OutRecord] = []
-        changed = await self._restore(parts)
+        await self._restore(
+            {part.inbound.partition for part in parts if part.inbound.topic != self._names.items}
+        )
+        changed, self._republish = self._republish, {}
         applied: dict[int, Applied] = {}
         for part in parts:
             out += part.ready
@@ -312,18 +338,13 @@ class Pipeline:
         actions = sum(len(part.actions) for part in parts)
         self._sensor.on_batch(actions, prepared.seconds, time.perf_counter() - started)
 
-    async def _restore(self, parts: Sequence[_Part]) -> dict[tuple[int, str], ProfileTable]:
-        """Have every table at hand; the users whose newest state must be published again."""
-        partitions = {p.inbound.partition for p in parts if p.inbound.topic != self._names.items}
-        return {
-            (partition, user_id): self._owned.table(partition)
-            for partition, users in (await self._owned.restore(partitions)).items()
-            for user_id in users
-        }
+    async def _restore(self, partitions: Collection[int]) -> None:
+        """Have every table at hand, and note the users whose newest state was overtaken."""
+        for partition, users in (await self._owned.restore(partitions)).items():
+            table = self._owned.table(partition)
+            self._republish.update({(partition, user_id): table for user_id in users})
 
-    def _fold(
-        self, part: _Part, vectors: NDArray[np.float32], applied: dict[int, Applied]
-    ) -> None:
+    def _fold(self, part: _Part, vectors: NDArray[np.float32], applied: dict[int, Applied]) -> None:
         partition = part.inbound.partition
         table = self._owned.table(partition)
         applied[partition] = table.apply(

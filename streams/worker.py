@@ -86,7 +86,7 @@ class Worker:
         async def drain() -> None:
             await stopping.wait()
             logger.info("stopping: finishing what is in flight")
-            await self._pipeline.on_revoked()
+            await self._pipeline.drain()
             running.set()
 
         drainer = asyncio.create_task(drain())

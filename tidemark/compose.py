@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
+from store.fold import warm_up
 from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.table import Identity, Memory
@@ -111,6 +112,7 @@ def build_worker(
     policy = Policy(**settings.policy.model_dump())
     check_topics(bootstrap, names)
     encoding = build_encoding(settings)
+    warm_up(encoding.dim)
     sensor = PrometheusSensor(registry, encoding.stats)
     limits = _limits(settings)
     item_decoder = ItemDecoder(limits)

@@ -23,6 +23,7 @@ __all__ = ["DemoReport", "Replay", "UserView"]
 WINDOW = 4_000
 #: Of each shown user, so many last actions lie between "before" and "after".
 LAST_ACTIONS = 20
+_LIKED = 4.0
 _STALLED_SECONDS = 60.0
 
 
@@ -65,7 +66,7 @@ class Replay:
         films: the catalogue.
         ratings: in time order.
         on_progress: told of the actions that are retrievable so far.
-        show: how many users to show; those with the most actions.
+        show: how many users to show; those who rated the most films with at least 4.
     """
 
     def __init__(
@@ -82,7 +83,8 @@ class Replay:
         self._ratings = ratings
         self._on_progress = on_progress
         self._counts = Counter(action.user_id for action in ratings)
-        self._shown = [user for user, _ in self._counts.most_common(show)]
+        liked = Counter(one.user_id for one in ratings if (one.rating or 0.0) >= _LIKED)
+        self._shown = [user for user, _ in liked.most_common(show)]
         self._done = 0
 
     def load_catalogue(self) -> float:
