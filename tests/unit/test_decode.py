@@ -221,7 +221,7 @@ def test_a_message_cut_short_is_malformed(action: Action, data: st.DataObject) -
     value = msgspec.msgpack.encode(action)
     cut = data.draw(st.integers(0, len(value) - 1))
     record = raw_record(value[:cut], key=action.user_id.encode())
-    assert rejection(lambda: decode(record)).reason is RejectReason.MALFORMED
+    assert rejection(decode, record).reason is RejectReason.MALFORMED
 
 
 @both_wires
@@ -342,7 +342,7 @@ def test_what_json_does_not_allow_is_malformed(value: bytes) -> None:
 def test_text_that_is_not_utf_8_is_malformed(text: bytes) -> None:
     value = b"\x84\xa7user_id\xa3ann\xa6action\xa4view\xa2ts\x01\xa4text"
     value += bytes([0xA0 + len(text)]) + text
-    assert rejection(lambda: decode(raw_record(value))).reason is RejectReason.MALFORMED
+    assert rejection(decode, raw_record(value)).reason is RejectReason.MALFORMED
 
 
 @pytest.mark.parametrize("field", ["x", "context"])
@@ -624,4 +624,4 @@ def test_an_item_s_id_is_short() -> None:
 
 def test_categories_that_promise_more_than_there_is_take_no_memory() -> None:
     value = b"\x83\xa7item_id\xa2i1\xa5title\xa1t\xaacategories\xdd\xff\xff\xff\xff"
-    assert rejection(lambda: decode_item(item_raw(value))).reason is RejectReason.MALFORMED
+    assert rejection(decode_item, item_raw(value)).reason is RejectReason.MALFORMED

@@ -1,0 +1,51 @@
+"""One embedded broker and, where there is one to start, one Apache Kafka for the whole session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from system_helpers import Deployment
+
+from streams.brokers import start_embedded, start_kafka
+
+BROKERS = ("embedded", "kafka")
+
+
+def kafka_home() -> Path | None:
+    """KAFKA_HOME, or the jars that lie beside a checkout."""
+    named = os.environ.get("KAFKA_HOME")
+    if named:
+        return Path(named)
+    beside = Path(__file__).parents[3] / "shared" / "kafka"
+    return beside if (beside / "libs").is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with start_embedded(tmp_path_factory.mktemp("embedded")) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = kafka_home()
+    if home is None:
+        pytest.skip("no Apache Kafka: set KAFKA_HOME to an unpacked Kafka 4")
+    with start_kafka(home, tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(params=BROKERS)
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """Each of the brokers in turn."""
+    address: str = request.getfixturevalue(f"{request.param}_broker")
+    return address
+
+
+@pytest.fixture
+def deployment(bootstrap: str, tmp_path: Path) -> Deployment:
+    """Fresh topics on each broker."""
+    return Deployment(bootstrap, tmp_path)
