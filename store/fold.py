@@ -22,7 +22,7 @@ __all__ = ["fold_actions", "warm_up"]
 
 
 # Compiled for the types it is called with; numba itself is untyped.
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # see above
 def _fold(  # type: ignore[no-untyped-def] # see above
     profiles, counts, masses, sums_k, sums_k2, last_ts,
     rows, vectors, vector_rows, strengths, weights, times,

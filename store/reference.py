@@ -79,7 +79,7 @@ def _choose_k(
         return min(policy.k, n / (n + 1))
     if policy.name == "decay":
         elapsed = max(0, ts - profile.last_ts)
-        kept = profile.mass * 2.0 ** (-elapsed / (policy.half_life_seconds * 1e3))
+        kept: float = profile.mass * 2.0 ** (-elapsed / (policy.half_life_seconds * 1e3))
         return kept / (kept + weight)
     norm = float(np.linalg.norm(profile.vector)) * float(np.linalg.norm(vector))
     r = float(profile.vector @ vector) / norm if norm > 0.0 else 0.0

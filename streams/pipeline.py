@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from store.errors import StoreError
 from store.profile import FENCE_HEADER, encode_fence, encode_profile
 from store.table import Applied, WeighedAction
 from streams.dead_letters import dead_letter
-from streams.errors import RejectedError, RejectReason
+from streams.errors import RejectedError, RejectReason, StreamsError
 from streams.records import OutRecord
 from streams.schema import ItemVector
 
@@ -158,6 +159,7 @@ class Pipeline:
         self._retry_seconds = retry_seconds
         self._inbox: asyncio.Queue[Inbound] = asyncio.Queue(maxsize=8)
         self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
+        self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._applying = asyncio.Lock()
         self._revoked: set[int] = set()  # generations whose batches are no longer ours
         self._republish: dict[tuple[int, str], ProfileTable] = {}
@@ -169,14 +171,23 @@ class Pipeline:
     async def on_assigned(self, generation: int, assigned: Collection[TopicPartition]) -> None:
         """Restore what is owned now, so that the first action does not wait for it.
 
-        Raises:
-            StoreError, StreamsError: as `OwnedPartitions.restore`.
+        States that were overtaken by older ones are published again here: a partition without
+        traffic would leave it to compaction, which keeps the last one written.
+
+        What goes wrong is raised by `run`: Faust, which calls this, would log it with its own
+        traceback and go on.
         """
         self._revoked.discard(generation)
         actions = {one.partition for one in assigned if one.topic != self._names.items}
-        async with self._applying:
-            await self._restore(actions)
-        self._sensor.on_assigned(len(assigned))
+        try:
+            async with self._applying:
+                await self._restore(actions)
+                overtaken, self._republish = self._republish, {}
+                await self._outbox.publish(self._profile_records(overtaken))
+        except (StoreError, StreamsError) as error:
+            self._trouble.put_nowait(error)
+        else:
+            self._sensor.on_assigned(len(assigned))
 
     async def on_revoked(self, generation: int) -> None:
         """Finish what is being published, then own nothing.
@@ -204,6 +215,7 @@ class Pipeline:
         async with asyncio.TaskGroup() as stages:
             stages.create_task(self._prepare_stage())
             stages.create_task(self._apply_stage())
+            stages.create_task(self._raise_trouble())
 
     async def _prepare_stage(self) -> None:
         while True:
@@ -216,6 +228,9 @@ class Pipeline:
             current = [batch for batch in batches if batch.generation not in self._revoked]
             if current:
                 await self._prepared.put(await self.prepare(current))
+
+    async def _raise_trouble(self) -> None:
+        raise await self._trouble.get()
 
     async def _apply_stage(self) -> None:
         while True:
@@ -331,7 +346,7 @@ class Pipeline:
             for outcome, count in result.counts.items():
                 self._sensor.on_actions(outcome, count)
         # One record a user and micro-batch, however many actions it had.
-        out += [self._profile_record(table, user_id) for (_, user_id), table in changed.items()]
+        out += self._profile_records(changed)
         await self._outbox.publish(out)
         for part in parts:
             part.inbound.acknowledge()
@@ -350,6 +365,9 @@ class Pipeline:
         applied[partition] = table.apply(
             part.inbound.topic, part.actions, vectors, applied.get(partition)
         )
+
+    def _profile_records(self, users: Mapping[tuple[int, str], ProfileTable]) -> list[OutRecord]:
+        return [self._profile_record(table, user_id) for (_, user_id), table in users.items()]
 
     def _profile_record(self, table: ProfileTable, user_id: str) -> OutRecord:
         topic, key = self._names.profiles, user_id.encode()

@@ -16,8 +16,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailableError, PublisherClosedError, PublishError
+from streams.reach import CONNECT_SECONDS, require_listener
 from streams.schema import Action, Item
-from streams.topics import CONNECT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,7 @@ class _Publisher:
         self._failed = 0
         self._first_failure: BaseException | None = None
         self._closed = False
+        require_listener(bootstrap)
         try:
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap.split(","),
@@ -97,8 +98,7 @@ class _Publisher:
             )
         except (KafkaError, ValueError, OSError) as error:
             raise BrokerUnavailableError(
-                f"no Kafka broker answers at {bootstrap} ({error}); is it running, and is the "
-                "address right?"
+                f"what listens at {bootstrap} does not answer as a Kafka broker: {error}"
             ) from error
 
     def flush(self, timeout: float = 60.0) -> None:

@@ -10,6 +10,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.reach import CONNECT_SECONDS, require_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from streams.decode import WireFormat
 
 __all__ = [
-    "CONNECT_SECONDS",
     "ActionTopic",
     "TopicNames",
     "TopicReport",
@@ -27,8 +27,6 @@ __all__ = [
     "topic_specs",
 ]
 
-#: How long a command waits for a broker before it says that there is none.
-CONNECT_SECONDS = 8.0
 _DAY_MS = 24 * 3600 * 1000
 #: An over-long message must reach the worker to be dead-lettered with its reason.
 _MESSAGE_BYTES = 16 * 1024 * 1024
@@ -117,6 +115,7 @@ class TopicReport:
 
 @contextmanager
 def _admin(bootstrap: str) -> Iterator[Any]:
+    require_listener(bootstrap)
     try:
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
@@ -125,8 +124,7 @@ def _admin(bootstrap: str) -> Iterator[Any]:
         )
     except (KafkaError, ValueError, OSError) as error:
         raise BrokerUnavailableError(
-            f"no Kafka broker answers at {bootstrap} ({_why(error)}); "
-            "is it running, and is kafka.bootstrap right?"
+            f"what listens at {bootstrap} does not answer as a Kafka broker: {_why(error)}"
         ) from error
     try:
         yield client

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import httpx
 import numpy as np
@@ -80,14 +80,17 @@ class Deployment:
         return self._child("worker", ["--state", str(self.folder)], env)
 
     @contextmanager
-    def retrieval(self, **env: str) -> Iterator[httpx.Client]:
-        """A retrieval service that is ready, and a client for it."""
+    def retrieval(
+        self, *, until: Literal["ready", "mismatch"] = "ready", **env: str
+    ) -> Iterator[httpx.Client]:
+        """A retrieval service that is ready (or says why it never will be), and a client for it."""
         port = free_port()
         with (
             self._child("retrieval", ["--port", str(port)], env) as child,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0) as client,
         ):
-            wait_until(lambda: _answers(client, "/readyz"), check=child.check)
+            said = {"ready": '"ready":true', "mismatch": "vectors of encoder"}[until]
+            wait_until(lambda: said in _status(client), check=child.check)
             yield client
 
     def _child(self, command: str, options: list[str], env: dict[str, str]) -> Child:
@@ -108,11 +111,11 @@ class Deployment:
         return ActionPublisher(self.bootstrap, chosen.name, wire=chosen.format)
 
 
-def _answers(client: httpx.Client, path: str) -> bool:
+def _status(client: httpx.Client) -> str:
     try:
-        return client.get(path).status_code == httpx.codes.OK
+        return client.get("/v1/status").text
     except httpx.TransportError:
-        return False  # it does not listen yet
+        return ""  # it does not listen yet
 
 
 def wait_until(

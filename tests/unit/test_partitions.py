@@ -148,7 +148,7 @@ def test_the_highest_version_wins_in_any_order(
     ids=["no-messagepack", "empty", "key", "fence", "dim"],
 )
 def test_a_record_that_cannot_be_read_stops_the_restore(record: KafkaRecord) -> None:
-    with pytest.raises(CorruptRecordError, match="profiles, partition 3, offset 41: .*tombstone"):
+    with pytest.raises(CorruptRecordError, match=r"profiles, partition 3, offset 41: .*tombstone"):
         newest_versions([profile_record("bob", make_profile()), record])
 
 

@@ -82,19 +82,21 @@ def test_a_rating_off_the_scale_is_refused(rating: float) -> None:
 
 
 @given(
-    st.lists(st.floats(-100, 100), min_size=3, max_size=3, unique=True).map(sorted),
+    st.lists(st.integers(-100, 100), min_size=3, max_size=3, unique=True).map(sorted),
     st.floats(-1, 0),
     st.floats(0, 1),
     st.floats(0, 1),
 )
 def test_a_better_rating_is_never_weaker(
-    bounds: list[float], worst: float, first: float, second: float
+    bounds: list[int], worst: float, first: float, second: float
 ) -> None:
     low, neutral, high = bounds
     scale = RatingScale(low, neutral, high, worst)
     worse, better = (min(high, low + share * (high - low)) for share in sorted((first, second)))
-    assert worst <= scale.strength(worse) <= scale.strength(better) <= 1
-    assert (scale.strength(low), scale.strength(neutral), scale.strength(high)) == (worst, 0, 1)
+    strengths = [scale.strength(rating) for rating in (low, worse, better, high)]
+    assert strengths == pytest.approx(sorted(strengths))
+    ends = [scale.strength(rating) for rating in (low, neutral, high)]
+    assert ends == pytest.approx([worst, 0, 1])
 
 
 def test_the_default_scale_is_five_stars() -> None:

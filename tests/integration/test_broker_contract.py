@@ -1,0 +1,247 @@
+"""What we build on holds on every broker: reading to the end, committing, topics, codecs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgpack
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+from system_helpers import (
+    PARTITIONS,
+    Deployment,
+    ProfilesProbe,
+    assert_same_profiles,
+    reference_profiles,
+)
+
+from streams.app import GroupSettings, build_app, run_app
+from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.outbox import KafkaOutbox
+from streams.pipeline import Inbound
+from streams.records import OutRecord
+from streams.schema import Action, Item
+from streams.tail import TopicTail
+from streams.topics import ActionTopic, TopicNames, check_topics, create_topics
+
+pytestmark = pytest.mark.integration
+
+ITEMS = [Item(item_id=f"i{n}", title=f"Film number {n}", categories=("Drama",)) for n in range(20)]
+
+
+def ratings(count: int, users: int = 5) -> list[Action]:
+    return [
+        Action(user_id=f"user{n % users}", action="rate", ts=1_700_000_000_000 + n,
+               item_id=f"i{n % 20}", rating=float(1 + n % 5))
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_a_tail_reads_to_the_very_end(deployment: Deployment) -> None:
+    """Also where ListOffsets names the base of the last batch, as the embedded broker does."""
+
+    async def main() -> None:
+        topic = deployment.names.profiles
+        outbox = KafkaOutbox(deployment.bootstrap)
+        await outbox.start()
+        for size in (512, 1, 77):
+            await outbox.publish([OutRecord(topic, 0, b"%d" % n, b"v" * 100) for n in range(size)])
+        tail = TopicTail(deployment.bootstrap, {topic: None})
+        await tail.start()
+        assert tail.lag() is None
+        assert len(await tail.read_to_end()) == 512 + 1 + 77
+        assert tail.lag() == 0
+        one = TopicTail(deployment.bootstrap, {topic: [1]})
+        await one.start()
+        assert await one.read_to_end() == []
+        await outbox.publish([OutRecord(topic, 1, b"k", None, (("h", b"1"),))])
+        (tombstone,) = await one.read_to_end()
+        assert (tombstone.key, tombstone.value, list(tombstone.headers)) == (
+            b"k", None, [("h", b"1")],
+        )  # fmt: skip
+        await asyncio.gather(tail.stop(), one.stop(), outbox.stop())
+
+    asyncio.run(main())
+
+
+class RecordingPipeline:
+    """In the pipeline's place behind the Faust app: keeps batches, acknowledges on demand."""
+
+    def __init__(self) -> None:
+        self.batches: list[Inbound] = []
+        self.assigned: list[int] = []
+
+    async def put(self, inbound: Inbound) -> None:
+        self.batches.append(inbound)
+
+    async def on_assigned(self, generation: int, assigned: object) -> None:
+        del assigned
+        self.assigned.append(generation)
+
+    async def on_revoked(self, generation: int) -> None:
+        pass
+
+    def offsets(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {number: [] for number in range(PARTITIONS)}
+        for batch in self.batches:
+            found[batch.partition] += [record.offset for record in batch.records]
+        return found
+
+
+def test_the_transport_hands_over_batches_and_commits_what_is_acknowledged(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """The first run acknowledges half of each partition's batches: the second reads the rest."""
+    topic = deployment.names.actions[0].name
+    total = 2_000
+    with deployment.actions() as publisher:
+        for action in ratings(total, users=50):
+            publisher.publish_action(action)
+
+    async def consume(keep: int) -> RecordingPipeline:
+        pipeline = RecordingPipeline()
+        settings = GroupSettings(
+            group=deployment.group, bootstrap=deployment.bootstrap, poll_records=100,
+            session_seconds=6.0, commit_seconds=0.1,
+        )  # fmt: skip
+        app = build_app(settings, [topic], pipeline, tmp_path)  # type: ignore[arg-type] # a fake
+        stopping = asyncio.Event()
+        running = asyncio.create_task(run_app(app, stopping))
+        deadline = time.monotonic() + 60
+        while sum(len(batch.records) for batch in pipeline.batches) < total - keep:
+            assert time.monotonic() < deadline
+            assert not running.done()
+            await asyncio.sleep(0.02)
+        if keep == 0:
+            # Backwards: a commit must wait for the batches before it all the same.
+            for number in range(PARTITIONS):
+                mine = [batch for batch in pipeline.batches if batch.partition == number]
+                for batch in reversed(mine[: len(mine) // 2]):
+                    batch.acknowledge()
+                mine[-1].acknowledge()  # after a gap: must not be committed
+        await app.consumer.commit()
+        stopping.set()
+        await running
+        return pipeline
+
+    async def main() -> None:
+        first = await consume(0)
+        for offsets in first.offsets().values():
+            assert offsets == list(range(len(offsets)))
+        assert max(len(batch.records) for batch in first.batches) > 1
+        half = {
+            number: [b for b in first.batches if b.partition == number]
+            for number in range(PARTITIONS)
+        }
+        committed = {
+            number: sum(len(batch.records) for batch in mine[: len(mine) // 2])
+            for number, mine in half.items()
+        }
+        second = await consume(sum(committed.values()))
+        for number, offsets in second.offsets().items():
+            assert offsets[0] == committed[number]
+            assert offsets == list(range(committed[number], len(first.offsets()[number])))
+
+    asyncio.run(main())
+
+
+def test_every_codec_is_read(deployment: Deployment) -> None:
+    deployment.publish_items(ITEMS)
+    log = ratings(400)
+    for number, codec in enumerate(("gzip", "snappy", "lz4", "zstd")):
+        producer = KafkaProducer(
+            bootstrap_servers=deployment.bootstrap, compression_type=codec, linger_ms=50
+        )
+        for action in log[number * 100 : (number + 1) * 100]:
+            fields = {
+                name: value
+                for name in action.__struct_fields__
+                if (value := getattr(action, name)) is not None
+            }
+            producer.send(
+                deployment.names.actions[0].name,
+                key=action.user_id.encode(),
+                value=msgpack.packb(fields),
+            )
+        producer.flush()
+        producer.close()
+
+    async def main() -> None:
+        async with ProfilesProbe(deployment.bootstrap, deployment.names.profiles) as probe:
+            with deployment.worker() as worker:
+                await probe.wait_applied(len(log), worker.check)
+            assert_same_profiles(probe.states(), reference_profiles(ITEMS, log))
+
+    asyncio.run(main())
+
+
+def test_several_action_topics_of_two_formats(bootstrap: str, tmp_path: Path) -> None:
+    """A user's actions come from two topics: one MessagePack, one JSON with a default action."""
+    deployment = Deployment(
+        bootstrap, tmp_path,
+        [ActionTopic("clicks"), ActionTopic("ratings", "json", default_action="rate")],
+    )  # fmt: skip
+    deployment.publish_items(ITEMS)
+    log = ratings(300)
+    # Order between topics is not promised; all of an item's vectors in one profile commute only
+    # where the users differ, so each user rates in one topic and one rates in both, the same item.
+    both = [replace_user(action, "both", "i3") for action in log[:40]]
+    with deployment.actions(0) as clicks, deployment.actions(1) as rated:
+        for number, action in enumerate(log):
+            (clicks if action.user_id in {"user0", "user1"} else rated).publish_action(action)
+            if number < len(both):
+                (clicks if number % 2 else rated).publish_action(both[number])
+
+    async def main() -> None:
+        async with ProfilesProbe(deployment.bootstrap, deployment.names.profiles) as probe:
+            with deployment.worker() as worker:
+                await probe.wait_applied(len(log) + len(both), worker.check)
+            states = probe.states()
+            shared = states.pop("both")
+            assert shared.count == len(both)
+            assert sorted(shared.applied) == sorted(
+                topic.name for topic in deployment.names.actions
+            )
+            assert_same_profiles(states, reference_profiles(ITEMS, log))
+
+    asyncio.run(main())
+
+
+def replace_user(action: Action, user_id: str, item_id: str) -> Action:
+    return Action(
+        user_id=user_id, action=action.action, ts=action.ts, item_id=item_id, rating=action.rating
+    )
+
+
+def test_topics_are_created_once_and_checked(deployment: Deployment) -> None:
+    names = deployment.names
+    again = create_topics(deployment.bootstrap, names, partitions=PARTITIONS)
+    assert [(one.created, one.differing) for one in again] == [(False, ())] * 5
+    assert check_topics(deployment.bootstrap, names) == PARTITIONS
+    with pytest.raises(TopicMismatchError, match=f"{names.profiles} has 4.*ask for the number"):
+        create_topics(deployment.bootstrap, names, partitions=3)
+    with pytest.raises(TopicMismatchError, match=r"missing.*elsewhere.*tidemark topics create"):
+        check_topics(deployment.bootstrap, replace(names, items="elsewhere"))
+
+
+def test_topics_that_would_lose_records_are_refused(kafka_broker: str, tmp_path: Path) -> None:
+    """Apache Kafka only: the embedded broker forgets the settings of topics."""
+    names = replace(Deployment(kafka_broker, tmp_path).names, profiles=f"aged-{time.time_ns()}")
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    admin.create_topics(
+        [NewTopic(names.profiles, PARTITIONS, 1, topic_configs={"cleanup.policy": "delete"})]
+    )
+    admin.close()
+    with pytest.raises(TopicMismatchError, match=r"cleanup\.policy=delete, should be compact"):
+        create_topics(kafka_broker, names, partitions=PARTITIONS)
+    with pytest.raises(TopicMismatchError, match="Records would be lost"):
+        check_topics(kafka_broker, names)
+
+
+def test_no_broker_is_said_in_one_line() -> None:
+    with pytest.raises(BrokerUnavailableError, match=r"127\.0\.0\.1:1: Connection refused"):
+        check_topics("127.0.0.1:1", TopicNames())

@@ -1,0 +1,171 @@
+"""From a publisher to an answer over HTTP, with every process a real one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from system_helpers import Deployment, wait_until
+
+from streams.processes import Child
+from streams.publisher import ItemPublisher
+from streams.schema import Item
+
+pytestmark = pytest.mark.integration
+
+FILMS = [
+    Item(item_id="1", title="Alien", categories=("Horror", "Space")),
+    Item(item_id="2", title="Aliens: horror in deep space", categories=("Horror", "Space")),
+    Item(item_id="3", title="Space horror of the deep", categories=("Horror",)),
+    Item(item_id="4", title="A summer wedding", categories=("Romance",)),
+    Item(item_id="5", title="The wedding guests", categories=("Romance", "Comedy")),
+]
+
+
+@pytest.fixture(scope="module")
+def system(
+    embedded_broker: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Deployment, Child, httpx.Client]]:
+    deployment = Deployment(embedded_broker, tmp_path_factory.mktemp("retrieval"))
+    deployment.publish_items(FILMS)
+    with deployment.worker() as worker, deployment.retrieval() as client:
+        with deployment.actions() as actions:
+            actions.publish("ann", "view", item_id="1", event_id="e1")
+            actions.publish("ann", "view", item_id="1", event_id="e1")  # a producer's retry
+            actions.publish("ben", "purchase", item_id="2")
+            actions.publish("cas/a ü", "like", item_id="4")
+        wait_until(
+            lambda: (
+                client.get("/v1/status").json()["profiles"] == 3
+                and client.get("/v1/status").json()["items"] == len(FILMS)
+            ),
+            check=worker.check,
+        )
+        yield deployment, worker, client
+
+
+def test_candidates_are_close_and_unseen(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    _, _, client = system
+    answer = client.get("/v1/users/ann/candidates", params={"k": 2}).raise_for_status().json()
+    assert {one["item_id"] for one in answer["candidates"]} == {"2", "3"}
+    every = client.get("/v1/users/ann/candidates", params={"k": 9, "exclude_seen": False}).json()
+    assert every["candidates"][0]["item_id"] == "1"
+    assert len(every["candidates"]) == len(FILMS)
+    romance = client.get("/v1/users/ann/candidates", params={"category": "Romance"}).json()
+    assert {one["item_id"] for one in romance["candidates"]} == {"4", "5"}
+
+
+def test_a_profile_says_what_it_is_made_of(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    _, _, client = system
+    profile = client.get("/v1/users/ann/profile").raise_for_status().json()
+    assert profile["count"] == 1  # the retry was not applied
+    assert profile["seen"] == [{"item_id": "1", "title": "Alien"}]
+    assert profile["contributions"][0]["weight"] == pytest.approx(0.3)
+    assert client.get("/v1/users/cas%2Fa%20%C3%BC/profile").json()["user_id"] == "cas/a ü"
+
+
+def test_audience_neighbours_and_search(system: tuple[Deployment, Child, httpx.Client]) -> None:
+    _, _, client = system
+    audience = client.get("/v1/items/3/audience", params={"k": 3}).json()["audience"]
+    assert {one["user_id"] for one in audience[:2]} == {"ann", "ben"}
+    near = client.get("/v1/users/ann/neighbours", params={"k": 1}).json()["neighbours"]
+    assert near[0]["user_id"] == "ben"
+    found = client.post("/v1/search", json={"text": "a wedding in summer", "k": 1}).json()
+    assert found["items"][0]["item_id"] == "4"
+
+
+def test_an_unknown_user_gets_a_reason_or_what_is_popular(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    _, _, client = system
+    missing = client.get("/v1/users/nobody/candidates")
+    assert missing.status_code == 404
+    assert "fallback=popular" in missing.json()["error"]["hint"]
+    popular = client.get("/v1/users/nobody/candidates", params={"fallback": "popular"}).json()
+    assert popular["source"] == "popular"
+    assert {one["item_id"] for one in popular["candidates"][:3]} == {"1", "2", "4"}
+
+
+def test_an_action_is_retrievable_at_once(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    deployment, worker, client = system
+    started = time.perf_counter()
+    with deployment.actions() as actions:
+        actions.publish("eve", "view", item_id="5")
+        actions.flush()
+        wait_until(
+            lambda: client.get("/v1/users/eve/candidates").status_code == 200, check=worker.check
+        )
+    assert time.perf_counter() - started < 10  # a bound for a hung machine, not a figure
+    freshness = client.get("/v1/status").json()["freshness"]
+    assert freshness["count"] >= 1
+    metrics = client.get("/metrics").text
+    assert "tidemark_freshness_seconds_count" in metrics
+
+
+def test_forgetting_removes_the_user_and_keeps_late_events_out(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    deployment, worker, client = system
+    with deployment.actions() as actions:
+        actions.publish("mia", "view", item_id="5")
+    wait_until(lambda: client.get("/v1/users/mia/profile").status_code == 200, check=worker.check)
+    before = int(time.time() * 1000) - 1
+    receipt = client.delete("/v1/users/mia", params={"wait": 20})
+    assert (receipt.status_code, receipt.json()["status"]) == (200, "forgotten")
+    assert receipt.json()["topic"] == deployment.names.actions[0].name
+    assert client.get("/v1/users/mia/profile").status_code == 404
+    with deployment.actions() as actions:
+        actions.publish("mia", "view", item_id="4", ts=before)  # late: must not bring mia back
+        actions.publish("noa", "view", item_id="4")
+    wait_until(lambda: client.get("/v1/users/noa/profile").status_code == 200, check=worker.check)
+    assert client.get("/v1/users/mia/profile").status_code == 404
+    with deployment.actions() as actions:
+        actions.publish("mia", "view", item_id="1")  # new: mia is back as a new user
+    wait_until(lambda: client.get("/v1/users/mia/profile").status_code == 200, check=worker.check)
+    profile = client.get("/v1/users/mia/profile").json()
+    assert (profile["count"], [one["item_id"] for one in profile["seen"]]) == (1, ["1"])
+
+
+def test_a_deleted_item_is_no_longer_offered(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    deployment, worker, client = system
+    with ItemPublisher(deployment.bootstrap, deployment.names.items) as items:
+        items.publish(Item(item_id="gone", title="Deep space horror, again"))
+        items.flush()
+        wait_until(
+            lambda: client.get("/v1/items/gone/audience").status_code == 200, check=worker.check
+        )
+        items.delete("gone")
+    wait_until(lambda: client.get("/v1/items/gone/audience").status_code == 404, check=worker.check)
+
+
+def test_a_service_of_another_encoder_is_not_ready(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    deployment, _, _ = system
+    with deployment.retrieval(until="mismatch", TIDEMARK_ENCODER__DIM="32") as client:
+        assert client.get("/readyz").status_code == 503
+        refused = client.get("/v1/users/ann/candidates")
+        assert refused.status_code == 503
+        assert "start it with that encoder" in refused.json()["error"]["reason"]
+
+
+def test_a_worker_of_another_policy_refuses_to_start(
+    system: tuple[Deployment, Child, httpx.Client],
+) -> None:
+    deployment, first, _ = system
+    assert first.stop() == 0
+    with deployment.worker(TIDEMARK_POLICY__NAME="decay") as other:
+        wait_until(lambda: not other.alive())
+        assert other.stop() == 1
+        assert "the profiles were folded by constant(k=0.9)" in other.tail()
+        assert "Traceback" not in other.log.read_text()

@@ -1,0 +1,138 @@
+"""What importing costs: the pure modules load no framework; and what each package exports."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+HEAVY = [
+    "aiokafka", "faiss", "fastapi", "faust", "kafka", "mode", "prometheus_client", "pydantic",
+    "torch", "transformers", "uvicorn",
+]  # fmt: skip
+
+#: Run on the standard library, numpy, numba, msgspec and msgpack.
+PURE = [
+    "encoders",
+    "encoders.cache",
+    "encoders.errors",
+    "encoders.factory",
+    "encoders.hashing",
+    "encoders.protocol",
+    "encoders.service",
+    "encoders.templates",
+    "store",
+    "store.errors",
+    "store.fold",
+    "store.policies",
+    "store.profile",
+    "store.profiles",
+    "store.reference",
+    "store.table",
+    "store.view",
+    "streams",
+    "streams.catalogue",
+    "streams.dead_letters",
+    "streams.decode",
+    "streams.errors",
+    "streams.files",
+    "streams.offsets",
+    "streams.partitions",
+    "streams.pipeline",
+    "streams.reading",
+    "streams.records",
+    "streams.rules",
+    "streams.schema",
+    "streams.sensor",
+    "tidemark",
+]
+
+#: The frameworks that these need are theirs alone.
+EDGES = {
+    "streams.outbox": ["aiokafka"],
+    "streams.tail": ["aiokafka"],
+    "streams.publisher": ["kafka"],
+    "streams.topics": ["kafka"],
+    "streams.metrics": ["prometheus_client"],
+    "tidemark.settings": ["pydantic"],
+}
+
+_SCRIPT = """
+import importlib, json, sys
+modules, heavy = json.loads(sys.argv[1])
+loaded = {}
+for module in modules:
+    importlib.import_module(module)
+    loaded[module] = sorted(name for name in heavy if sys.modules.pop(name, None))
+print(json.dumps(loaded))
+"""
+
+
+def loaded_by(modules: list[str]) -> dict[str, list[str]]:
+    """For each module the heavy ones that importing it loads, in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, json.dumps([modules, HEAVY])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded: dict[str, list[str]] = json.loads(done.stdout)
+    return loaded
+
+
+def test_the_pure_modules_load_no_framework() -> None:
+    assert loaded_by(PURE) == {module: [] for module in PURE}
+
+
+@pytest.mark.parametrize(("module", "needs"), EDGES.items(), ids=list(EDGES))
+def test_an_edge_loads_its_own_framework_only(module: str, needs: list[str]) -> None:
+    # also shows that the test above sees what is loaded
+    assert loaded_by([module]) == {module: needs}
+
+
+EXPORTS = {
+    "encoders": [
+        "DEFAULT_MODEL", "DEFAULT_TEMPLATES", "DeviceMemoryError", "EncodedBatch",
+        "EncoderClosedError", "EncoderError", "EncoderService", "EncodingFailedError",
+        "HashingEncoder", "ModelNotFoundError", "ModelUnsupportedError", "ServiceStats",
+        "TemplateError", "Templates", "TextEncoder", "VectorCache", "load_encoder",
+    ],
+    "store": [
+        "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
+    ],
+    "store.indexes": ["Hits", "VectorIndex", "make_index"],
+    "streams": ["Action", "Item", "ItemVector", "Limits", "RejectReason", "StreamsError"],
+    "tidemark": ["__version__"],
+    "tidemark.cli": ["main"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("package", "names"), EXPORTS.items(), ids=list(EXPORTS))
+def test_a_package_exports_these_and_no_others(package: str, names: list[str]) -> None:
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == names
+    assert all(getattr(module, name) is not None for name in names)
+
+
+def test_every_package_is_pinned() -> None:
+    packages = {
+        ".".join(found.parent.relative_to(ROOT).parts)
+        for top in ("encoders", "store", "streams", "tidemark")
+        for found in (ROOT / top).rglob("__init__.py")
+    }
+    assert packages == set(EXPORTS)
+
+
+def test_every_name_that_a_module_exports_is_there() -> None:
+    for name in PURE:
+        module = importlib.import_module(name)
+        assert all(hasattr(module, one) for one in module.__all__), name
+        assert len(set(module.__all__)) == len(module.__all__), name
