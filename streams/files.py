@@ -114,7 +114,12 @@ def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
 
 
 def _msgpack(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
-    yield from enumerate(msgpack.Unpacker(stream), start=1)
+    number = 0
+    unpacker = msgpack.Unpacker(stream)
+    for number, entry in enumerate(unpacker, start=1):  # used after the loop
+        yield number, entry
+    if unpacker.tell() < stream.tell():
+        yield number + 1, msgspec.DecodeError("the file ends in the middle of an entry")
 
 
 def _csv(stream: BinaryIO) -> Iterator[tuple[int, Any]]:

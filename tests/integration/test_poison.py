@@ -106,7 +106,7 @@ def kinds() -> list[Callable[[random.Random], Poison]]:
         # 0xc1 is never used by MessagePack, so that no noise is valid by chance.
         return Poison(b"u", b"\xc1" + chance.randbytes(chance.randrange(200)), R.MALFORMED, "")
 
-    return [*(lambda _, one=one: one for one in fixed), noise]  # type: ignore[misc]
+    return [*(lambda _, one=one: one for one in fixed), noise]
 
 
 def test_a_thousand_poisoned_messages(deployment: Deployment) -> None:
@@ -118,10 +118,15 @@ def test_a_thousand_poisoned_messages(deployment: Deployment) -> None:
     for extra in big[2:]:
         poison[poison.index(extra)] = makers[-1](chance)
     good = [
-        Action(user_id=f"user{n % 7}", action="rate", ts=1_700_000_000_000 + n, item_id=f"i{n % 20}",
-               rating=float(1 + n % 5))
+        Action(
+            user_id=f"user{n % 7}",
+            action="rate",
+            ts=1_700_000_000_000 + n,
+            item_id=f"i{n % 20}",
+            rating=float(1 + n % 5),
+        )
         for n in range(500)
-    ]  # fmt: skip
+    ]
     deployment.publish_items(ITEMS)
     topic = deployment.names.actions[0].name
     producer = KafkaProducer(

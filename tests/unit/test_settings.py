@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tidemark.errors import SettingsError
+from tidemark.settings import Settings, load_settings
+
+
+def test_defaults_need_nothing() -> None:
+    settings = load_settings()
+    assert settings.kafka.bootstrap == "localhost:9092"
+    assert settings.encoder.model == "all-MiniLM-L6-v2"
+    assert settings.policy.name == "constant"
+
+
+def test_command_line_wins_over_environment_over_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tidemark.toml"
+    file.write_text("[kafka]\nbootstrap = 'file:1'\ngroup = 'file'\npoll_records = 7\n")
+    monkeypatch.setenv("TIDEMARK_KAFKA__BOOTSTRAP", "environment:2")
+    monkeypatch.setenv("TIDEMARK_KAFKA__GROUP", "environment")
+    kafka = load_settings(file, kafka={"bootstrap": "command:3"}).kafka
+    assert (kafka.bootstrap, kafka.group, kafka.poll_records) == ("command:3", "environment", 7)
+
+
+def test_own_actions_join_the_known_ones(tmp_path: Path) -> None:
+    file = tmp_path / "tidemark.toml"
+    file.write_text("[actions.wish]\nweight = 2\nstrength = 0.7\n[actions.view]\nweight = 9\n")
+    actions = load_settings(file).actions
+    assert actions["wish"].strength == 0.7
+    assert actions["view"].weight == 9
+    assert "purchase" in actions
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().kafka.bootstrap = "x:1"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ("[kafka]\nbootstrap = 'nowhere'", "expected host:port"),
+        ("[kafka]\nbootstrap = ''", "expected host:port"),
+        ("[policy]\nk = 1.5", "policy.k: Input should be less than 1 (it is 1.5)"),
+        ("[policy]\nname = 'magic'", "'constant', 'decay' or 'adaptive'"),
+        ("[policy]\nkk = 1", "policy.kk: there is no such setting"),
+        ("[nothing]\na = 1", "nothing: there is no such setting"),
+        ("[ratings]\nlow = 9.0", "expected low < neutral < high"),
+        ("[topics]\nactions = []", "expected at least one topic"),
+        ("[topics]\nitems = 'profiles'", "two topics have the same name"),
+        ("[actions.view]\nweight = 0", "actions.view.weight"),
+        ("[worker]\nmetrics_port = 70000", "worker.metrics_port"),
+        ("= 5", "is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, toml: str, says: str) -> None:
+    file = tmp_path / "tidemark.toml"
+    file.write_text(toml)
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert says in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml cannot be read: No such file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    monkeypatch.setenv("TIDEMARK_KAFKA__GROUP", "later")
+    assert settings.kafka.group == "tidemark"
+    assert isinstance(settings, Settings)
