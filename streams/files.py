@@ -114,11 +114,12 @@ def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
 
 
 def _msgpack(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
-    number = 0
     unpacker = msgpack.Unpacker(stream)
-    for number, entry in enumerate(unpacker, start=1):  # used after the loop
+    number, complete = 0, 0
+    for number, entry in enumerate(unpacker, start=1):
+        complete = unpacker.tell()
         yield number, entry
-    if unpacker.tell() < stream.tell():
+    if stream.tell() > complete:
         yield number + 1, msgspec.DecodeError("the file ends in the middle of an entry")
 
 

@@ -37,7 +37,7 @@ def test_own_actions_join_the_known_ones(tmp_path: Path) -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_settings().kafka.bootstrap = "x:1"  # type: ignore[misc]
+        load_settings().kafka.bootstrap = "x:1"
 
 
 @pytest.mark.parametrize(
