@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -138,8 +139,8 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
         raise BrokerNotInstalledError("Apache Kafka needs Java 17 or newer; no java on the PATH")
     data = folder.absolute() / "data"
     data.mkdir(parents=True, exist_ok=True)
-    port, controller = free_port(), free_port()
     properties = folder.absolute() / "server.properties"
+    port, controller = _usual_port(properties), free_port()
     properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
     run = [java, "-Xms128m", "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
     logging = next(
@@ -158,6 +159,27 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     return _ChildBroker(
         "Apache Kafka", [*run, "kafka.Kafka", str(properties)], folder / "broker.log", port
     )
+
+
+def _usual_port(properties: Path) -> int:
+    """The port of the last start, at first Kafka's own, so that producers find it again.
+
+    Where something else listens there, a free one.
+    """
+    usual = "9092"
+    if properties.exists():
+        found = re.search(
+            r"^listeners=PLAINTEXT://127.0.0.1:(\d+)", properties.read_text(), re.MULTILINE
+        )
+        usual = found[1] if found else usual
+    with socket.socket() as probe:
+        # As Java's servers do: a port that was just closed may be taken again.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(usual)))
+        except OSError:
+            return free_port()
+    return int(usual)
 
 
 def _format(run: Sequence[str], properties: Path) -> None:

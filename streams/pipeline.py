@@ -161,6 +161,7 @@ class Pipeline:
         self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._applying = asyncio.Lock()
+        self._draining = False
         self._revoked: set[int] = set()  # generations whose batches are no longer ours
         self._republish: dict[tuple[int, str], ProfileTable] = {}
 
@@ -203,14 +204,16 @@ class Pipeline:
 
     async def drain(self) -> None:
         """Finish what is being published, and begin nothing more."""
-        await self._applying.acquire()
+        self._draining = True
+        async with self._applying:
+            pass
 
     async def run(self) -> None:
         """Process until cancelled.
 
         Raises:
-            StreamsError, StoreError: it cannot go on; what was not acknowledged is read again by
-                the next start.
+            BaseExceptionGroup: of a StreamsError, StoreError or EncoderError: it cannot go on;
+                what was not acknowledged is read again by the next start.
         """
         async with asyncio.TaskGroup() as stages:
             stages.create_task(self._prepare_stage())
@@ -323,7 +326,11 @@ class Pipeline:
         """Stage 2 for a micro-batch."""
         started = time.perf_counter()
         # A partition given up since belongs to another worker: its batches are dropped.
-        parts = [part for part in prepared.parts if part.inbound.generation not in self._revoked]
+        parts = [
+            part
+            for part in prepared.parts
+            if not self._draining and part.inbound.generation not in self._revoked
+        ]
         out: list[OutRecord] = []
         await self._restore(
             {part.inbound.partition for part in parts if part.inbound.topic != self._names.items}
@@ -332,7 +339,8 @@ class Pipeline:
         applied: dict[int, Applied] = {}
         for part in parts:
             out += part.ready
-            self._sensor.on_items("published", len(part.ready))
+            if part.ready:
+                self._sensor.on_items("published", len(part.ready))
             if part.inbound.topic != self._names.items:
                 self._fold(part, prepared.vectors, applied)
             now = self._clock()

@@ -52,7 +52,7 @@ class Worker:
         """Return when ``stopping`` is set and what was in flight is published and committed.
 
         Raises:
-            StreamsError, StoreError: it cannot go on; what was not committed is read again by the
+            StreamsError, StoreError, EncoderError: it cannot go on; what was not committed is read again by the
                 next start.
         """
         try:

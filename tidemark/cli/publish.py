@@ -90,7 +90,7 @@ def _publish(
         _publisher(settings, kind, topic) as publisher,
         Progress(
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-            console=console, transient=True,
+            console=console, transient=True, disable=not console.is_terminal,
         ) as progress,
     ):  # fmt: skip
         task = progress.add_task(f"publishing {kind.value}", total=file.stat().st_size)
