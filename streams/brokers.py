@@ -161,6 +161,9 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     )
 
 
+_LISTENER = re.compile(r"^listeners=PLAINTEXT://127\.0\.0\.1:(\d+)", re.MULTILINE)
+
+
 def _usual_port(properties: Path) -> int:
     """The port of the last start, at first Kafka's own, so that producers find it again.
 

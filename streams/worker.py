@@ -52,8 +52,8 @@ class Worker:
         """Return when ``stopping`` is set and what was in flight is published and committed.
 
         Raises:
-            StreamsError, StoreError, EncoderError: it cannot go on; what was not committed is read again by the
-                next start.
+            StreamsError, StoreError, EncoderError: it cannot go on; what was not committed is
+                read again by the next start.
         """
         try:
             await self._outbox.start()
