@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 # Also found by the entry point of the installed package; this serves a source tree.
 TRANSPORTS.aliases["tidemark"] = "streams.transport:Transport"
 
+_STOP_SECONDS = 6.0
 #: Batches, not records: what the stream holds of each partition before it is paused.
 _BUFFERED_BATCHES = 4
 
@@ -141,4 +142,8 @@ async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
     finally:
         crashed.cancel()
         asked.cancel()
-        await app.stop()
+        try:
+            await asyncio.wait_for(app.stop(), _STOP_SECONDS)
+        except TimeoutError:
+            # Without a broker Faust waits for it. What is durable is; the rest is read again.
+            logger.warning("Faust did not stop within %.0f s; leaving", _STOP_SECONDS)

@@ -1,0 +1,102 @@
+"""`tidemark demo` and `tidemark up` as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from system_helpers import BASE_ENV, wait_until
+
+from streams.processes import Child
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+
+def children_of(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@contextmanager
+def up(tmp_path: Path, *options: str) -> Iterator[tuple[Child, dict[str, int]]]:
+    """A running `tidemark up` and its children by role."""
+    environment = {**BASE_ENV, "COLUMNS": "200", "KAFKA_HOME": ""}
+    command = [sys.executable, "-m", "tidemark", "up", "--port", "0", "--state", str(tmp_path)]
+    with Child("up", [*command, *options], tmp_path / "up.log", env=environment) as parent:
+        wait_until(lambda: "Ctrl-C stops." in parent.log.read_text(), check=parent.check)
+        roles = {}
+        for child in children_of(parent.pid):
+            line = command_of(child)
+            role = next(one for one in ("worker", "retrieval", "broker") if f" {one} " in line)
+            roles[role] = child
+        yield parent, roles
+
+
+def test_the_demo_ends_with_a_report() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tidemark", "demo", "--limit", "5000"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        env={**os.environ, **BASE_ENV, "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"actions +5,000 in \d+\.\d s", done.stdout)
+    assert re.search(r"p50 \d+ ms, p99 \d+ ms", done.stdout)
+    assert re.search(r"dead letters +0", done.stdout)
+    assert len(re.findall(r"User \d+: ten candidates", done.stdout)) == 3
+    assert len(re.findall(r"\(\d{4}\) ", done.stdout)) >= 30  # titles with their year
+    assert "nearest profiles" in done.stdout
+    assert done.stderr == ""
+
+
+def test_up_serves_and_stops_everything(tmp_path: Path) -> None:
+    with up(tmp_path) as (parent, roles):
+        said = parent.log.read_text()
+        assert "keeps everything in memory" in said
+        assert roles.keys() == {"broker", "worker", "retrieval"}
+        url = re.search(r"retrieval +(http://[\d.:]+)/docs", said)
+        assert url is not None
+        assert httpx.get(f"{url[1]}/readyz").status_code == 200
+        assert parent.stop() == 0
+        assert all(gone(pid) for pid in roles.values())
+
+
+@pytest.mark.parametrize("role", ["worker", "retrieval", "broker"])
+def test_a_part_that_dies_ends_the_rest_and_is_named(tmp_path: Path, role: str) -> None:
+    with up(tmp_path) as (parent, roles):
+        os.kill(roles[role], signal.SIGKILL)
+        wait_until(lambda: not parent.alive())
+        assert parent.stop() == 1
+        said = parent.log.read_text()
+        assert f"{role} ended with exit status -9" in said
+        assert "Traceback" not in said
+        assert all(gone(pid) for pid in roles.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's own")
+def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
+    with up(tmp_path) as (parent, roles):
+        parent.kill()
+        wait_until(lambda: all(gone(pid) for pid in roles.values()))

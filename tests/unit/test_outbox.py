@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streams.errors import PublishError
+from streams.outbox import KafkaOutbox
+from streams.records import OutRecord
+
+
+class FakeProducer:
+    """Takes batches as aiokafka's producer does; fails as often as it is told."""
+
+    def __init__(self, *failures: Exception, limit: int = 1 << 30) -> None:
+        self.failures = list(failures)
+        self.limit = limit
+        self.taken: dict[tuple[str, int], list[tuple[bytes | None, int]]] = defaultdict(list)
+        self.batches = 0
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch()
+
+    async def send_batch(
+        self, batch: FakeBatch, topic: str, *, partition: int
+    ) -> asyncio.Future[None]:
+        self.batches += 1
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if any(size > self.limit for _, size in batch.records):
+            outcome.set_exception(MessageSizeTooLargeError())
+        elif self.failures:
+            outcome.set_exception(self.failures.pop(0))
+        else:
+            self.taken[topic, partition] += batch.records
+            outcome.set_result(None)
+        return outcome
+
+
+class FakeBatch:
+    """Holds three records."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes | None, int]] = []
+        self.headers: list[object] = []
+
+    def append(
+        self, *, timestamp: None, key: bytes | None, value: bytes | None, headers: list[object]
+    ) -> object:
+        del timestamp
+        if len(self.records) == 3:
+            return None
+        self.records.append((key, len(value or b"")))
+        self.headers.append(headers)
+        return object()
+
+
+def outbox_on(producer: FakeProducer, *, retry_seconds: float = 60.0) -> KafkaOutbox:
+    outbox = KafkaOutbox("nowhere:1", retry_seconds=retry_seconds)
+    outbox._producer = producer  # noqa: SLF001 # in place of start(), which connects
+    return outbox
+
+
+def records(count: int, partition: int = 0) -> list[OutRecord]:
+    return [OutRecord("t", partition, b"%d" % number, b"v") for number in range(count)]
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("streams.outbox.asyncio.sleep", sleep)
+    return pauses
+
+
+def test_records_keep_their_order_by_partition_over_full_batches() -> None:
+    producer = FakeProducer()
+    mixed = [one for pair in zip(records(7, 0), records(7, 1), strict=True) for one in pair]
+    asyncio.run(outbox_on(producer).publish(mixed))
+    assert [key for key, _ in producer.taken["t", 0]] == [b"%d" % n for n in range(7)]
+    assert [key for key, _ in producer.taken["t", 1]] == [b"%d" % n for n in range(7)]
+    assert producer.batches == 6
+
+
+def test_a_failed_batch_is_sent_again_with_growing_pauses(no_waiting: list[float]) -> None:
+    producer = FakeProducer(KafkaTimeoutError(), KafkaTimeoutError(), KafkaTimeoutError())
+    asyncio.run(outbox_on(producer).publish(records(2)))
+    assert [key for key, _ in producer.taken["t", 0]] == [b"0", b"1"]
+    assert no_waiting == [0.1, 0.2, 0.4]
+
+
+def test_it_gives_up_after_its_time(no_waiting: list[float]) -> None:
+    del no_waiting
+    producer = FakeProducer(*[KafkaTimeoutError()] * 10)
+    with pytest.raises(PublishError, match="1 records were not acknowledged within 0 s"):
+        asyncio.run(outbox_on(producer, retry_seconds=0.0).publish(records(1)))
+
+
+def test_what_may_be_shortened_is_and_says_so() -> None:
+    producer = FakeProducer(limit=100_000)
+    letter = OutRecord("dead", 0, b"k", b"x" * 1_000_000, (("error", b"e"),), may_shorten=True)
+    asyncio.run(outbox_on(producer).publish([letter, *records(1)]))
+    assert producer.taken["dead", 0] == [(b"k", 64 * 1024)]
+    assert producer.taken["t", 0][-1] == (b"0", 1)
+
+
+def test_a_profile_that_is_too_large_is_an_error_and_never_cut() -> None:
+    producer = FakeProducer(limit=100_000)
+    with pytest.raises(PublishError, match=r"too large.*max\.message\.bytes"):
+        asyncio.run(outbox_on(producer).publish([OutRecord("profiles", 0, b"k", b"x" * 1_000_000)]))
+    assert not producer.taken
+
+
+def test_nothing_to_publish_sends_nothing() -> None:
+    producer = FakeProducer()
+    asyncio.run(outbox_on(producer).publish([]))
+    assert producer.batches == 0
+
+
+def test_the_fake_batch_is_used_as_the_real_one_can_be() -> None:
+    """aiokafka's own builder takes the same call, and an empty one takes any record."""
+    builder = BatchBuilder(
+        10, 0, is_transactional=False, key_serializer=None, value_serializer=None
+    )
+    first = builder.append(timestamp=None, key=b"k", value=b"x" * 1_000, headers=[("a", b"b")])
+    assert first is not None
+    assert builder.append(timestamp=None, key=b"k", value=b"x", headers=[]) is None
