@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Child", "ChildFailedError", "free_port"]
+__all__ = ["Child", "ChildFailedError", "PortInUseError", "free_port", "require_free_port"]
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -26,12 +26,38 @@ class ChildFailedError(StreamsError):
     """A child process ended by itself, or did not become ready."""
 
 
+class PortInUseError(StreamsError):
+    """A server cannot listen where it should."""
+
+
 def free_port() -> int:
     """A TCP port on loopback that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def require_free_port(host: str, port: int, setting: str) -> None:
+    """Whether a server could listen there now.
+
+    Args:
+        host: an address of this machine.
+        port: 0 is always free.
+        setting: what named the port, for the error.
+
+    Raises:
+        PortInUseError: something else listens, or the address is not ours.
+    """
+    with socket.socket() as probe:
+        # As servers do: a port that was just closed may be taken again.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortInUseError(
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with {setting}"
+            ) from error
 
 
 class Child:

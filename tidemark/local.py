@@ -13,7 +13,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.brokers import start_embedded, start_kafka
-from streams.processes import Child, free_port
+from streams.processes import Child, free_port, require_free_port
 from streams.topics import create_topics
 from tidemark.compose import topic_names
 from tidemark.errors import NotReadyError
@@ -127,6 +127,7 @@ class LocalSystem:
 
     def _start(self) -> None:
         self._stack.callback(self.http.close)
+        require_free_port(self.settings.retrieval.host, self.retrieval_port, "--port")
         self._start_broker()
         self._on_step("creating topics")
         create_topics(

@@ -159,6 +159,24 @@ def test_a_service_of_another_encoder_is_not_ready(
         assert "start it with that encoder" in refused.json()["error"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("/no/such/folder", "no model folder at /no/such/folder"),
+        ("nobody/no-such-model", "neither a folder, nor in the hub's cache"),
+    ],
+)
+def test_an_absent_model_is_said_in_words(
+    system: tuple[Deployment, Child, httpx.Client], model: str, says: str
+) -> None:
+    deployment, _, _ = system
+    with deployment.worker(TIDEMARK_ENCODER__MODEL=model, HF_HUB_OFFLINE="1") as worker:
+        wait_until(lambda: not worker.alive())
+        assert worker.stop() == 1
+        assert says in worker.tail()
+        assert "Traceback" not in worker.log.read_text()
+
+
 def test_a_worker_of_another_policy_refuses_to_start(
     system: tuple[Deployment, Child, httpx.Client],
 ) -> None:

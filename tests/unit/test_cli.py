@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -40,6 +42,14 @@ def test_every_command_has_help(command: list[str]) -> None:
 
 
 NOWHERE = f"127.0.0.1:{free_port()}"
+TAKEN = str(free_port())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def listener() -> Iterator[None]:
+    """Something that listens on the port taken."""
+    with socket.create_server(("127.0.0.1", int(TAKEN))):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,11 @@ NOWHERE = f"127.0.0.1:{free_port()}"
         (["publish", __file__, "--format", "csv", "--bootstrap", NOWHERE], 1, "is it running"),
         (["publish", __file__, "--format", "csv", "--topic", "x"], 2, "the settings name actions"),
         (["dance"], 2, "No such command 'dance'"),
+        (["worker", "--log-level", "loud"], 2, "'loud' is not one of"),
+        (["worker", "--metrics-port", TAKEN], 1, "choose another with --metrics-port"),
+        (["retrieval", "--port", TAKEN], 1, "Address already in use"),
+        (["up", "--port", TAKEN], 1, "choose another with --port"),
+        (["retrieval", "--host", "203.0.113.7"], 1, "cannot listen on 203.0.113.7"),
     ],
 )
 def test_what_went_wrong_is_said_in_words(words: list[str], code: int, says: str) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Bootstrap",
     "ConfigFile",
+    "LogLevel",
+    "LogLevelOption",
     "StateFolder",
     "console",
     "errors",
@@ -63,18 +66,41 @@ def overrides(**groups: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {group: values for group, values in given.items() if values}
 
 
-def setup_logging(level: str) -> None:
+class LogLevel(StrEnum):
+    """From all to little."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", case_sensitive=False, help="How much to log.")
+]
+
+
+def setup_logging(level: LogLevel) -> None:
     """One line an event on standard error.
 
     The libraries below are heard from warnings on; they tell of retries that we count.
     """
     logging.basicConfig(
-        level=level.upper(),
+        level=level.value.upper(),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
-    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "streams.transport", "numba"):
+    for name in (
+        "faust",
+        "mode",
+        "aiokafka",
+        "kafka",
+        "httpx",
+        "streams.transport",
+        "numba",
+        "faiss",
+    ):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     # Every commit of a producer warns of its event loop when the machine is busy.
     logging.getLogger("kafka.net").setLevel(logging.ERROR)

@@ -11,13 +11,21 @@ from typing import Annotated
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
-from tidemark.cli.common import Bootstrap, ConfigFile, StateFolder, overrides, setup_logging
+from streams.processes import require_free_port
+from tidemark.cli.common import (
+    Bootstrap,
+    ConfigFile,
+    LogLevel,
+    LogLevelOption,
+    StateFolder,
+    overrides,
+    setup_logging,
+)
 from tidemark.settings import load_settings
 
 __all__ = ["retrieval", "worker"]
 
 logger = logging.getLogger(__name__)
-LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
 _DEFAULT_STATE = Path(".tidemark")
 
 
@@ -28,7 +36,7 @@ def worker(
         int | None, typer.Option(help="Serve /metrics on this port.", show_default=False)
     ] = None,
     state: StateFolder = _DEFAULT_STATE,
-    log_level: LogLevel = "INFO",
+    log_level: LogLevelOption = LogLevel.info,
 ) -> None:
     """Consume actions, encode them, and publish fresh profiles.
 
@@ -39,14 +47,15 @@ def worker(
         config,
         **overrides(kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port}),
     )
+    metrics = settings.worker
+    if metrics.metrics_port is not None:
+        require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
     from tidemark.compose import build_worker  # noqa: PLC0415 # loads faust and the model
 
     registry = CollectorRegistry()
     running, encoding = build_worker(settings, registry, state)
-    if settings.worker.metrics_port is not None:
-        start_http_server(
-            settings.worker.metrics_port, settings.worker.metrics_host, registry=registry
-        )
+    if metrics.metrics_port is not None:
+        start_http_server(metrics.metrics_port, metrics.metrics_host, registry=registry)
 
     async def run() -> None:
         stopping = asyncio.Event()
@@ -68,7 +77,7 @@ def retrieval(
         str | None, typer.Option(help="Address to serve on.", show_default=False)
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to serve on.", show_default=False)] = None,
-    log_level: LogLevel = "INFO",
+    log_level: LogLevelOption = LogLevel.info,
 ) -> None:
     """Follow the profiles and answer queries over HTTP."""
     setup_logging(log_level)
@@ -76,6 +85,7 @@ def retrieval(
         config,
         **overrides(kafka={"bootstrap": bootstrap}, retrieval={"host": host, "port": port}),
     )
+    require_free_port(settings.retrieval.host, settings.retrieval.port, "--port")
     import uvicorn  # noqa: PLC0415 # with FastAPI, what only this command needs
 
     from tidemark.compose import build_retrieval  # noqa: PLC0415
