@@ -17,6 +17,7 @@ import numpy as np
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
@@ -286,7 +287,8 @@ def create_app(
         finally:
             await follower.stop()
 
-    app = FastAPI(
+    # The pages at /docs and /redoc without what FastAPI's own would load from elsewhere.
+    app: FastAPI = FastAPIOffline(
         title="Tidemark retrieval",
         lifespan=lifespan,
         redirect_slashes=False,
