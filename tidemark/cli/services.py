@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,10 @@ from tidemark.cli.common import (
 from tidemark.settings import load_settings
 
 __all__ = ["retrieval", "worker"]
+
+# Before torch is loaded. OpenMP's threads wait for each other by spinning, which costs half of the
+# encoder's rate as soon as another process wants the cores (66-101 texts/s against 121-220).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 logger = logging.getLogger(__name__)
 _DEFAULT_STATE = Path(".tidemark")
