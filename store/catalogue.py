@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from store.errors import CorruptRecordError, UnknownCategoryError, UnknownItemError
+from store.item_vector import ItemVector
 from store.record import key_of
-from streams.schema import ItemVector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

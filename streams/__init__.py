@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from streams.decode import Limits
 from streams.errors import RejectReason, StreamsError
-from streams.schema import Action, Item, ItemVector
+from streams.schema import Action, Item
 
-__all__ = ["Action", "Item", "ItemVector", "Limits", "RejectReason", "StreamsError"]
+__all__ = ["Action", "Item", "Limits", "RejectReason", "StreamsError"]

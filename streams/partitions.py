@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from store.profile import Fence, ProfileState
+    from store.record import Record
     from store.table import Identity, Memory
     from streams.sensor import Sensor
 
-__all__ = ["OwnedPartitions", "ProfileRecord", "ProfileSource", "newest_versions"]
+__all__ = ["OwnedPartitions", "ProfileSource", "newest_versions"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,26 +29,11 @@ class ProfileSource(Protocol):
 
     async def start(self) -> None: ...  # noqa: D102
     async def stop(self) -> None: ...  # noqa: D102
-    async def read_to_end(self) -> Sequence[ProfileRecord]: ...  # noqa: D102
-
-
-class ProfileRecord(Protocol):
-    """What is read of a record of ``profiles``."""
-
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    async def read_to_end(self) -> Sequence[Record]: ...  # noqa: D102
 
 
 def newest_versions(
-    records: Iterable[ProfileRecord],
+    records: Iterable[Record],
 ) -> tuple[dict[str, ProfileState | Fence | None], set[str]]:
     """Each key's version with the highest source offset, whatever order they were written in.
 

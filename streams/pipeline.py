@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from store.errors import StoreError
+from store.item_vector import ItemVector
 from store.profile import FENCE_HEADER, encode_fence, encode_profile
 from store.table import Applied, WeighedAction
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, RejectReason, StreamsError
 from streams.records import OutRecord
-from streams.schema import ItemVector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The messages on the wire: what producers send and what Tidemark makes of them.
+"""The messages that producers send.
 
 All values are MessagePack maps (JSON where a topic says so); the Kafka key is the id in UTF-8.
 Unknown fields are ignored, so producers may be newer than the worker. ``v`` is the schema version;
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["SCHEMA_VERSION", "Action", "Item", "ItemVector", "Scalar"]
+__all__ = ["SCHEMA_VERSION", "Action", "Item", "Scalar"]
 
 #: The newest version that is read.
 SCHEMA_VERSION = 1
@@ -51,21 +51,4 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str | None = None
     categories: tuple[str, ...] = ()
     attributes: dict[str, Scalar] | None = None
-    v: int = 1
-
-
-class ItemVector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An encoded item. Topic ``item-vectors`` (compacted), key ``item_id``; null deletes.
-
-    Attributes:
-        encoder: the ``encoder_id`` that made the vector.
-        dim: length of the vector.
-        vector: ``dim`` little-endian float32, unit norm.
-    """
-
-    encoder: str
-    dim: int
-    vector: bytes
-    title: str
-    categories: tuple[str, ...] = ()
     v: int = 1

@@ -113,7 +113,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
 
     def ack(self, message: ConsumerMessage) -> bool:
         """Mark a batch as durable."""
-        if message.acked and message not in self._unacked_messages:
+        if message.acked:
             return False
         message.acked = True
         self._unacked_messages.discard(message)

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from store.indexes.exact import ExactIndex
+from store.item_vector import ItemVector
 from store.profile import (
     FENCE_HEADER,
     Contribution,
@@ -20,7 +21,6 @@ from store.profile import (
 )
 from store.sensor import NullSensor
 from store.view import RetrievalView
-from streams.schema import ItemVector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from encoders import HashingEncoder, TextEncoder
 from store.policies import Policy
 from store.profile import Fence, ProfileState
+from store.record import Record
 from store.reference import ReferenceProfile, fold_one
-from streams.partitions import ProfileRecord, newest_versions
+from streams.partitions import newest_versions
 from streams.processes import Child, free_port
 from streams.publisher import ActionPublisher, ItemPublisher
 from streams.rules import RatingScale
@@ -134,7 +135,7 @@ class ProfilesProbe:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._tail = TopicTail(bootstrap, {topic: None})
-        self.records: list[ProfileRecord] = []
+        self.records: list[Record] = []
         self._applied: dict[tuple[str, int], int] = {}
         self._seen = 0
 
@@ -170,7 +171,7 @@ class ProfilesProbe:
         return {user: found for user, found in newest.items() if isinstance(found, ProfileState)}
 
     @staticmethod
-    def _version(record: ProfileRecord) -> ProfileState | Fence | None:
+    def _version(record: Record) -> ProfileState | Fence | None:
         newest, _ = newest_versions([record])
         return next(iter(newest.values()))
 

@@ -34,6 +34,7 @@ from streams_fakes import (
 )
 
 from encoders import EncodingFailedError, Templates
+from store.item_vector import ItemVector
 from store.profile import Fence, ProfileState
 from store.table import Memory
 from streams.catalogue import Catalogue, CatalogueFollower
@@ -43,7 +44,6 @@ from streams.partitions import OwnedPartitions
 from streams.pipeline import Inbound, Pipeline
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
-from streams.schema import ItemVector
 from streams.topics import ActionTopic, TopicNames
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ EXPORTS = {
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],
     "store.indexes": ["Hits", "VectorIndex", "make_index"],
-    "streams": ["Action", "Item", "ItemVector", "Limits", "RejectReason", "StreamsError"],
+    "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
 }  # fmt: skip

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from streams_fakes import KafkaRecord, bad_record, make_profile, profile_record
 
+from store.item_vector import ItemVector
 from store.profile import (
     FENCE_HEADER,
     Contribution,
@@ -35,7 +36,7 @@ from streams.dead_letters import dead_letter
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import RejectedError, RejectReason
 from streams.partitions import newest_versions
-from streams.schema import Action, Item, ItemVector
+from streams.schema import Action, Item
 from streams.topics import TopicNames
 from tidemark.settings import DEFAULT_ACTIONS
 
