@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import subprocess
@@ -136,3 +137,24 @@ def test_every_name_that_a_module_exports_is_there() -> None:
         module = importlib.import_module(name)
         assert all(hasattr(module, one) for one in module.__all__), name
         assert len(set(module.__all__)) == len(module.__all__), name
+
+
+@pytest.mark.parametrize(
+    ("package", "above"),
+    [
+        ("encoders", ["store", "streams", "tidemark"]),
+        ("store", ["encoders", "streams", "tidemark"]),
+        ("streams", ["encoders", "tidemark"]),
+    ],
+)
+def test_a_package_knows_none_above_it(package: str, above: list[str]) -> None:
+    """Read from the sources: imports under TYPE_CHECKING count too."""
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = []
+            if isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                named = [node.module or ""]
+            for name in named:
+                assert name.split(".")[0] not in above, f"{path}: {name}"
