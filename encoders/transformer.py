@@ -74,6 +74,11 @@ class TransformerEncoder:
             torch.set_num_threads(threads)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ModelUnsupportedError(
+                f"device is {device!r}, and this PyTorch ({torch.__version__}) finds no CUDA "
+                "device; use device auto or cpu"
+            )
         folder = read_folder(_locate(model))
         self._device = torch.device(device)
         self._batch_tokens = batch_tokens

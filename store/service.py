@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from store import queries
@@ -68,6 +69,16 @@ class ServiceSettings:
 
     max_body_bytes: int = 1024 * 1024
     max_text_chars: int = 8_000
+    max_id_chars: int = 256
+
+
+class _IdConvertor(PathConvertor):
+    """An id in a path: any characters, line ends too."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _IdConvertor())
 
 
 class ApiError(Exception):
@@ -165,6 +176,9 @@ class _Api:
         self, user_id: str, response: Response, wait: Annotated[float, Query(ge=0, le=60)] = 5
     ) -> Receipt:
         """Forget a user: 200 once gone from this replica, 202 if not within `wait` seconds."""
+        limit = self._settings.max_id_chars
+        if not 1 <= len(user_id) <= limit or "\ufffd" in user_id:
+            raise _invalid(f"the id has {len(user_id)} characters; expected 1 to {limit}, in UTF-8")
         try:
             receipt = await self._forget(user_id)
         except Exception as error:
@@ -298,11 +312,11 @@ def create_app(
         RequestGuard, max_body_bytes=settings.max_body_bytes, sensor=sensor or NullSensor()
     )
     serving = [Depends(api.require_serving)]
-    user = "/v1/users/{user_id:path}"
+    user = "/v1/users/{user_id:id}"
     app.get(f"{user}/candidates", dependencies=serving)(api.candidates)
     app.get(f"{user}/profile", dependencies=serving)(api.profile)
     app.get(f"{user}/neighbours", dependencies=serving)(api.neighbours)
-    app.get("/v1/items/{item_id:path}/audience", dependencies=serving)(api.audience)
+    app.get("/v1/items/{item_id:id}/audience", dependencies=serving)(api.audience)
     app.post("/v1/search", dependencies=serving)(api.search)
     app.delete(user, responses={202: {"model": Receipt}})(api.forget)
     app.get("/v1/status")(api.status)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import TRANSPORTS
 
+from streams.errors import StreamsError
 from streams.pipeline import Inbound
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 TRANSPORTS.aliases["tidemark"] = "streams.transport:Transport"
 
 _STOP_SECONDS = 6.0
+_CHECK_SECONDS = 0.5
 #: Batches, not records: what the stream holds of each partition before it is paused.
 _BUFFERED_BATCHES = 4
 
@@ -60,10 +64,17 @@ def build_app(
         pipeline: is told of assignments and acknowledges each batch when it is durable.
         folder: Faust writes a folder of its own there.
     """
+    datadir = folder / "faust"
+    try:
+        datadir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StreamsError(
+            f"the state folder {folder} cannot be used: {error.strerror}; name another with --state"
+        ) from error
     app = faust.App(
         settings.group,
         broker=";".join(f"tidemark://{address}" for address in settings.bootstrap.split(",")),
-        datadir=str(folder / "faust"),
+        datadir=str(datadir),
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -131,17 +142,26 @@ def _named(partitions: Any) -> str:
 
 
 async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
-    """Run until ``stopping`` is set or the app crashes; a crash is raised."""
+    """Run until ``stopping`` is set.
+
+    Raises:
+        StreamsError: the broker refuses the membership in the group.
+        Exception: what the app crashed with.
+    """
     await app.start()
-    crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 # mode has no public one
-    asked = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({crashed, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if app.crash_reason is not None:
-            raise app.crash_reason
+        while not stopping.is_set():
+            if app.crash_reason is not None:
+                raise app.crash_reason
+            try:
+                app.consumer.check_group()
+            except KafkaError as error:
+                raise StreamsError(
+                    f"the worker cannot take part in the group {app.conf.id!r}: {error!r}"
+                ) from error
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), _CHECK_SECONDS)
     finally:
-        crashed.cancel()
-        asked.cancel()
         try:
             await asyncio.wait_for(app.stop(), _STOP_SECONDS)
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import socket
@@ -139,6 +140,7 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
         raise BrokerNotInstalledError("Apache Kafka needs Java 17 or newer; no java on the PATH")
     data = folder.absolute() / "data"
     data.mkdir(parents=True, exist_ok=True)
+    _require_unlocked(data)
     properties = folder.absolute() / "server.properties"
     port, controller = _usual_port(properties), free_port()
     properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
@@ -162,6 +164,25 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
 
 
 _LISTENER = re.compile(r"^listeners=PLAINTEXT://127\.0\.0\.1:(\d+)", re.MULTILINE)
+
+
+def _require_unlocked(data: Path) -> None:
+    """Kafka locks its data folder; a second one would only find out after its settings are written.
+
+    Raises:
+        BrokerUnavailableError: another Kafka uses the folder.
+    """
+    lock = data / ".lock"
+    if not lock.exists():
+        return
+    with lock.open("r+b") as held:
+        try:
+            fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BrokerUnavailableError(
+                f"another Kafka runs on {data}; stop it, use it with --bootstrap, or name another "
+                "folder with --state"
+            ) from error
 
 
 def _usual_port(properties: Path) -> int:

@@ -1,7 +1,7 @@
 """Files of actions or items to publish: JSON Lines, CSV or MessagePack.
 
-Every entry is checked as the worker would check it, so that a mistake is found with its line
-before it is on Kafka.
+Every entry's fields and their types are checked, so that such a mistake is found with its line
+before it is on Kafka; what depends on settings and the catalogue, the worker checks.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def read_file(
                         raise
                     on_error(error)
     except (OSError, UnicodeDecodeError, csv.Error, msgpack.UnpackException, ValueError) as error:
-        raise InputFileError(f"{path} cannot be read as {file_format}: {error}") from error
+        raise InputFileError(
+            f"{path} cannot be read as {file_format}: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _checked(path: Path, number: int, entry: Any, kind: type[M], *, strict: bool) -> M:

@@ -20,6 +20,8 @@ __all__ = ["KafkaOutbox"]
 
 logger = logging.getLogger(__name__)
 
+#: Without a broker the client waits for it.
+_STOP_SECONDS = 3.0
 #: One request's worth for a partition: well under Kafka's default of 1 MiB a batch.
 _BATCH_BYTES = 512 * 1024
 #: What is kept of a dead letter that the broker finds too large.
@@ -65,7 +67,10 @@ class KafkaOutbox:
     async def stop(self) -> None:
         """Disconnect."""
         if self._producer is not None:
-            await self._producer.stop()
+            try:
+                await asyncio.wait_for(self._producer.stop(), _STOP_SECONDS)
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("the producer did not stop cleanly: %r", error)
 
     async def publish(self, records: Sequence[OutRecord]) -> None:
         """See `streams.records.Outbox`."""

@@ -247,15 +247,18 @@ class Pipeline:
         parts: list[_Part] = []
         read: list[list[ReadAction]] = []
         texts: list[str] = []
-        for batch in batches:
+        decoded = [
+            [] if batch.topic == self._names.items else self._reader.decode(batch.records)
+            for batch in batches
+        ]
+        if any(self._reader.names_unknown_item(actions) for actions in decoded):
+            await self._follower.refresh()
+        for batch, actions_or_errors in zip(batches, decoded, strict=True):
             if batch.topic == self._names.items:
                 parts.append(await self._prepare_items(batch))
                 read.append([])
                 continue
-            decoded = self._reader.decode(batch.records)
-            if self._reader.names_unknown_item(decoded):
-                await self._follower.refresh()
-            reading = self._reader.read(batch.records, decoded)
+            reading = self._reader.read(batch.records, actions_or_errors)
             parts.append(_Part(batch, rejected=reading.rejected))
             read.append(reading.actions)
             texts += [one.text for one in reading.actions if one.text is not None]

@@ -49,7 +49,8 @@ def require_free_port(host: str, port: int, setting: str) -> None:
     Raises:
         PortInUseError: something else listens, or the address is not ours.
     """
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         # As servers do: a port that was just closed may be taken again.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

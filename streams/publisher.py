@@ -237,7 +237,7 @@ class ActionPublisher(_Publisher):
             PublisherClosedError: after `close`.
         """
         action = Action(user_id=user_id, action="forget", ts=int(time.time() * 1000))
-        future = self._send(user_id, self._pack(msgspec.to_builtins(action)))
+        future = self._send(user_id, self._packed(action))
         try:
             sent = future.get(timeout)
         except KafkaError as error:
@@ -248,7 +248,16 @@ class ActionPublisher(_Publisher):
 
     def publish_action(self, action: Action) -> None:
         """Publish one action; raises as `publish` does."""
-        self._send(action.user_id, self._pack(msgspec.to_builtins(action)))
+        self._send(action.user_id, self._packed(action))
+
+    def _packed(self, action: Action) -> bytes:
+        try:
+            packed: bytes = self._pack(msgspec.to_builtins(action))
+        except (OverflowError, ValueError, TypeError) as error:
+            raise PublishError(
+                f"the action of user {action.user_id[:60]!r} cannot be written: {error}"
+            ) from error
+        return packed
 
 
 class ItemPublisher(_Publisher):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
 __all__ = ["TopicTail"]
+
+logger = logging.getLogger(__name__)
+#: Without a broker the client waits for it.
+_STOP_SECONDS = 3.0
 
 
 class TopicTail:
@@ -93,8 +98,11 @@ class TopicTail:
     async def stop(self) -> None:
         """Close the connection."""
         if self._consumer is not None:
-            await self._consumer.stop()
-            self._consumer = None
+            consumer, self._consumer = self._consumer, None
+            try:
+                await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("a reader did not stop cleanly: %r", error)
 
     async def poll(self) -> list[ConsumerRecord]:
         """Records that came, in offset order by partition; none after ``poll_seconds``."""
@@ -110,22 +118,43 @@ class TopicTail:
             return None
         behind = 0
         for partition in self._partitions:
-            end = self._consumer.highwater(partition)
-            state = self._consumer._subscription.subscription.assignment.state_value(partition)  # noqa: SLF001 # position() is a coroutine that may wait
-            if end is None or not state.has_valid_position:
+            end, position = self._consumer.highwater(partition), self._position(partition)
+            if end is None or position is None:
                 return None
-            behind += max(0, end - state.position)
+            behind += max(0, end - position)
         return behind
 
     async def read_to_end(self) -> list[ConsumerRecord]:
-        """All records that were there when this was called, and perhaps later ones."""
+        """All records that were there when this was called, and perhaps a few later ones.
+
+        It ends however fast the topic grows: each partition's end is fixed once it is known for
+        sure. ListOffsets says the end at the call; on the embedded broker only the base of the
+        last batch + 1, so the fetch that reaches that offset, and brings the whole batch, says the
+        true one.
+        """
+        assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        least = await self._consumer.end_offsets(self._partitions)
+        ends: dict[TopicPartition, int] = {}
         records: list[ConsumerRecord] = []
         while True:
-            got = await self.poll()
-            records += got
-            # An empty poll lasts a whole fetch, so the end it saw is not from before the call.
-            if not got and self.lag() == 0:
+            for partition in self._partitions:
+                position, end = self._position(partition), self._consumer.highwater(partition)
+                reached = position is not None and position >= least[partition]
+                if partition not in ends and end is not None and reached:
+                    ends[partition] = end
+            if len(ends) == len(self._partitions) and all(
+                (self._position(partition) or 0) >= end for partition, end in ends.items()
+            ):
                 return records
+            records += await self.poll()
+
+    def _position(self, partition: TopicPartition) -> int | None:
+        """The offset to be polled next; None until it is known."""
+        assert self._consumer is not None  # noqa: S101 # the callers have it
+        # The client's position() is a coroutine that may wait.
+        subscription = self._consumer._subscription.subscription  # noqa: SLF001
+        state = subscription.assignment.state_value(partition)
+        return state.position if state.has_valid_position else None
 
 
 async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

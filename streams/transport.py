@@ -21,7 +21,7 @@ from faust.types.tuples import TP, ConsumerMessage
 from streams.offsets import Delivery, OffsetTracker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -45,6 +45,35 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
     """The thread that owns the Kafka client."""
 
     logger = stock.logger
+
+    async def rewind(self, firsts: Mapping[TP, int]) -> dict[TP, int]:
+        """Go back to these offsets where the client has moved past them; returns those it did.
+
+        A rebalance that ended meanwhile has reset the positions already, to what was committed or
+        to the beginning: a position at or before the offset, or not known yet, is left alone.
+        """
+        rewound: dict[TP, int] = await self.call_thread(self._rewind, firsts)
+        return rewound
+
+    async def _rewind(self, firsts: Mapping[TP, int]) -> dict[TP, int]:
+        # In the client's own thread and without an await: no rebalance comes between.
+        consumer = self._ensure_consumer()
+        subscription = consumer._subscription.subscription  # noqa: SLF001
+        assignment = subscription.assignment if subscription is not None else None
+        rewound = {}
+        for tp, first in firsts.items():
+            if assignment is None or tp not in assignment.tps:
+                continue  # given up: its next owner reads from what was committed
+            state = assignment.state_value(tp)
+            if state.has_valid_position and state.position > first:
+                consumer.seek(tp, first)
+                rewound[tp] = first
+        return rewound
+
+    def check_group(self) -> None:
+        """See `Consumer.check_group`."""
+        if self._consumer is not None:
+            self._consumer._coordinator.check_errors()  # noqa: SLF001 # asked by its own calls only
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -72,20 +101,31 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
         """Fetch once; yield one message for each partition that had records."""
         generation = self.app.consumer_generation_id
         fetched, active = await self._wait_next_records(timeout)
-        if fetched is None or self.should_stop:
-            return
-        if not self.flow_active or self.app.consumer_generation_id != generation:
-            # A rebalance began during the fetch. What came may be from positions before it, and
-            # handing it over would put later actions before earlier ones that are read again; but
-            # the client has moved past it: read again from what was committed.
-            await self.perform_seek()
-            return
-        for tp, records in fetched.items():
+        pending = {TP(*tp): records for tp, records in (fetched or {}).items() if records}
+        while pending and not self.should_stop:
             if not self.flow_active or self.app.consumer_generation_id != generation:
+                # A rebalance began during the fetch. What came may be from positions before it:
+                # handed over, later actions would go before earlier ones that are read again.
+                await self._undo_fetch({tp: records[0].offset for tp, records in pending.items()})
                 return
-            if records and (active is None or tp in active or tp in self._buffered_partitions):
+            tp, records = next(iter(pending.items()))
+            del pending[tp]
+            if active is None or tp in active or tp in self._buffered_partitions:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, self._batch_message(TP(*tp), records, generation)
+                yield tp, self._batch_message(tp, records, generation)
+
+    async def _undo_fetch(self, firsts: Mapping[TP, int]) -> None:
+        """Have records read again that were fetched and are not handed over."""
+        for tp, offset in (await self._thread.rewind(firsts)).items():
+            self._read_offset[tp] = offset or None
+
+    def check_group(self) -> None:
+        """Nothing while the membership in the group can be kept or regained.
+
+        Raises:
+            KafkaError: it cannot. Faust does not look, and would wait for ever.
+        """
+        self._thread.check_group()
 
     def _batch_message(
         self, tp: TP, records: list[ConsumerRecord], generation: int

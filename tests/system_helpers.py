@@ -43,7 +43,12 @@ class Deployment:
     """Topics of its own on a shared broker, and processes that use them."""
 
     def __init__(
-        self, bootstrap: str, folder: Path, actions: Sequence[ActionTopic] | None = None
+        self,
+        bootstrap: str,
+        folder: Path,
+        actions: Sequence[ActionTopic] | None = None,
+        *,
+        partitions: int = PARTITIONS,
     ) -> None:
         self.bootstrap = bootstrap
         self.folder = folder
@@ -59,7 +64,7 @@ class Deployment:
             dead_letters=f"{prefix}-dead",
         )
         self.group = f"{prefix}-group"
-        create_topics(bootstrap, self.names, partitions=PARTITIONS)
+        create_topics(bootstrap, self.names, partitions=partitions)
         self.config = folder / f"{prefix}.toml"
         self.config.write_text(self._toml())
 

@@ -173,7 +173,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.follower import Follower  # noqa: PLC0415
     from store.indexes.factory import make_index  # noqa: PLC0415
     from store.metrics import PrometheusSensor as RetrievalSensor  # noqa: PLC0415
-    from store.service import create_app  # noqa: PLC0415
+    from store.service import ServiceSettings, create_app  # noqa: PLC0415
     from store.view import RetrievalView  # noqa: PLC0415
 
     names = topic_names(settings)
@@ -220,6 +220,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         forget=forgetting.forget,
         registry=registry,
         sensor=sensor,
+        settings=ServiceSettings(max_id_chars=settings.limits.id_chars),
     )
     return app, close
 

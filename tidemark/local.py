@@ -16,7 +16,7 @@ from streams.brokers import start_embedded, start_kafka
 from streams.processes import Child, free_port, require_free_port
 from streams.topics import create_topics
 from tidemark.compose import topic_names
-from tidemark.errors import NotReadyError
+from tidemark.errors import NotReadyError, TidemarkError
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ class LocalSystem:
 
     Args:
         folder: for logs, and for the data of a broker that keeps any.
-        bootstrap: a running broker; without it Apache Kafka is started from ``kafka_home``, and
-            without that the embedded broker, which keeps all in memory.
+        bootstrap: a running broker, also where the settings name one; without it Apache Kafka is
+            started from KAFKA_HOME, and without that the embedded broker, which keeps all in
+            memory.
         config: settings file, also for the children.
         port: of the retrieval service; the setting's where None, a free one where 0.
         embedded: the embedded broker whatever else is there.
         on_step: is told what is being started.
         env: further settings for the children.
+        interrupted: whether the user asked to stop; looked at while waiting.
     """
 
     def __init__(
@@ -55,16 +57,25 @@ class LocalSystem:
         embedded: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
         env: Mapping[str, str] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.folder = folder
         self._config = config
-        self._given = bootstrap
         self._embedded = embedded
         self._on_step = on_step
-        self._env = dict(env or {})
+        self._interrupted = interrupted
+        # Read from this machine, whatever the settings say for others.
+        self._env = {"TIDEMARK_WORKER__METRICS_HOST": "127.0.0.1", **(env or {})}
         self._stack = ExitStack()
         self._children: list[Child] = []
         self.settings: Settings = load_settings(config)
+        if (
+            bootstrap is None
+            and not embedded
+            and "bootstrap" in self.settings.kafka.model_fields_set
+        ):
+            bootstrap = self.settings.kafka.bootstrap
+        self._given = bootstrap
         chosen = self.settings.retrieval.port if port is None else port
         self.retrieval_port = chosen or free_port()
         self.metrics_port = free_port()
@@ -75,7 +86,13 @@ class LocalSystem:
     @property
     def retrieval_url(self) -> str:
         """Of the retrieval service."""
-        return f"http://{self.settings.retrieval.host}:{self.retrieval_port}"
+        host = self.settings.retrieval.host
+        here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # not bound here
+        return (
+            f"http://[{here}]:{self.retrieval_port}"
+            if ":" in here
+            else (f"http://{here}:{self.retrieval_port}")
+        )
 
     @property
     def metrics_url(self) -> str:
@@ -98,7 +115,10 @@ class LocalSystem:
 
         Raises:
             ChildFailedError: one ended; says which, and the end of its log.
+            KeyboardInterrupt: the user asked to stop.
         """
+        if self._interrupted():
+            raise KeyboardInterrupt
         for child in self._children:
             child.check()
 
@@ -109,7 +129,8 @@ class LocalSystem:
             ChildFailedError: a part ended by itself.
         """
         while not stopping(0.5):
-            self.check()
+            for child in self._children:
+                child.check()
 
     def worker_metrics(self) -> dict[tuple[str, str], float]:
         """The worker's samples, by name and (only) label."""
@@ -127,6 +148,13 @@ class LocalSystem:
 
     def _start(self) -> None:
         self._stack.callback(self.http.close)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TidemarkError(
+                f"the state folder {self.folder} cannot be used: {error.strerror}; "
+                "name another with --state"
+            ) from error
         require_free_port(self.settings.retrieval.host, self.retrieval_port, "--port")
         self._start_broker()
         self._on_step("creating topics")

@@ -5,6 +5,7 @@ Precedence: command line, environment (``TIDEMARK_KAFKA__BOOTSTRAP=…``), file,
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path  # noqa: TC003 # pydantic reads it at run time
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from encoders.templates import Templates
 from tidemark.errors import SettingsError
 
 __all__ = ["Settings", "load_settings"]
@@ -25,6 +27,11 @@ __all__ = ["Settings", "load_settings"]
 Positive = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+_PREFIX = "TIDEMARK_"
+#: Variables of the command line's own options.
+_NOT_SETTINGS = {"TIDEMARK_CONFIG"}
 
 
 class _Group(BaseModel):
@@ -35,7 +42,7 @@ class KafkaSettings(_Group):
     """The broker and the worker's consumer group."""
 
     bootstrap: str = "localhost:9092"
-    group: str = "tidemark"
+    group: Annotated[str, Field(min_length=1)] = "tidemark"
     poll_records: PositiveInt = 4_000
     commit_seconds: Positive = 0.5
     session_seconds: Positive = 10.0
@@ -104,6 +111,13 @@ class PolicySettings(_Group):
     k_min: Annotated[float, Field(ge=0, lt=1)] = 0.5
     k_max: Annotated[float, Field(ge=0, lt=1)] = 0.98
 
+    @model_validator(mode="after")
+    def _ordered(self) -> PolicySettings:
+        if self.k_min > self.k_max:
+            msg = f"expected k_min <= k_max, not {self.k_min} and {self.k_max}"
+            raise ValueError(msg)
+        return self
+
 
 class MemorySettings(_Group):
     """How much of a user's past is kept beside the vector."""
@@ -163,6 +177,11 @@ class EncoderSettings(_Group):
     cache_mebibytes: Annotated[int, Field(ge=0)] = 256
     templates: dict[str, str] = {}
 
+    @model_validator(mode="after")
+    def _readable(self) -> EncoderSettings:
+        Templates(self.templates)  # raises a ValueError that names the template
+        return self
+
 
 class WorkerSettings(_Group):
     """The worker process."""
@@ -185,7 +204,7 @@ class Settings(BaseSettings):
     """All settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TIDEMARK_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -218,6 +237,7 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
         SettingsError: says which setting, what it is, and what was expected.
     """
     in_file = _read(file) if file is not None else {}
+    _refuse_unknown_variables()
 
     class Sources(Settings):
         @classmethod
@@ -237,7 +257,17 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError(_in_words(error)) from error
     except PydanticSettingsError as error:
-        raise SettingsError(f"the environment cannot be read: {error}") from error
+        raise SettingsError(
+            f"the environment cannot be read: {error} (lists and tables are written in JSON)"
+        ) from error
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings ignores variables of its prefix that name no group."""
+    known = {f"{_PREFIX}{group}".upper() for group in Settings.model_fields} | _NOT_SETTINGS
+    for name in sorted(os.environ):
+        if name.upper().startswith(_PREFIX) and name.upper().split("__")[0] not in known:
+            raise SettingsError(f"{name}: there is no such setting; see: tidemark settings")
 
 
 def _read(file: Path) -> dict[str, Any]:

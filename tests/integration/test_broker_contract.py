@@ -68,6 +68,38 @@ def test_a_tail_reads_to_the_very_end(deployment: Deployment) -> None:
     asyncio.run(main())
 
 
+def test_reading_to_the_end_ends_while_the_topic_grows(deployment: Deployment) -> None:
+    async def main() -> None:
+        outbox = KafkaOutbox(deployment.bootstrap)
+        await outbox.start()
+        topic = deployment.names.items
+        growing = True
+
+        async def grow() -> int:
+            number = 0
+            while growing:
+                await outbox.publish([OutRecord(topic, number % PARTITIONS, b"%d" % number, b"v")])
+                number += 1
+            return number
+
+        writer = asyncio.create_task(grow())
+        tail = TopicTail(deployment.bootstrap, {topic: None})
+        await tail.start()
+        sizes = []
+        for _ in range(3):
+            await outbox.publish([OutRecord(topic, 0, b"marker", b"v")])
+            found = await asyncio.wait_for(tail.read_to_end(), 20)
+            assert b"marker" in {record.key for record in found}
+            sizes.append(len(found))
+        growing = False
+        written = await writer
+        sizes.append(len(await tail.read_to_end()))
+        assert sum(sizes) == written + 3
+        await asyncio.gather(tail.stop(), outbox.stop())
+
+    asyncio.run(main())
+
+
 class RecordingPipeline:
     """In the pipeline's place behind the Faust app: keeps batches, acknowledges on demand."""
 

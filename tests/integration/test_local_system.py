@@ -83,6 +83,29 @@ def test_up_serves_and_stops_everything(tmp_path: Path) -> None:
         assert all(gone(pid) for pid in roles.values())
 
 
+def test_ctrl_c_while_it_starts_stops_it(tmp_path: Path) -> None:
+    environment = {**BASE_ENV, "KAFKA_HOME": ""}
+    command = [
+        sys.executable,
+        "-m",
+        "tidemark",
+        "up",
+        "--port",
+        "0",
+        "--state",
+        str(tmp_path / "s"),
+    ]
+    with Child("up", command, tmp_path / "up.log", env=environment) as parent:
+        wait_until(lambda: "waiting until both" in parent.log.read_text(), check=parent.check)
+        children = children_of(parent.pid)
+        assert len(children) == 3
+        os.kill(parent.pid, signal.SIGINT)
+        wait_until(lambda: not parent.alive(), seconds=30)
+        assert parent.stop() == 130
+        assert "Ctrl-C stops." not in parent.log.read_text()
+        assert all(gone(pid) for pid in children)
+
+
 @pytest.mark.parametrize("role", ["worker", "retrieval", "broker"])
 def test_a_part_that_dies_ends_the_rest_and_is_named(tmp_path: Path, role: str) -> None:
     with up(tmp_path) as (parent, roles):

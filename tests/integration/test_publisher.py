@@ -62,6 +62,14 @@ def test_a_record_that_the_broker_refuses_is_raised_on_leaving(
         actions.close()
 
 
+def test_what_messagepack_cannot_hold_is_refused(deployment: Deployment) -> None:
+    with (
+        deployment.actions() as actions,
+        pytest.raises(PublishError, match="the action of user 'ann' cannot be written"),
+    ):
+        actions.publish("ann", "view", ts=2**70, item_id="1")
+
+
 def test_a_closed_publisher_says_so(deployment: Deployment) -> None:
     actions = deployment.actions()
     actions.close()

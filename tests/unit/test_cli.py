@@ -84,6 +84,25 @@ def test_what_went_wrong_is_said_in_words(words: list[str], code: int, says: str
     assert "Traceback" not in said
 
 
+def test_up_uses_the_broker_that_the_settings_name() -> None:
+    done = tidemark("up", "--port", "0", TIDEMARK_KAFKA__BOOTSTRAP=NOWHERE)
+    assert done.returncode == 1
+    assert f"{NOWHERE}: Connection refused" in done.stderr
+
+
+def test_a_state_folder_that_is_a_file_is_said() -> None:
+    done = tidemark("up", "--port", "0", "--state", __file__)
+    assert done.returncode == 1
+    assert "name another with --state" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_environment_variable_is_named() -> None:
+    done = tidemark("settings", TIDEMARK_POLCY__NAME="decay")
+    assert done.returncode == 2
+    assert "TIDEMARK_POLCY__NAME: there is no such setting" in done.stderr
+
+
 def test_a_wrong_environment_variable_is_named() -> None:
     done = tidemark("settings", TIDEMARK_POLICY__K="much")
     assert done.returncode == 2

@@ -485,7 +485,7 @@ def test_metrics() -> None:
         answer = await service.http.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain")
         lines = answer.text.splitlines()
-        route = 'route="/v1/users/{user_id:path}/profile"'
+        route = 'route="/v1/users/{user_id:id}/profile"'
         for line in (
             "tidemark_freshness_seconds_sum 0.5",
             f'tidemark_retrieval_requests_total{{{route},status="200"}} 1.0',

@@ -102,6 +102,10 @@ def setup_logging(level: LogLevel) -> None:
         "faiss",
     ):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # Faust warns at each rebalance of a sensor that nobody set.
+    logging.getLogger("faust.app.base").addFilter(
+        lambda record: not record.getMessage().startswith("[^App]: Missing sensor state")
+    )
     # Every commit of a producer warns of its event loop when the machine is busy.
     logging.getLogger("kafka.net").setLevel(logging.ERROR)
 

@@ -47,19 +47,26 @@ def demo(
     folder = state or Path(tempfile.mkdtemp(prefix="tidemark-demo-"))
     with (
         terminated() as asked,
-        LocalSystem(folder, config=config, port=0, embedded=True, on_step=_step) as system,
+        LocalSystem(
+            folder,
+            config=config,
+            port=0,
+            embedded=True,
+            on_step=_step,
+            interrupted=asked.is_set,
+        ) as system,
     ):
         films, ratings = read_films(data), read_ratings(data)[:limit]
         _step(f"loading the catalogue: {len(films):,} films")
         with _progress() as progress:
             task = progress.add_task("replaying ratings", total=len(ratings), start=False)
 
-            def advance(done: int) -> None:
-                if asked.is_set():
-                    raise KeyboardInterrupt
-                progress.update(task, completed=done)
-
-            replay = Replay(system, films, ratings, on_progress=advance)
+            replay = Replay(
+                system,
+                films,
+                ratings,
+                on_progress=lambda done: progress.update(task, completed=done),
+            )
             catalogue_seconds = replay.load_catalogue()
             progress.start_task(task)
             report: DemoReport = replay.run(catalogue_seconds)
@@ -81,14 +88,21 @@ def up(
 ) -> None:
     """Run a worker and the retrieval service for your own data, until Ctrl-C.
 
-    On the broker named by --bootstrap; or Apache Kafka started from KAFKA_HOME, its data kept in
-    the state folder; or else the embedded broker, in memory.
+    On the broker named by --bootstrap or the settings; or Apache Kafka started from KAFKA_HOME,
+    its data kept in the state folder; or else the embedded broker, in memory.
     """
     from tidemark.local import LocalSystem  # noqa: PLC0415 # loads a Kafka client
 
     with (
         terminated() as asked,
-        LocalSystem(state, bootstrap=bootstrap, config=config, port=port, on_step=_step) as system,
+        LocalSystem(
+            state,
+            bootstrap=bootstrap,
+            config=config,
+            port=port,
+            on_step=_step,
+            interrupted=asked.is_set,
+        ) as system,
     ):
         if system.broker_kind == "embedded":
             console.print(
@@ -118,7 +132,8 @@ def _print_urls(system: LocalSystem) -> None:
         f"  status      {system.retrieval_url}/v1/status\n"
         f"  metrics     {system.retrieval_url}/metrics  {system.metrics_url}\n"
         f"  logs        {system.folder}\n\n"
-        f"Try: curl '{system.retrieval_url}/v1/users/USER/candidates?k=5'\nCtrl-C stops.",
+        f"Publish: tidemark publish FILE --bootstrap {system.bootstrap}\n"
+        f"Query: curl '{system.retrieval_url}/v1/users/USER/candidates?k=5'\nCtrl-C stops.",
         highlight=False,
         soft_wrap=True,
     )

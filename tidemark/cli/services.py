@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ __all__ = ["retrieval", "worker"]
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 logger = logging.getLogger(__name__)
+#: How long a worker may take to finish what is in flight.
+_STOP_SECONDS = 9.0
 _DEFAULT_STATE = Path(".tidemark")
 
 
@@ -64,8 +67,17 @@ def worker(
 
     async def run() -> None:
         stopping = asyncio.Event()
+
+        def stop() -> None:
+            if stopping.is_set():
+                os._exit(1)  # asked twice
+            stopping.set()
+            last = threading.Timer(_STOP_SECONDS, _leave)
+            last.daemon = True
+            last.start()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         await running.run(stopping)
 
     try:
@@ -73,6 +85,15 @@ def worker(
     finally:
         encoding.close()
     logger.info("stopped")
+
+
+def _leave() -> None:
+    """End at once: without a broker, Faust and the Kafka clients would wait for it."""
+    logger.error(
+        "not stopped within %.0f s; leaving. What was not committed is read again", _STOP_SECONDS
+    )
+    logging.shutdown()
+    os._exit(1)
 
 
 def retrieval(
