@@ -148,9 +148,12 @@ async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
         StreamsError: the broker refuses the membership in the group.
         Exception: what the app crashed with.
     """
-    await app.start()
+    # Faust's start waits for the first assignment, which may never come.
+    starting = asyncio.create_task(app.start())
     try:
         while not stopping.is_set():
+            if starting.done():
+                starting.result()
             if app.crash_reason is not None:
                 raise app.crash_reason
             try:
@@ -162,6 +165,7 @@ async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), _CHECK_SECONDS)
     finally:
+        starting.cancel()
         try:
             await asyncio.wait_for(app.stop(), _STOP_SECONDS)
         except TimeoutError:

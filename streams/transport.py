@@ -72,8 +72,9 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
 
     def check_group(self) -> None:
         """See `Consumer.check_group`."""
-        if self._consumer is not None:
-            self._consumer._coordinator.check_errors()  # noqa: SLF001 # asked by its own calls only
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        if coordinator is not None:
+            coordinator.check_errors()
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
