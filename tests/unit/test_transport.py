@@ -1,0 +1,155 @@
+"""What the transport does with a fetch: its methods, on stand-ins for Faust's and Kafka's parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types.tuples import TP
+
+from streams.offsets import OffsetTracker
+from streams.transport import Consumer, ConsumerThread, FetchedBatch
+
+A0, A1, B0 = TP("a", 0), TP("a", 1), TP("b", 0)
+
+
+def records(first: int, count: int = 3) -> list[Any]:
+    return [
+        SimpleNamespace(offset=offset, timestamp=1_000 + offset, timestamp_type=0)
+        for offset in range(first, first + count)
+    ]
+
+
+class FakeConsumer:
+    """As much of Faust's consumer as a fetch uses."""
+
+    def __init__(self, fetched: dict[TP, list[Any]] | None, active: set[TP]) -> None:
+        self.app = SimpleNamespace(
+            consumer_generation_id=7, monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None)
+        )
+        self.offsets: OffsetTracker[TP] = OffsetTracker()
+        self.flow_active = True
+        self.should_stop = False
+        self._buffered_partitions: set[TP] = set()
+        self._read_offset: dict[TP, int | None] = {}
+        self._thread = SimpleNamespace(rewind=self._rewind)
+        self._fetched, self._active = fetched, active
+        self.during_fetch: Callable[[], None] = lambda: None
+        self.rewound: dict[TP, int] = {}
+
+    async def _wait_next_records(self, _: float) -> tuple[Any, set[TP]]:
+        self.during_fetch()
+        return self._fetched, self._active
+
+    async def _rewind(self, firsts: dict[TP, int]) -> dict[TP, int]:
+        self.rewound.update(firsts)
+        return firsts
+
+    def highwater(self, _: TP) -> int:
+        return 99
+
+    _batch_message = Consumer._batch_message  # noqa: SLF001
+    _undo_fetch = Consumer._undo_fetch  # noqa: SLF001
+
+    def rebalance(self) -> None:
+        self.app.consumer_generation_id += 1
+
+    def hand_over(self, after_each: Callable[[], None] = lambda: None) -> list[Any]:
+        async def main() -> list[Any]:
+            messages = []
+            async for _, message in Consumer.getmany(self, 1.0):  # type: ignore[arg-type]
+                messages.append(message)
+                after_each()
+            return messages
+
+        return asyncio.run(main())
+
+
+def test_a_message_carries_a_partitions_whole_batch() -> None:
+    consumer = FakeConsumer({A0: records(5), B0: records(0, 1), A1: []}, {A0, A1, B0})
+    first, second = consumer.hand_over()
+    assert isinstance(first.value, FetchedBatch)
+    assert [record.offset for record in first.value.records] == [5, 6, 7]
+    assert (first.tp, first.offset, first.generation_id) == (A0, 7, 7)
+    assert (second.tp, second.offset) == (B0, 0)
+    assert consumer.rewound == {}
+    consumer.offsets.done(first.value.delivery)
+    assert consumer.offsets.committable(A0) == 8
+    assert consumer.offsets.committable(B0) is None
+
+
+def test_an_empty_fetch_hands_over_nothing() -> None:
+    nothing: list[dict[TP, list[Any]] | None] = [{}, None, {A0: []}]
+    for fetched in nothing:
+        consumer = FakeConsumer(fetched, {A0})
+        consumer.during_fetch = consumer.rebalance
+        assert consumer.hand_over() == []
+        assert consumer.rewound == {}
+
+
+def test_a_fetch_over_a_rebalance_is_undone_from_its_first_offsets() -> None:
+    """Also for a partition whose first offset is 0: nothing was ever committed there."""
+    consumer = FakeConsumer({A0: records(5), B0: records(0)}, {A0, B0})
+    consumer.during_fetch = consumer.rebalance
+    assert consumer.hand_over() == []
+    assert consumer.rewound == {A0: 5, B0: 0}
+    assert consumer._read_offset == {A0: 5, B0: None}  # noqa: SLF001
+    assert consumer.offsets.in_flight(A0) == 0
+
+
+def test_what_was_not_handed_over_before_a_rebalance_is_undone() -> None:
+    consumer = FakeConsumer({A0: records(5), B0: records(2)}, {A0, B0})
+    (handed,) = consumer.hand_over(after_each=consumer.rebalance)
+    assert handed.tp == A0
+    assert consumer.rewound == {B0: 2}
+
+
+def test_a_flow_that_stopped_undoes_too() -> None:
+    consumer = FakeConsumer({A0: records(5)}, {A0})
+    consumer.during_fetch = lambda: setattr(consumer, "flow_active", False)
+    assert consumer.hand_over() == []
+    assert consumer.rewound == {A0: 5}
+
+
+def rewind(
+    positions: dict[TP, int | None] | None, firsts: dict[TP, int]
+) -> tuple[dict[TP, int], dict[TP, int]]:
+    """`ConsumerThread._rewind` on a client with these positions (None: not known yet)."""
+    sought: dict[TP, int] = {}
+    assignment = None
+    if positions is not None:
+        assignment = SimpleNamespace(
+            tps=set(positions),
+            state_value=lambda tp: SimpleNamespace(
+                has_valid_position=positions[tp] is not None, position=positions[tp]
+            ),
+        )
+    client = SimpleNamespace(
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment)),
+        seek=sought.__setitem__,
+    )
+    thread = SimpleNamespace(_ensure_consumer=lambda: client)
+    rewound = asyncio.run(ConsumerThread._rewind(thread, firsts))  # type: ignore[arg-type] # noqa: SLF001
+    return rewound, sought
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [
+        ({A0: 8}, {A0: 5}),  # moved past by this fetch
+        ({A0: 5}, {}),  # reset by the rebalance to this very offset
+        ({A0: 2}, {}),  # reset to what was committed, before it: going forward would skip
+        ({A0: None}, {}),  # will be set to what was committed, or to the beginning
+        ({A1: 9}, {}),  # no longer ours
+        ({}, {}),
+        (None, {}),  # between two assignments
+    ],
+)
+def test_rewinding_goes_back_only(
+    positions: dict[TP, int | None] | None, expected: dict[TP, int]
+) -> None:
+    rewound, sought = rewind(positions, {A0: 5})
+    assert rewound == sought == expected
