@@ -12,8 +12,8 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import TRANSPORTS
 
+from streams.batches import Inbound
 from streams.errors import StreamsError
-from streams.pipeline import Inbound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.table import ProfileTable
+    from streams.batches import EncodedTexts, Inbound, TextEncoding, TopicPartition
     from streams.catalogue import Catalogue, CatalogueFollower
     from streams.decode import ItemDecoder, RawRecord
     from streams.partitions import OwnedPartitions
@@ -42,57 +43,11 @@ if TYPE_CHECKING:
     from streams.sensor import Sensor
     from streams.topics import TopicNames
 
-__all__ = ["EncodedTexts", "Inbound", "Pipeline", "TextEncoding"]
+__all__ = ["Pipeline"]
 
 logger = logging.getLogger(__name__)
 
 _item_vector_encoder = msgspec.msgpack.Encoder()
-
-
-class EncodedTexts(Protocol):
-    """``vectors (m, dim) float32``; ``index`` a row for each text, or -1; ``errors`` by text."""
-
-    @property
-    def vectors(self) -> NDArray[np.float32]: ...  # noqa: D102
-    @property
-    def index(self) -> NDArray[np.int32]: ...  # noqa: D102
-    @property
-    def errors(self) -> Mapping[str, Exception]: ...  # noqa: D102
-
-
-class TextEncoding(Protocol):
-    """Encodes in a thread of its own (`encoders.service.EncoderService`)."""
-
-    @property
-    def encoder_id(self) -> str: ...  # noqa: D102
-    async def encode(self, texts: Sequence[str]) -> EncodedTexts: ...  # noqa: D102
-
-
-class TopicPartition(Protocol):
-    """One partition of a topic."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-
-
-@dataclass(slots=True)
-class Inbound:
-    """A fetched batch on its way through the pipeline.
-
-    Attributes:
-        topic, partition: where it is from.
-        records: at least one, in offset order.
-        acknowledge: lets its offsets be committed.
-        generation: of the consumer group when it was fetched.
-    """
-
-    topic: str
-    partition: int
-    records: Sequence[RawRecord]
-    acknowledge: Callable[[], object]
-    generation: int
 
 
 @dataclass(slots=True)

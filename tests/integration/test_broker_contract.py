@@ -20,9 +20,9 @@ from system_helpers import (
 )
 
 from streams.app import GroupSettings, build_app, run_app
+from streams.batches import Inbound
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.outbox import KafkaOutbox
-from streams.pipeline import Inbound
 from streams.records import OutRecord
 from streams.schema import Action, Item
 from streams.tail import TopicTail

@@ -37,11 +37,12 @@ from encoders import EncodingFailedError, Templates
 from store.item_vector import ItemVector
 from store.profile import Fence, ProfileState
 from store.table import Memory
+from streams.batches import Inbound
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import PublishError
 from streams.partitions import OwnedPartitions
-from streams.pipeline import Inbound, Pipeline
+from streams.pipeline import Pipeline
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.topics import ActionTopic, TopicNames

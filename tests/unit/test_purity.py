@@ -38,6 +38,7 @@ PURE = [
     "store.table",
     "store.view",
     "streams",
+    "streams.batches",
     "streams.catalogue",
     "streams.dead_letters",
     "streams.decode",
