@@ -28,8 +28,8 @@ from tidemark.settings import load_settings
 __all__ = ["retrieval", "worker"]
 
 # Before torch is loaded. OpenMP's threads wait for each other by spinning, which costs when another
-# process wants the cores, as the broker and the other service do: 150 texts/s, against 232 passive
-# (medians of five, paired, 2 threads on 2 cores). With the cores to itself passive costs: 360 to 308.
+# process wants the cores, as the broker and other service do: 150 texts/s, against 232 passive
+# (medians of five, paired, 2 threads on 2 cores). With the cores to itself it costs: 360 to 308.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 logger = logging.getLogger(__name__)
