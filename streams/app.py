@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from streams.health import Health
     from streams.pipeline import Pipeline
 
 __all__ = ["GroupSettings", "build_app", "run_app"]
@@ -54,7 +55,11 @@ class GroupSettings:
 
 
 def build_app(
-    settings: GroupSettings, topics: Sequence[str], pipeline: Pipeline, folder: Path
+    settings: GroupSettings,
+    topics: Sequence[str],
+    pipeline: Pipeline,
+    health: Health,
+    folder: Path,
 ) -> faust.App:
     """An app whose agents hand every fetched batch of the topics to the pipeline.
 
@@ -62,6 +67,7 @@ def build_app(
         settings: of the group.
         topics: the action topics and the items; all with the same number of partitions.
         pipeline: is told of assignments and acknowledges each batch when it is durable.
+        health: is told whether the worker serves.
         folder: Faust writes a folder of its own there.
     """
     datadir = folder / "faust"
@@ -106,9 +112,11 @@ def build_app(
     async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
         logger.info("partitions assigned: %s", _named(assigned))
         await pipeline.on_assigned(app.consumer_generation_id, assigned)
+        health.on_serving()
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         logger.info("partitions revoked: %s", _named(revoked))
+        health.on_phase("joining the consumer group")
         await pipeline.on_revoked(app.consumer_generation_id)
         # So that the next owner starts where this one ended; without it the fence would skip.
         await app.consumer.commit()

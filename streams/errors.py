@@ -6,6 +6,7 @@ StreamsError
 ├── PublishError             records were not acknowledged by the broker
 ├── PublisherClosedError     a publisher was used after it was closed
 ├── InputFileError           a file to publish cannot be read; names the line
+├── StalledError             the worker had something to do and did not advance
 └── RejectedError            one message cannot be processed; it goes to the dead letters
 """
 
@@ -20,6 +21,7 @@ __all__ = [
     "PublisherClosedError",
     "RejectReason",
     "RejectedError",
+    "StalledError",
     "StreamsError",
     "TopicMismatchError",
 ]
@@ -53,6 +55,12 @@ class PublisherClosedError(StreamsError):
 
 class InputFileError(StreamsError):
     """A file to publish cannot be read."""
+
+
+class StalledError(StreamsError):
+    """The worker had something to do and did not advance for too long; says what stood still."""
+
+    retriable = True
 
 
 class RejectReason(StrEnum):

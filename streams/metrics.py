@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from streams.health import Health
+
 __all__ = ["EncoderStats", "PrometheusSensor"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -42,9 +44,12 @@ class PrometheusSensor(Sensor):
     Args:
         registry: what ``/metrics`` shows.
         encoder: reads the encoder's counters, at each scrape.
+        health: knows, at each scrape, what stands still and what is being restored.
     """
 
-    def __init__(self, registry: CollectorRegistry, encoder: Callable[[], EncoderStats]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, encoder: Callable[[], EncoderStats], health: Health
+    ) -> None:
         self._actions = Counter(
             "tidemark_actions", "Actions, by what became of them.", ["outcome"], registry=registry
         )
@@ -87,6 +92,12 @@ class PrometheusSensor(Sensor):
              lambda: encoder().cache_misses),
             ("encode_failures", "Texts that the encoder failed on.", lambda: encoder().failures),
             ("encode_seconds", "Time in the encoder.", lambda: encoder().encode_seconds),
+            ("stalled_seconds", "How long there was something to do and nothing advanced.",
+             lambda: health.stalled_seconds),
+            ("restoring_read_records", "Records read by the restores that run now.",
+             lambda: health.restoring[0]),
+            ("restoring_expected_records", "Records to read by the restores that run now, about.",
+             lambda: health.restoring[1]),
         ):  # fmt: skip
             Gauge(f"tidemark_{name}", help_text, registry=registry).set_function(read)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from streams.activity import Activities
 from streams.errors import PublishError
 from streams.records import OutRecord
 
@@ -36,11 +37,19 @@ class KafkaOutbox:
 
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
+        activities: is told what is being published, and what was.
         retry_seconds: how long to try before `PublishError`.
     """
 
-    def __init__(self, bootstrap: str, *, retry_seconds: float = 120.0) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        activities: Activities | None = None,
+        retry_seconds: float = 120.0,
+    ) -> None:
         self._bootstrap = bootstrap
+        self._activities = activities or Activities(time.monotonic)
         self._retry_seconds = retry_seconds
         self._producer: AIOKafkaProducer | None = None
 
@@ -74,8 +83,12 @@ class KafkaOutbox:
 
     async def publish(self, records: Sequence[OutRecord]) -> None:
         """See `streams.records.Outbox`."""
-        if not records:
-            return
+        if records:
+            with self._activities.during("publish", f"{len(records):,} records"):
+                await self._publish(records)
+            self._activities.advance(len(records))
+
+    async def _publish(self, records: Sequence[OutRecord]) -> None:
         deadline = time.monotonic() + self._retry_seconds
         pause = 0.1
         while True:

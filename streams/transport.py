@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types.tuples import TP, ConsumerMessage
 
 from streams.offsets import Delivery, OffsetTracker
+from streams.watchdog import PartitionReading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -76,6 +77,34 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
         if coordinator is not None:
             coordinator.check_errors()
 
+    def is_member(self) -> bool:
+        """See `Consumer.is_member`."""
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        # Both are reset by the client when the membership or the coordinator is lost.
+        return (
+            coordinator is not None
+            and coordinator.generation >= 0
+            and coordinator.coordinator_id is not None
+        )
+
+    def fetch_positions(self) -> dict[TP, tuple[int | None, int | None]]:
+        """By assigned partition: the offset to be fetched next, the high watermark; None: unknown.
+
+        Read from another thread than the client's: each value may be a moment old.
+        """
+        consumer = self._consumer
+        subscription = consumer._subscription.subscription if consumer is not None else None  # noqa: SLF001
+        assignment = subscription.assignment if subscription is not None else None
+        found: dict[TP, tuple[int | None, int | None]] = {}
+        if assignment is None:
+            return found
+        for tp in tuple(assignment.tps):
+            state = assignment.state_value(tp)
+            if state is not None:
+                position = state.position if state.has_valid_position else None
+                found[TP(*tp)] = position, state.highwater
+        return found
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Faust offers no setting for either.
@@ -127,6 +156,25 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
             KafkaError: it cannot. Faust does not look, and would wait for ever.
         """
         self._thread.check_group()
+
+    def is_member(self) -> bool:
+        """Whether the worker belongs to its consumer group, with partitions or without."""
+        return bool(self._thread.is_member())
+
+    def readings(self) -> list[PartitionReading]:
+        """The assigned partitions, for the watchdog."""
+        return [
+            PartitionReading(
+                tp.topic,
+                tp.partition,
+                position,
+                highwater,
+                self.offsets.acknowledged(tp),
+                self.offsets.in_flight(tp),
+                self.offsets.overtaken(tp),
+            )
+            for tp, (position, highwater) in self._thread.fetch_positions().items()
+        ]
 
     def _batch_message(
         self, tp: TP, records: list[ConsumerRecord], generation: int

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 
 from streams.app import run_app
 from streams.errors import BrokerUnavailableError, StreamsError
+from streams.loop_watch import LoopWatch
 
 if TYPE_CHECKING:
     import faust
 
     from streams.catalogue import CatalogueFollower
+    from streams.health import Health
+    from streams.monitor import Monitor
     from streams.outbox import KafkaOutbox
     from streams.pipeline import Pipeline
 
@@ -31,6 +35,10 @@ class Worker:
         pipeline: what the app's agents feed.
         follower: the catalogue's.
         outbox: the pipeline's.
+        monitor: ends the worker where it stands still.
+        health: is told what goes on.
+        stall: the event loop may be silent for so many seconds, before that is told, and before
+            the process ends.
         bootstrap: named in errors.
     """
 
@@ -40,12 +48,18 @@ class Worker:
         pipeline: Pipeline,
         follower: CatalogueFollower,
         outbox: KafkaOutbox,
+        monitor: Monitor,
+        health: Health,
+        stall: tuple[float, float],
         bootstrap: str,
     ) -> None:
         self._app = app
         self._pipeline = pipeline
         self._follower = follower
         self._outbox = outbox
+        self._monitor = monitor
+        self._health = health
+        self._stall = stall
         self._bootstrap = bootstrap
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -55,6 +69,10 @@ class Worker:
             StreamsError, StoreError, EncoderError: it cannot go on; what was not committed is
                 read again by the next start.
         """
+        with LoopWatch(*self._stall, self._health.on_blocked, time.monotonic):
+            await self._run(stopping)
+
+    async def _run(self, stopping: asyncio.Event) -> None:
         try:
             await self._outbox.start()
         except KafkaError as error:
@@ -62,11 +80,14 @@ class Worker:
                 f"no Kafka broker answers at {self._bootstrap}: {error}"
             ) from error
         try:
+            self._health.on_phase("reading the catalogue")
             await self._follower.start()
+            self._health.on_phase("joining the consumer group")
             async with asyncio.TaskGroup() as group:
                 background = [
                     group.create_task(self._follower.run()),
                     group.create_task(self._pipeline.run()),
+                    group.create_task(self._monitor.run()),
                 ]
                 await self._consume(stopping)
                 for task in background:
@@ -86,6 +107,7 @@ class Worker:
         async def drain() -> None:
             await stopping.wait()
             logger.info("stopping: finishing what is in flight")
+            self._health.on_phase("stopping")
             await self._pipeline.drain()
             running.set()
 

@@ -14,18 +14,22 @@ from store.fold import warm_up
 from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.table import Identity, Memory
+from streams.activity import Activities, WatchedEncoding
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.metrics import PrometheusSensor
+from streams.monitor import Monitor
 from streams.outbox import KafkaOutbox
 from streams.partitions import OwnedPartitions
+from streams.peek import TopicPeek
 from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.tail import TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics
+from streams.watchdog import Watchdog
 from streams.worker import Worker
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from streams.health import Health
     from tidemark.settings import Settings
 
 __all__ = ["build_encoding", "build_retrieval", "build_worker", "now_ms", "topic_names"]
@@ -93,7 +98,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def build_worker(
-    settings: Settings, registry: CollectorRegistry, folder: Path
+    settings: Settings, registry: CollectorRegistry, folder: Path, health: Health
 ) -> tuple[Worker, EncoderService]:
     """A worker, and the encoder to close after it.
 
@@ -101,6 +106,7 @@ def build_worker(
         settings: of everything.
         registry: for its metrics.
         folder: for what Faust writes.
+        health: what it says of itself.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -113,12 +119,16 @@ def build_worker(
     check_topics(bootstrap, names)
     encoding = build_encoding(settings)
     warm_up(encoding.dim)
-    sensor = PrometheusSensor(registry, encoding.stats)
+    sensor = PrometheusSensor(registry, encoding.stats, health)
+    activities = Activities(time.monotonic)
+    activities.count_also(lambda: encoding.progress)
     limits = _limits(settings)
     item_decoder = ItemDecoder(limits)
     catalogue = Catalogue(Templates(settings.encoder.templates))
     follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
-    outbox = KafkaOutbox(bootstrap, retry_seconds=settings.kafka.retry_seconds)
+    outbox = KafkaOutbox(
+        bootstrap, activities=activities, retry_seconds=settings.kafka.retry_seconds
+    )
     rules = ActionRules(
         {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
         RatingScale(**settings.ratings.model_dump()),
@@ -133,7 +143,7 @@ def build_worker(
         item_decoder=item_decoder,
         catalogue=catalogue,
         follower=follower,
-        encoding=encoding,
+        encoding=WatchedEncoding(encoding, activities),
         owned=OwnedPartitions(
             lambda partition: TopicTail(bootstrap, {names.profiles: [partition]}),
             Identity(encoding.encoder_id, encoding.dim, policy),
@@ -156,9 +166,20 @@ def build_worker(
         ),
         [*(topic.name for topic in names.actions), names.items],
         pipeline,
+        health,
         folder,
     )
-    return Worker(app, pipeline, follower, outbox, bootstrap), encoding
+    stall = settings.worker.stall_seconds, settings.worker.stall_exit_seconds
+    monitor = Monitor(
+        lambda: app.consumer,
+        TopicPeek(bootstrap),
+        activities,
+        health,
+        Watchdog(*stall),
+        time.monotonic,
+        interval=min(1.0, stall[0] / 4),
+    )
+    return Worker(app, pipeline, follower, outbox, monitor, health, stall, bootstrap), encoding
 
 
 def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:

@@ -95,9 +95,9 @@ class LocalSystem:
         )
 
     @property
-    def metrics_url(self) -> str:
-        """The worker's metrics."""
-        return f"http://127.0.0.1:{self.metrics_port}/metrics"
+    def worker_url(self) -> str:
+        """Where the worker says how it is."""
+        return f"http://127.0.0.1:{self.metrics_port}"
 
     def __enter__(self) -> Self:
         try:
@@ -134,7 +134,7 @@ class LocalSystem:
 
     def worker_metrics(self) -> dict[tuple[str, str], float]:
         """The worker's samples, by name and (only) label."""
-        text = httpx.get(self.metrics_url, timeout=10.0).text
+        text = httpx.get(f"{self.worker_url}/metrics", timeout=10.0).text
         return {
             (sample.name, next(iter(sample.labels.values()), "")): sample.value
             for family in text_string_to_metric_families(text)
@@ -222,4 +222,4 @@ class LocalSystem:
         return self.http.get("/readyz").status_code == httpx.codes.OK
 
     def _worker_ready(self) -> bool:
-        return self.worker_metrics().get(("tidemark_assigned_partitions", ""), 0.0) > 0
+        return httpx.get(f"{self.worker_url}/readyz").status_code == httpx.codes.OK

@@ -189,6 +189,18 @@ class WorkerSettings(_Group):
     batch_actions: PositiveInt = 4_000
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
+    stall_seconds: Positive = 60.0
+    stall_exit_seconds: Positive = 300.0
+
+    @model_validator(mode="after")
+    def _told_before_it_ends(self) -> WorkerSettings:
+        if self.stall_seconds > self.stall_exit_seconds:
+            msg = (
+                "expected stall_seconds <= stall_exit_seconds, not "
+                f"{self.stall_seconds:g} and {self.stall_exit_seconds:g}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class RetrievalSettings(_Group):

@@ -22,6 +22,7 @@ from system_helpers import (
 from streams.app import GroupSettings, build_app, run_app
 from streams.batches import Inbound
 from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.health import Health
 from streams.outbox import KafkaOutbox
 from streams.records import OutRecord
 from streams.schema import Action, Item
@@ -140,7 +141,7 @@ def test_the_transport_hands_over_batches_and_commits_what_is_acknowledged(
             group=deployment.group, bootstrap=deployment.bootstrap, poll_records=100,
             session_seconds=6.0, commit_seconds=0.1,
         )  # fmt: skip
-        app = build_app(settings, [topic], pipeline, tmp_path)  # type: ignore[arg-type] # a fake
+        app = build_app(settings, [topic], pipeline, Health(), tmp_path)  # type: ignore[arg-type] # a fake
         stopping = asyncio.Event()
         running = asyncio.create_task(run_app(app, stopping))
         deadline = time.monotonic() + 60

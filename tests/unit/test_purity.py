@@ -38,12 +38,15 @@ PURE = [
     "store.table",
     "store.view",
     "streams",
+    "streams.activity",
     "streams.batches",
     "streams.catalogue",
     "streams.dead_letters",
     "streams.decode",
     "streams.errors",
     "streams.files",
+    "streams.health",
+    "streams.loop_watch",
     "streams.offsets",
     "streams.partitions",
     "streams.pipeline",
@@ -52,6 +55,7 @@ PURE = [
     "streams.rules",
     "streams.schema",
     "streams.sensor",
+    "streams.watchdog",
     "tidemark",
 ]
 
@@ -59,6 +63,9 @@ PURE = [
 EDGES = {
     "streams.outbox": ["aiokafka"],
     "streams.tail": ["aiokafka"],
+    "streams.peek": ["aiokafka"],
+    "streams.monitor": ["aiokafka"],
+    "streams.health_server": ["prometheus_client"],
     "streams.publisher": ["kafka"],
     "streams.topics": ["kafka"],
     "streams.metrics": ["prometheus_client"],
