@@ -85,9 +85,14 @@ class TopicPeek:
         return {(tp.topic, tp.partition): end for tp, end in found.items()}
 
     async def read(
-        self, topic: str, partition: int, start: int, stop: int
-    ) -> AsyncIterator[list[ConsumerRecord]]:
-        """The records with ``start <= offset < stop``, in chunks, those left by compaction.
+        self, topic: str, partition: int, first: int, stop: int
+    ) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:
+        """The records from ``first`` to ``stop``, and those that end the batch ``stop`` is in.
+
+        A batch may have more records than the least that `ends` says of its end.
+
+        Yields:
+            Records left by compaction, perhaps none, and the offset up to which all were given.
 
         Raises:
             KafkaError, TimeoutError: nothing comes.
@@ -96,16 +101,18 @@ class TopicPeek:
         consumer, tp = self._consumer, TopicPartition(topic, partition)
         consumer.assign([tp])
         try:
-            consumer.seek(tp, start)
-            position = start
+            consumer.seek(tp, first)
+            position = first
             waited = 0.0
             while position < stop:
                 records = (await consumer.getmany(tp, timeout_ms=_POLL_MS)).get(tp, [])
-                if records:
-                    yield [record for record in records if record.offset < stop]
                 # Where all that is left of a range was compacted, only the position tells.
                 before, position = position, await consumer.position(tp)
-                waited = 0.0 if position > before else waited + _POLL_MS / 1000
+                if position > before:
+                    waited = 0.0
+                    yield records, position
+                    continue
+                waited += _POLL_MS / 1000
                 if waited >= _ANSWER_SECONDS:
                     raise TimeoutError(
                         f"{topic}-{partition} gave nothing from offset {position} on, though its "
