@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
-from store.fold import warm_up
 from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.table import Identity, Memory
@@ -175,6 +174,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.metrics import PrometheusSensor as RetrievalSensor  # noqa: PLC0415
     from store.service import ServiceSettings, create_app  # noqa: PLC0415
     from store.view import RetrievalView  # noqa: PLC0415
+from store.warm_up import warm_up
 
     names = topic_names(settings)
     bootstrap = settings.kafka.bootstrap
