@@ -13,6 +13,7 @@ from encoders import EncoderService, Templates, VectorCache, load_encoder
 from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.table import Identity, Memory
+from store.warm_up import warm_up
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
@@ -174,7 +175,6 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.metrics import PrometheusSensor as RetrievalSensor  # noqa: PLC0415
     from store.service import ServiceSettings, create_app  # noqa: PLC0415
     from store.view import RetrievalView  # noqa: PLC0415
-from store.warm_up import warm_up
 
     names = topic_names(settings)
     bootstrap = settings.kafka.bootstrap
