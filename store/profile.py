@@ -70,7 +70,7 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True):
         forgotten_ts: event time of the user's last ``forget``, ms; older events are ignored.
         contributions: the latest ones, oldest first.
         seen: recently seen item ids, oldest first, without repeats.
-        event_ids: recently applied event ids, oldest first.
+        event_ids: 64-bit hashes of recently applied event ids, oldest first (`hash_bytes`).
     """
 
     encoder: str
@@ -88,7 +88,7 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True):
     forgotten_ts: int = 0
     contributions: list[Contribution] = []
     seen: list[str] = []
-    event_ids: list[str] = []
+    event_ids: list[int] = []
     v: int = 1  # absent means 1, now and later
 
     def array(self) -> NDArray[np.float32]:

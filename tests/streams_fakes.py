@@ -21,7 +21,7 @@ from store.profile import (
     encode_fence,
     encode_profile,
 )
-from store.table import Identity, WeighedAction
+from store.table import Identity
 from streams.schema import Action, Item
 from streams.sensor import Sensor
 
@@ -173,30 +173,6 @@ def profile_record(
 def published(record: OutRecord) -> ProfileState | Fence | None:
     """What a record for ``profiles`` says."""
     return decode_fence(record.headers) if record.value is None else decode_profile(record.value)
-
-
-def weighed(
-    offset: int,
-    user_id: str = "ann",
-    *,
-    row: int = 0,
-    ts: int | None = None,
-    item_id: str | None = None,
-    event_id: str | None = None,
-    weight: float = 1.0,
-    strength: float = 1.0,
-    action: str = "view",
-    published: int = NOW,
-) -> WeighedAction:
-    """An action for the table; later offsets are later events where ``ts`` is not given."""
-    ts = NOW + 1000 * offset if ts is None else ts
-    return WeighedAction(
-        user_id, action, item_id, event_id, offset, ts, published, weight, strength, row
-    )
-
-
-def forget(offset: int, user_id: str = "ann", *, ts: int | None = None) -> WeighedAction:
-    return weighed(offset, user_id, row=-1, ts=ts, action="forget", weight=0.0, strength=0.0)
 
 
 # Fakes

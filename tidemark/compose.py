@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
-from store.fold import warm_up
 from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.table import Identity, Memory
+from store.warm_up import warm_up
 from streams.activity import Activities, WatchedEncoding
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
