@@ -212,6 +212,18 @@ class ProfileTable:
             return None
         return int(self._columns.users.next_offset[code].sum())
 
+    def versions(self, users: Sequence[bytes]) -> NDArray[np.int64]:
+        """`version` of many users, ids in UTF-8: ``(n,) int64``; -1 for an unknown one."""
+        ends = ends_of([len(user) for user in users])
+        keys = np.frombuffer(b"".join(users), np.uint8)
+        codes = self._keys.codes(keys, ends[:-1], ends[1:], insert=False)
+        held = self._columns.users
+        if not len(self._keys):
+            return np.full(len(users), -1, np.int64)
+        known = (codes >= 0) & (held.row[codes] != UNKNOWN)
+        found: NDArray[np.int64] = np.where(known, held.next_offset[codes].sum(axis=1), -1)
+        return found
+
     def state(self, user_id: str) -> ProfileState:
         """The user's state as it is to be published; slow.
 

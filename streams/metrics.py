@@ -82,6 +82,11 @@ class PrometheusSensor(Sensor):
             "tidemark_restore_seconds", "Reading back a partition's profiles.", buckets=_SECONDS,
             registry=registry,
         )  # fmt: skip
+        self._overtaken = Counter(
+            "tidemark_overtaken_profiles",
+            "Profiles published again since another worker's late write came after the newest.",
+            registry=registry,
+        )
         for name, help_text, read in (
             ("texts_requested", "Texts asked of the encoder, repeats included.",
              lambda: encoder().texts_requested),
@@ -117,6 +122,9 @@ class PrometheusSensor(Sensor):
 
     def on_assigned(self, partitions: int) -> None:  # noqa: D102
         self._assigned.set(partitions)
+
+    def on_overtaken(self, profiles: int) -> None:  # noqa: D102
+        self._overtaken.inc(profiles)
 
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:  # noqa: D102
         del partition  # a label each would grow with the topic

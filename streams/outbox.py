@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -37,6 +37,8 @@ class KafkaOutbox:
 
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
+        on_acknowledged: is told where the broker put records: topic, partition, first offset and
+            how many.
         activities: is told what is being published, and what was.
         retry_seconds: how long to try before `PublishError`.
     """
@@ -46,9 +48,11 @@ class KafkaOutbox:
         bootstrap: str,
         *,
         activities: Activities | None = None,
+        on_acknowledged: Callable[[str, int, int, int], object] = lambda *_: None,
         retry_seconds: float = 120.0,
     ) -> None:
         self._bootstrap = bootstrap
+        self._on_acknowledged = on_acknowledged
         self._activities = activities or Activities(time.monotonic)
         self._retry_seconds = retry_seconds
         self._producer: AIOKafkaProducer | None = None
@@ -119,18 +123,25 @@ class KafkaOutbox:
         by_partition: dict[tuple[str, int], list[OutRecord]] = {}
         for record in records:
             by_partition.setdefault((record.topic, record.partition), []).append(record)
-        acknowledged: list[Awaitable[object]] = []
+        sent: list[tuple[str, int, int, Awaitable[Any]]] = []
         for (topic, partition), group in by_partition.items():
-            batch = self._producer.create_batch()
+            batch, count = self._producer.create_batch(), 0
             for record in group:
                 if _append(batch.append, record) is None:
-                    acknowledged.append(
-                        await self._producer.send_batch(batch, topic, partition=partition)
+                    acknowledged = await self._producer.send_batch(
+                        batch, topic, partition=partition
                     )
-                    batch = self._producer.create_batch()
+                    sent.append((topic, partition, count, acknowledged))
+                    batch, count = self._producer.create_batch(), 0
                     _append(batch.append, record)  # an empty batch takes any record
-            acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
-        for outcome in await asyncio.gather(*acknowledged, return_exceptions=True):
+                count += 1
+            acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
+            sent.append((topic, partition, count, acknowledged))
+        outcomes = await asyncio.gather(*(one[-1] for one in sent), return_exceptions=True)
+        for (topic, partition, count, _), outcome in zip(sent, outcomes, strict=True):
+            if not isinstance(outcome, BaseException) and outcome.offset >= 0:
+                self._on_acknowledged(topic, partition, outcome.offset, count)
+        for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
 

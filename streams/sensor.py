@@ -23,5 +23,8 @@ class Sensor:
     def on_assigned(self, partitions: int) -> None:
         """The worker owns so many partitions now, items' included."""
 
+    def on_overtaken(self, profiles: int) -> None:
+        """Late writes of another worker overtook profiles, which are published again."""
+
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:
         """A partition's profiles were read back."""

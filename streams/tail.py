@@ -12,11 +12,11 @@ from aiokafka.errors import KafkaError
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
-__all__ = ["TopicTail"]
+__all__ = ["PartitionTail", "TopicTail"]
 
 logger = logging.getLogger(__name__)
 #: Without a broker the client waits for it.
@@ -132,10 +132,13 @@ class TopicTail:
         last batch + 1, so the fetch that reaches that offset, and brings the whole batch, says the
         true one.
         """
+        return [record async for chunk in self.chunks() for record in chunk]
+
+    async def chunks(self) -> AsyncIterator[list[ConsumerRecord]]:
+        """What `read_to_end` returns, a poll at a time; some may be empty."""
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
         least = await self._consumer.end_offsets(self._partitions)
         ends: dict[TopicPartition, int] = {}
-        records: list[ConsumerRecord] = []
         while True:
             for partition in self._partitions:
                 position, end = self._position(partition), self._consumer.highwater(partition)
@@ -145,8 +148,25 @@ class TopicTail:
             if len(ends) == len(self._partitions) and all(
                 (self._position(partition) or 0) >= end for partition, end in ends.items()
             ):
-                return records
-            records += await self.poll()
+                return
+            yield await self.poll()
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The offset of the first record, and one that the end has reached at least."""
+        assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        place = TopicPartition(topic, partition)
+        first = await self._consumer.beginning_offsets([place])
+        least = await self._consumer.end_offsets([place])
+        return first[place], least[place]
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Go on from this offset."""
+        assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        self._consumer.seek(TopicPartition(topic, partition), offset)
+
+    def position(self, topic: str, partition: int) -> int | None:
+        """The offset to be polled next; None until it is known."""
+        return self._position(TopicPartition(topic, partition))
 
     def _position(self, partition: TopicPartition) -> int | None:
         """The offset to be polled next; None until it is known."""
@@ -155,6 +175,43 @@ class TopicTail:
         subscription = self._consumer._subscription.subscription  # noqa: SLF001
         state = subscription.assignment.state_value(partition)
         return state.position if state.has_valid_position else None
+
+
+class PartitionTail:
+    """One partition of a topic, read to its end a chunk at a time.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        topic, partition: which.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, partition: int) -> None:
+        self._tail = TopicTail(bootstrap, {topic: [partition]})
+        self._place = topic, partition
+
+    async def start(self) -> None:
+        """Connect. Raises as `TopicTail.start`."""
+        await self._tail.start()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._tail.stop()
+
+    async def bounds(self) -> tuple[int, int]:
+        """The offset of the first record, and one that the end has reached at least."""
+        return await self._tail.bounds(*self._place)
+
+    async def chunks(self, begin: int) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:
+        """All that is there from ``begin`` on, at the first call.
+
+        Yields:
+            Records in offset order, perhaps none, and the offset after them.
+        """
+        self._tail.seek(*self._place, begin)
+        position = begin
+        async for chunk in self._tail.chunks():
+            position = self._tail.position(*self._place) or position
+            yield chunk, position
 
 
 async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
