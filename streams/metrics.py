@@ -82,6 +82,13 @@ class PrometheusSensor(Sensor):
             "tidemark_restore_seconds", "Reading back a partition's profiles.", buckets=_SECONDS,
             registry=registry,
         )  # fmt: skip
+        self._snapshot = Histogram(
+            "tidemark_snapshot_seconds", "Writing a partition's snapshot.", buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self._snapshot_failures = Counter(
+            "tidemark_snapshot_failures", "Snapshots that could not be written.", registry=registry
+        )
         self._overtaken = Counter(
             "tidemark_overtaken_profiles",
             "Profiles published again since another worker's late write came after the newest.",
@@ -122,6 +129,12 @@ class PrometheusSensor(Sensor):
 
     def on_assigned(self, partitions: int) -> None:  # noqa: D102
         self._assigned.set(partitions)
+
+    def on_snapshot(self, seconds: float | None) -> None:  # noqa: D102
+        if seconds is None:
+            self._snapshot_failures.inc()
+        else:
+            self._snapshot.observe(seconds)
 
     def on_overtaken(self, profiles: int) -> None:  # noqa: D102
         self._overtaken.inc(profiles)

@@ -39,7 +39,7 @@ class ProfileSource(Protocol):
 class Snapshots(Protocol):
     """Tables as they stood earlier (`streams.snapshots.LocalSnapshots`)."""
 
-    async def load(self, partition: int, first: int, end: int) -> tuple[ProfileTable, int] | None:
+    def load(self, partition: int, first: int, end: int) -> tuple[ProfileTable, int] | None:
         """A table, and the offset of ``profiles`` up to which it holds everything.
 
         None where there is none that may be used; why is logged.
@@ -47,7 +47,7 @@ class Snapshots(Protocol):
         Args:
             partition: which.
             first: the first offset that the topic has.
-            end: the least that its end has reached.
+            end: the offset after its last.
         """
         ...
 
@@ -139,7 +139,7 @@ class OwnedPartitions:
     async def _read_back(self, partition: int, source: ProfileSource, activity: Activity) -> _Owned:
         started = reported = time.perf_counter()
         first, end = await source.bounds()
-        loaded = await self._snapshots.load(partition, first, end) if self._snapshots else None
+        loaded = self._snapshots.load(partition, first, end) if self._snapshots else None
         table, begin = loaded or (
             ProfileTable(partition, self._identity, self._memory, self._vocabulary),
             first,

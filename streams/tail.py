@@ -152,12 +152,21 @@ class TopicTail:
             yield await self.poll()
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """The offset of the first record, and one that the end has reached at least."""
+        """The offset of the first record, and the end; reading goes on at the first.
+
+        The end is that of a fetch of the last batch, as in `read_to_end`.
+        """
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
         place = TopicPartition(topic, partition)
-        first = await self._consumer.beginning_offsets([place])
-        least = await self._consumer.end_offsets([place])
-        return first[place], least[place]
+        first = (await self._consumer.beginning_offsets([place]))[place]
+        end: int = (await self._consumer.end_offsets([place]))[place]
+        if end > first:
+            self._consumer.seek(place, end - 1)
+            while (self._position(place) or 0) < end:
+                await self.poll()
+            end = max(end, self._consumer.highwater(place) or 0)
+            self._consumer.seek(place, first)
+        return first, end
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on from this offset."""
@@ -198,7 +207,7 @@ class PartitionTail:
         await self._tail.stop()
 
     async def bounds(self) -> tuple[int, int]:
-        """The offset of the first record, and one that the end has reached at least."""
+        """The offset of the first record, and the end."""
         return await self._tail.bounds(*self._place)
 
     async def chunks(self, begin: int) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:

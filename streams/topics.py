@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActionTopic",
+    "TopicIdentity",
     "TopicNames",
     "TopicReport",
     "TopicSpec",
     "check_topics",
     "create_topics",
+    "identify_profiles",
     "topic_specs",
 ]
 
 _DAY_MS = 24 * 3600 * 1000
+_TOMBSTONE_MS = 7 * _DAY_MS
 #: An over-long message must reach the worker to be dead-lettered with its reason.
 _MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -56,6 +59,21 @@ class TopicNames:
     profiles: str = "profiles"
     item_vectors: str = "item-vectors"
     dead_letters: str = "actions-dead-letter"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """Which topic it is.
+
+    Attributes:
+        name: of the topic.
+        topic_id: the broker's id of it; another one where it was deleted and made anew.
+        tombstone_ms: how long it keeps a tombstone at least.
+    """
+
+    name: str
+    topic_id: str
+    tombstone_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +106,7 @@ def topic_specs(names: TopicNames) -> list[TopicSpec]:
                 "message.timestamp.type": "LogAppendTime",
                 "min.compaction.lag.ms": "600000",
                 # How long a forgotten user's fence is kept.
-                "delete.retention.ms": str(7 * _DAY_MS),
+                "delete.retention.ms": str(_TOMBSTONE_MS),
             },
         ),
         TopicSpec(names.item_vectors, {"cleanup.policy": "compact"}),
@@ -225,6 +243,26 @@ def check_topics(bootstrap: str, names: TopicNames) -> int:
             "must have the same partition number: name topics that agree"
         )
     return counts[names.profiles]
+
+
+def identify_profiles(bootstrap: str, names: TopicNames) -> TopicIdentity:
+    """Which topic ``profiles`` is, for the snapshots of it.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+    """
+    with _admin(bootstrap) as admin:
+        (found,) = [one for one in admin.describe_topics() if one["name"] == names.profiles]
+        described = admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, found["name"])]
+        )
+    retention = described["topic"][names.profiles].get("delete.retention.ms", {}).get("value")
+    return TopicIdentity(
+        names.profiles,
+        str(found["topic_id"]),
+        # The embedded broker knows no settings and deletes nothing.
+        int(retention) if retention is not None else _TOMBSTONE_MS,
+    )
 
 
 def _partition_counts(admin: Any) -> dict[str, int]:

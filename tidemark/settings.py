@@ -189,6 +189,7 @@ class WorkerSettings(_Group):
     batch_actions: PositiveInt = 4_000
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
+    snapshot_seconds: Annotated[float, Field(ge=0)] = 60.0
     stall_seconds: Positive = 60.0
     stall_exit_seconds: Positive = 300.0
 
