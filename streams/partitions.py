@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from store.profile import Fence, ProfileState
     from store.record import Record
-    from store.table import Identity, Memory
+    from store.table import Identity, Memory, Vocabulary
     from streams.sensor import Sensor
 
 __all__ = ["OwnedPartitions", "ProfileSource", "newest_versions"]
@@ -79,6 +79,7 @@ class OwnedPartitions:
         read: a source of one partition of ``profiles``, from its beginning.
         identity: of every profile.
         memory: how much of a user's past to keep.
+        vocabulary: codes of actions and items.
         sensor: is told of restores.
     """
 
@@ -87,33 +88,33 @@ class OwnedPartitions:
         read: Callable[[int], ProfileSource],
         identity: Identity,
         memory: Memory,
+        vocabulary: Vocabulary,
         sensor: Sensor,
     ) -> None:
         self._read = read
         self._identity = identity
         self._memory = memory
+        self._vocabulary = vocabulary
         self._sensor = sensor
         self._tables: dict[int, ProfileTable] = {}
 
-    async def restore(self, partitions: Iterable[int]) -> dict[int, set[str]]:
+    async def restore(self, partitions: Iterable[int]) -> None:
         """Make sure that these partitions' tables are there.
 
-        Returns:
-            By partition newly restored, the users to publish again (see `newest_versions`).
+        Users who must be published again (see `newest_versions`) count as changed.
 
         Raises:
             StoreError: what is in the topic cannot be taken over.
             StreamsError: the topic cannot be read.
         """
         missing = sorted(set(partitions) - self._tables.keys())
-        outdated = await asyncio.gather(*(self._restore(partition) for partition in missing))
-        return dict(zip(missing, outdated, strict=True))
+        await asyncio.gather(*(self._restore(partition) for partition in missing))
 
     def table(self, partition: int) -> ProfileTable:
         """A restored partition's table."""
         return self._tables[partition]
 
-    async def _restore(self, partition: int) -> set[str]:
+    async def _restore(self, partition: int) -> None:
         started = time.perf_counter()
         source = self._read(partition)
         await source.start()
@@ -121,10 +122,12 @@ class OwnedPartitions:
             newest, outdated = newest_versions(await source.read_to_end())
         finally:
             await source.stop()
-        table = ProfileTable(partition, self._identity, self._memory)
+        table = ProfileTable(partition, self._identity, self._memory, self._vocabulary)
         for user_id, found in newest.items():
             if found is not None:
                 table.take_over(user_id, found)
+        for user_id in outdated:
+            table.touch(user_id)
         self._tables[partition] = table
         seconds = time.perf_counter() - started
         self._sensor.on_restored(partition, len(table), seconds)
@@ -135,7 +138,6 @@ class OwnedPartitions:
             len(outdated),
             seconds,
         )
-        return outdated
 
     def drop_all(self) -> None:
         """Give every partition up: another worker may write to it from now on."""
