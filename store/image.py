@@ -15,8 +15,6 @@ from store.columns import FENCED, add_row, can_add, put_contribution, remove_row
 from store.compiled import compiled
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from store.blocks import Windows

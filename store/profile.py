@@ -6,7 +6,7 @@ disagree. A profile is deleted by a tombstone: a null value whose header carries
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "Contribution",
     "Fence",
     "ProfileState",
+    "check_profile",
     "contribution_weights",
     "decode_fence",
     "decode_profile",
@@ -109,6 +110,12 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
     forgotten_ts: int
 
 
+class _Checked(Protocol):
+    v: int
+    dim: int
+    vector: bytes
+
+
 _profile_encoder = msgspec.msgpack.Encoder()
 _profile_decoder = msgspec.msgpack.Decoder(ProfileState)
 _fence_decoder = msgspec.msgpack.Decoder(Fence)
@@ -131,6 +138,16 @@ def decode_profile(value: bytes) -> ProfileState:
         raise CorruptRecordError(
             f"a record of the profiles topic cannot be read: {error}"
         ) from error
+    check_profile(state)
+    return state
+
+
+def check_profile(state: _Checked) -> None:
+    """What the decoder cannot check of a profile's fields.
+
+    Raises:
+        CorruptRecordError: it is of a newer version, or its vector is not ``dim`` float32.
+    """
     if not 1 <= state.v <= PROFILE_VERSION:
         raise CorruptRecordError(
             f"a profile is of version {state.v}; this program reads up to {PROFILE_VERSION}"
@@ -140,7 +157,6 @@ def decode_profile(value: bytes) -> ProfileState:
             f"a profile says dim={state.dim} but carries {len(state.vector)} bytes; "
             f"expected {4 * state.dim}"
         )
-    return state
 
 
 def encode_fence(fence: Fence) -> bytes:

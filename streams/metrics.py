@@ -95,7 +95,7 @@ class PrometheusSensor(Sensor):
             registry=registry,
         )
         for name, help_text, read in (
-            ("texts_requested", "Texts asked of the encoder, repeats included.",
+            ("texts_requested", "Texts asked of the encoder; an item's text once a micro-batch.",
              lambda: encoder().texts_requested),
             ("texts_encoded", "Texts that the model encoded.", lambda: encoder().texts_encoded),
             ("cache_hits", "Distinct texts of a call found in the cache.",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
+from store.interner import Interner
 from store.policies import Policy
 from store.receipt import ForgetReceipt
-from store.table import Identity, Memory
+from store.table import Identity, Memory, Vocabulary
 from store.warm_up import warm_up
 from streams.activity import Activities, WatchedEncoding
 from streams.app import GroupSettings, build_app
@@ -124,7 +125,8 @@ def build_worker(
     activities.count_also(lambda: encoding.progress)
     limits = _limits(settings)
     item_decoder = ItemDecoder(limits)
-    catalogue = Catalogue(Templates(settings.encoder.templates))
+    vocabulary = Vocabulary(actions=Interner(), items=Interner())
+    catalogue = Catalogue(Templates(settings.encoder.templates), vocabulary.items)
     follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
     outbox = KafkaOutbox(
         bootstrap, activities=activities, retry_seconds=settings.kafka.retry_seconds
@@ -139,7 +141,7 @@ def build_worker(
     }
     pipeline = Pipeline(
         names=names,
-        reader=ActionReader(decoders, rules, catalogue, now_ms),
+        reader=ActionReader(decoders, rules, catalogue, vocabulary, now_ms),
         item_decoder=item_decoder,
         catalogue=catalogue,
         follower=follower,
@@ -148,6 +150,7 @@ def build_worker(
             lambda partition: TopicTail(bootstrap, {names.profiles: [partition]}),
             Identity(encoding.encoder_id, encoding.dim, policy),
             Memory(**settings.memory.model_dump()),
+            vocabulary,
             sensor,
         ),
         outbox=outbox,

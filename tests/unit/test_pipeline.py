@@ -34,9 +34,10 @@ from streams_fakes import (
 )
 
 from encoders import EncodingFailedError, Templates
+from store.interner import Interner
 from store.item_vector import ItemVector
 from store.profile import Fence, ProfileState
-from store.table import Memory
+from store.table import Memory, Vocabulary
 from streams.batches import Inbound
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
@@ -88,7 +89,8 @@ class Rig:
     batches: int = 0
 
     def __post_init__(self) -> None:
-        self.catalogue = Catalogue(Templates())
+        vocabulary = Vocabulary(Interner(), Interner())
+        self.catalogue = Catalogue(Templates(), vocabulary.items)
         decoder = ItemDecoder(Limits())
         limits = Limits()
         decoders = {
@@ -99,11 +101,12 @@ class Rig:
             lambda partition: FakeSource(list(self.profiles.get(partition, []))),
             IDENTITY,
             Memory(),
+            vocabulary,
             self.sensor,
         )
         self.pipeline = Pipeline(
             names=NAMES,
-            reader=ActionReader(decoders, RULES, self.catalogue, lambda: NOW),
+            reader=ActionReader(decoders, RULES, self.catalogue, vocabulary, lambda: NOW),
             item_decoder=decoder,
             catalogue=self.catalogue,
             follower=CatalogueFollower(self.items, decoder, self.catalogue),
