@@ -53,6 +53,9 @@ PURE = [
     "streams.schema",
     "streams.sensor",
     "tidemark",
+    "tidemark.soak.plan",
+    "tidemark.soak.replay",
+    "tidemark.soak.verdict",
 ]
 
 #: The frameworks that these need are theirs alone.
@@ -114,6 +117,7 @@ EXPORTS = {
     "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
+    "tidemark.soak": ["Fault", "FaultKind", "Verdict", "judge", "make_plan"],
 }  # fmt: skip
 
 
