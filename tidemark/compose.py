@@ -36,9 +36,17 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from encoders import TextEncoder
     from tidemark.settings import Settings
 
-__all__ = ["build_encoding", "build_retrieval", "build_worker", "now_ms", "topic_names"]
+__all__ = [
+    "action_rules",
+    "build_encoding",
+    "build_retrieval",
+    "build_worker",
+    "now_ms",
+    "topic_names",
+]
 
 
 def now_ms() -> int:
@@ -60,22 +68,37 @@ def topic_names(settings: Settings) -> TopicNames:
     )
 
 
-def build_encoding(settings: Settings) -> EncoderService:
+def action_rules(settings: Settings) -> ActionRules:
+    """How much each kind of action counts."""
+    return ActionRules(
+        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
+        RatingScale(**settings.ratings.model_dump()),
+    )
+
+
+def build_encoding(
+    settings: Settings, wrap: Callable[[TextEncoder], TextEncoder] | None = None
+) -> EncoderService:
     """The encoder with its thread and cache.
+
+    Args:
+        settings: of everything.
+        wrap: put around the encoder, for tests that have it fail.
 
     Raises:
         EncoderError: the model cannot be loaded.
     """
     encoder = settings.encoder
+    loaded = load_encoder(
+        encoder.model,
+        dim=encoder.dim,
+        device=encoder.device,
+        threads=encoder.threads,
+        max_tokens=encoder.max_tokens,
+        batch_tokens=encoder.batch_tokens,
+    )
     return EncoderService(
-        load_encoder(
-            encoder.model,
-            dim=encoder.dim,
-            device=encoder.device,
-            threads=encoder.threads,
-            max_tokens=encoder.max_tokens,
-            batch_tokens=encoder.batch_tokens,
-        ),
+        loaded if wrap is None else wrap(loaded),
         VectorCache(encoder.cache_mebibytes * 1024 * 1024),
     )
 
@@ -93,7 +116,12 @@ def _limits(settings: Settings) -> Limits:
 
 
 def build_worker(
-    settings: Settings, registry: CollectorRegistry, folder: Path
+    settings: Settings,
+    registry: CollectorRegistry,
+    folder: Path,
+    *,
+    wrap_encoder: Callable[[TextEncoder], TextEncoder] | None = None,
+    clock: Callable[[], int] = now_ms,
 ) -> tuple[Worker, EncoderService]:
     """A worker, and the encoder to close after it.
 
@@ -101,6 +129,8 @@ def build_worker(
         settings: of everything.
         registry: for its metrics.
         folder: for what Faust writes.
+        wrap_encoder: put around the encoder, for tests that have it fail.
+        clock: milliseconds since the epoch.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -111,7 +141,7 @@ def build_worker(
     bootstrap = settings.kafka.bootstrap
     policy = Policy(**settings.policy.model_dump())
     check_topics(bootstrap, names)
-    encoding = build_encoding(settings)
+    encoding = build_encoding(settings, wrap_encoder)
     warm_up(encoding.dim)
     sensor = PrometheusSensor(registry, encoding.stats)
     limits = _limits(settings)
@@ -119,17 +149,14 @@ def build_worker(
     catalogue = Catalogue(Templates(settings.encoder.templates))
     follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
     outbox = KafkaOutbox(bootstrap, retry_seconds=settings.kafka.retry_seconds)
-    rules = ActionRules(
-        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
-        RatingScale(**settings.ratings.model_dump()),
-    )
+    rules = action_rules(settings)
     decoders = {
         topic.name: ActionDecoder(topic.format, limits, default_action=topic.default_action)
         for topic in names.actions
     }
     pipeline = Pipeline(
         names=names,
-        reader=ActionReader(decoders, rules, catalogue, now_ms),
+        reader=ActionReader(decoders, rules, catalogue, clock),
         item_decoder=item_decoder,
         catalogue=catalogue,
         follower=follower,
@@ -142,7 +169,7 @@ def build_worker(
         ),
         outbox=outbox,
         sensor=sensor,
-        clock=now_ms,
+        clock=clock,
         batch_actions=settings.worker.batch_actions,
         retry_seconds=settings.kafka.retry_seconds,
     )

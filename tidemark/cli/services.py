@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
@@ -25,7 +25,14 @@ from tidemark.cli.common import (
 )
 from tidemark.settings import load_settings
 
-__all__ = ["retrieval", "worker"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
+    from encoders import TextEncoder
+    from tidemark.settings import Settings
+
+__all__ = ["WorkerSeams", "retrieval", "run_worker", "worker"]
 
 # Before torch is loaded. OpenMP's threads wait for each other by spinning, which costs when another
 # process wants the cores, as the broker and other service do: 150 texts/s, against 232 passive
@@ -36,6 +43,13 @@ logger = logging.getLogger(__name__)
 #: How long a worker may take to finish what is in flight.
 _STOP_SECONDS = 9.0
 _DEFAULT_STATE = Path(".tidemark")
+
+
+class WorkerSeams(TypedDict, total=False):
+    """Where a worker can be made to fail; see `tidemark.compose.build_worker`."""
+
+    wrap_encoder: Callable[[TextEncoder], TextEncoder] | None
+    clock: Callable[[], int]
 
 
 def worker(
@@ -56,13 +70,27 @@ def worker(
         config,
         **overrides(kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port}),
     )
+    run_worker(settings, state)
+
+
+def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) -> None:
+    """Run a worker until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: of everything.
+        state: for what it writes.
+        seams: as for `tidemark.compose.build_worker`; tests put failures there.
+
+    Raises:
+        StreamsError, StoreError, EncoderError: it cannot begin, or cannot go on.
+    """
     metrics = settings.worker
     if metrics.metrics_port is not None:
         require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
     from tidemark.compose import build_worker  # noqa: PLC0415 # loads faust and the model
 
     registry = CollectorRegistry()
-    running, encoding = build_worker(settings, registry, state)
+    running, encoding = build_worker(settings, registry, state, **seams)
     if metrics.metrics_port is not None:
         start_http_server(metrics.metrics_port, metrics.metrics_host, registry=registry)
 
