@@ -42,6 +42,10 @@ class ControlFile:
         new.write_bytes(msgspec.json.encode(control))
         os.replace(new, self._path)  # noqa: PTH105 # atomic, as Path.replace says less clearly
 
+    def change(self, **changes: object) -> None:
+        """Say it of these, and leave the rest as it is."""
+        self.write(msgspec.structs.replace(self.read(), **changes))
+
     def read(self) -> Control:
         """What is wrong just now.
 
