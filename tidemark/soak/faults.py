@@ -113,6 +113,11 @@ async def _late_write(scene: _Scene) -> str:
         joined = slot.assignments()
         os.kill(scene.pid, signal.SIGCONT)
     await system.within(_PATIENCE, lambda: slot.assignments() > joined)
+    # Further actions are applied by each: so all have been restored, and none will be again.
+    scene.load.resume()
+    await scene.last()
+    await asyncio.to_thread(scene.load.pause)
+    await system.settle(_PATIENCE)
     late = system.watch.late
     held.release()
     await system.within(_REPAIR_SECONDS, lambda: system.watch.late > late)
