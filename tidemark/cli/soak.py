@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -70,6 +71,11 @@ def soak(
     own = None if log == _MOVIELENS else Path(log)
     published = load_log(own, items, action_rules(Settings()))
     folder = state or Path(tempfile.mkdtemp(prefix="tidemark-soak-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    # The Kafka clients tell at length of every broker that is killed.
+    logging.basicConfig(
+        filename=folder / "soak.log", format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     options = SoakOptions(
         kafka_home, folder, kills, seed, rate, workers, brokers, frozenset(skip or ())
     )
