@@ -65,6 +65,10 @@ class Activities:
         """Grows with every advance; its unit is of no meaning."""
         return self._advanced + sum(counter() for counter in self._counters)
 
+    def since(self, stage: str) -> float | None:
+        """When the longest activity of a stage was begun; None where there is none."""
+        return min((one.since for one in self._current if one.stage == stage), default=None)
+
     def current(self) -> list[Activity]:
         """What goes on now, the longest first."""
         return list(self._current)

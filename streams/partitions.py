@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from streams.health import Health
     from streams.sensor import Sensor
 
-__all__ = ["OwnedPartitions", "ProfileSource", "Snapshots", "newest_versions"]
+__all__ = [
+    "OwnedPartitions",
+    "ProfileSource",
+    "RestoreAbandonedError",
+    "Snapshots",
+    "newest_versions",
+]
 
 logger = logging.getLogger(__name__)
 _REPORT_SECONDS = 1.0
+
+
+class RestoreAbandonedError(Exception):
+    """The worker stops: what was being restored is not owned."""
 
 
 class ProfileSource(Protocol):
@@ -93,6 +103,8 @@ class OwnedPartitions:
         self._activities = activities
         self._snapshots = snapshots
         self._owned: dict[int, _Owned] = {}
+        self._restoring: asyncio.Future[list[None]] | None = None
+        self._stopping = False
 
     async def restore(self, partitions: Iterable[int]) -> None:
         """Make sure that these partitions' tables are there.
@@ -103,9 +115,28 @@ class OwnedPartitions:
         Raises:
             StoreError: what is in the topic cannot be taken over.
             StreamsError: the topic cannot be read.
+            RestoreAbandonedError: `stop` was called.
         """
         missing = sorted(set(partitions) - self._owned.keys())
-        await asyncio.gather(*(self._restore(partition) for partition in missing))
+        if not missing:
+            return
+        if self._stopping:
+            raise RestoreAbandonedError
+        self._restoring = asyncio.gather(*(self._restore(partition) for partition in missing))
+        try:
+            await self._restoring
+        except asyncio.CancelledError:
+            if self._stopping:
+                raise RestoreAbandonedError from None
+            raise
+        finally:
+            self._restoring = None
+
+    def stop(self) -> None:
+        """Restore nothing more: a worker that ends has no use for it, and no time."""
+        self._stopping = True
+        if self._restoring is not None:
+            self._restoring.cancel()
 
     def table(self, partition: int) -> ProfileTable:
         """A restored partition's table."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,11 @@ from store.item_vector import ItemVector
 from store.profile import FENCE_HEADER
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, RejectReason, StreamsError
+from streams.partitions import RestoreAbandonedError
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -117,6 +119,7 @@ class Pipeline:
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._applying = asyncio.Lock()
         self._draining = False
+        self._settled = True
         self._revoked: set[int] = set()  # generations whose batches are no longer ours
 
     async def put(self, inbound: Inbound) -> None:
@@ -137,7 +140,9 @@ class Pipeline:
         try:
             async with self._applying:
                 await self._owned.restore(actions)
-                await self._outbox.publish(self._changes(actions))
+                await self._publish(self._changes(actions))
+        except RestoreAbandonedError:
+            logger.info("stopping: the restore is abandoned")
         except (StoreError, StreamsError) as error:
             self._trouble.put_nowait(error)
         else:
@@ -157,6 +162,7 @@ class Pipeline:
     async def drain(self) -> None:
         """Finish what is being published, and begin nothing more."""
         self._draining = True
+        self._owned.stop()
         async with self._applying:
             pass
 
@@ -283,7 +289,11 @@ class Pipeline:
             if not self._draining and part.inbound.generation not in self._revoked
         ]
         partitions = {part.inbound.partition for part in parts if part.actions is not None}
-        await self._owned.restore(partitions)
+        try:
+            await self._owned.restore(partitions)
+        except RestoreAbandonedError:
+            return  # unacknowledged: the next owner reads these batches again
+        self._settled = False
         out: list[OutRecord] = []
         actions = 0
         for part in parts:
@@ -298,10 +308,29 @@ class Pipeline:
                 self._sensor.on_dead_letter(error.reason.value)
         # One record a user and micro-batch, however many actions it had.
         out += self._changes(partitions)
-        await self._outbox.publish(out)
+        await self._publish(out)
         for part in parts:
             part.inbound.acknowledge()
         self._sensor.on_batch(actions, prepared.seconds, time.perf_counter() - started)
+
+    async def publish_changes(self) -> None:
+        """Publish every profile that counts as changed, also where no action comes any more."""
+        async with self._applying:
+            await self._publish(self._changes(list(self._owned.watched())))
+
+    @asynccontextmanager
+    async def settled(self) -> AsyncIterator[bool]:
+        """Within it nothing is applied. Gives whether all that was is published and acknowledged.
+
+        It is not where a publication failed: then the worker is about to end.
+        """
+        async with self._applying:
+            yield self._settled
+
+    async def _publish(self, records: Sequence[OutRecord]) -> None:
+        self._settled = False
+        await self._outbox.publish(records)
+        self._settled = True
 
     def _fold(self, inbound: Inbound, actions: ActionBatch, vectors: NDArray[np.float32]) -> int:
         """Apply a batch to its partition's profiles; returns how many actions there were."""

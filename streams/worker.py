@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiokafka.errors import KafkaError
 
@@ -14,17 +14,24 @@ from streams.errors import BrokerUnavailableError, StreamsError
 from streams.loop_watch import LoopWatch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import faust
 
     from streams.catalogue import CatalogueFollower
     from streams.health import Health
-    from streams.monitor import Monitor
     from streams.outbox import KafkaOutbox
     from streams.pipeline import Pipeline
 
-__all__ = ["Worker"]
+__all__ = ["Service", "Worker"]
 
 logger = logging.getLogger(__name__)
+
+
+class Service(Protocol):
+    """Something that runs until it is cancelled."""
+
+    async def run(self) -> None: ...  # noqa: D102
 
 
 class Worker:
@@ -35,7 +42,7 @@ class Worker:
         pipeline: what the app's agents feed.
         follower: the catalogue's.
         outbox: the pipeline's.
-        monitor: ends the worker where it stands still.
+        services: run beside the pipeline: what watches it, and what saves it.
         health: is told what goes on.
         stall: the event loop may be silent for so many seconds, before that is told, and before
             the process ends.
@@ -48,7 +55,7 @@ class Worker:
         pipeline: Pipeline,
         follower: CatalogueFollower,
         outbox: KafkaOutbox,
-        monitor: Monitor,
+        services: Sequence[Service],
         health: Health,
         stall: tuple[float, float],
         bootstrap: str,
@@ -57,7 +64,7 @@ class Worker:
         self._pipeline = pipeline
         self._follower = follower
         self._outbox = outbox
-        self._monitor = monitor
+        self._services = services
         self._health = health
         self._stall = stall
         self._bootstrap = bootstrap
@@ -87,7 +94,7 @@ class Worker:
                 background = [
                     group.create_task(self._follower.run()),
                     group.create_task(self._pipeline.run()),
-                    group.create_task(self._monitor.run()),
+                    *(group.create_task(service.run()) for service in self._services),
                 ]
                 await self._consume(stopping)
                 for task in background:

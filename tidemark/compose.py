@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
@@ -19,6 +20,7 @@ from streams.activity import Activities, WatchedEncoding
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
+from streams.guard import ProfileGuard
 from streams.metrics import PrometheusSensor
 from streams.monitor import Monitor
 from streams.outbox import KafkaOutbox
@@ -28,7 +30,7 @@ from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
-from streams.tail import TopicTail
+from streams.tail import PartitionTail, TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics
 from streams.watchdog import Watchdog
 from streams.worker import Worker
@@ -41,10 +43,18 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from encoders import TextEncoder
     from streams.health import Health
     from tidemark.settings import Settings
 
-__all__ = ["build_encoding", "build_retrieval", "build_worker", "now_ms", "topic_names"]
+__all__ = [
+    "action_rules",
+    "build_encoding",
+    "build_retrieval",
+    "build_worker",
+    "now_ms",
+    "topic_names",
+]
 
 
 def now_ms() -> int:
@@ -66,22 +76,37 @@ def topic_names(settings: Settings) -> TopicNames:
     )
 
 
-def build_encoding(settings: Settings) -> EncoderService:
+def action_rules(settings: Settings) -> ActionRules:
+    """How much each kind of action counts."""
+    return ActionRules(
+        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
+        RatingScale(**settings.ratings.model_dump()),
+    )
+
+
+def build_encoding(
+    settings: Settings, wrap: Callable[[TextEncoder], TextEncoder] | None = None
+) -> EncoderService:
     """The encoder with its thread and cache.
+
+    Args:
+        settings: of everything.
+        wrap: put around the encoder, for tests that have it fail.
 
     Raises:
         EncoderError: the model cannot be loaded.
     """
     encoder = settings.encoder
+    loaded = load_encoder(
+        encoder.model,
+        dim=encoder.dim,
+        device=encoder.device,
+        threads=encoder.threads,
+        max_tokens=encoder.max_tokens,
+        batch_tokens=encoder.batch_tokens,
+    )
     return EncoderService(
-        load_encoder(
-            encoder.model,
-            dim=encoder.dim,
-            device=encoder.device,
-            threads=encoder.threads,
-            max_tokens=encoder.max_tokens,
-            batch_tokens=encoder.batch_tokens,
-        ),
+        loaded if wrap is None else wrap(loaded),
         VectorCache(encoder.cache_mebibytes * 1024 * 1024),
     )
 
@@ -99,7 +124,13 @@ def _limits(settings: Settings) -> Limits:
 
 
 def build_worker(
-    settings: Settings, registry: CollectorRegistry, folder: Path, health: Health
+    settings: Settings,
+    registry: CollectorRegistry,
+    folder: Path,
+    health: Health,
+    *,
+    wrap_encoder: Callable[[TextEncoder], TextEncoder] | None = None,
+    clock: Callable[[], int] = now_ms,
 ) -> tuple[Worker, EncoderService]:
     """A worker, and the encoder to close after it.
 
@@ -108,6 +139,8 @@ def build_worker(
         registry: for its metrics.
         folder: for what Faust writes.
         health: what it says of itself.
+        wrap_encoder: put around the encoder, for tests that have it fail.
+        clock: milliseconds since the epoch.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -118,7 +151,7 @@ def build_worker(
     bootstrap = settings.kafka.bootstrap
     policy = Policy(**settings.policy.model_dump())
     check_topics(bootstrap, names)
-    encoding = build_encoding(settings)
+    encoding = build_encoding(settings, wrap_encoder)
     warm_up(encoding.dim)
     sensor = PrometheusSensor(registry, encoding.stats, health)
     activities = Activities(time.monotonic)
@@ -128,34 +161,42 @@ def build_worker(
     vocabulary = Vocabulary(actions=Interner(), items=Interner())
     catalogue = Catalogue(Templates(settings.encoder.templates), vocabulary.items)
     follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
+    owned = OwnedPartitions(
+        lambda partition: PartitionTail(bootstrap, names.profiles, partition),
+        Identity(encoding.encoder_id, encoding.dim, policy),
+        Memory(**settings.memory.model_dump()),
+        vocabulary,
+        sensor,
+        health=health,
+        activities=activities,
+    )
+
+    def on_acknowledged(topic: str, partition: int, first: int, count: int) -> None:
+        if topic == names.profiles:
+            owned.on_acknowledged(partition, first, count)
+
     outbox = KafkaOutbox(
-        bootstrap, activities=activities, retry_seconds=settings.kafka.retry_seconds
+        bootstrap,
+        on_acknowledged=on_acknowledged,
+        activities=activities,
+        retry_seconds=settings.kafka.retry_seconds,
     )
-    rules = ActionRules(
-        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
-        RatingScale(**settings.ratings.model_dump()),
-    )
+    rules = action_rules(settings)
     decoders = {
         topic.name: ActionDecoder(topic.format, limits, default_action=topic.default_action)
         for topic in names.actions
     }
     pipeline = Pipeline(
         names=names,
-        reader=ActionReader(decoders, rules, catalogue, vocabulary, now_ms),
+        reader=ActionReader(decoders, rules, catalogue, vocabulary, clock),
         item_decoder=item_decoder,
         catalogue=catalogue,
         follower=follower,
         encoding=WatchedEncoding(encoding, activities),
-        owned=OwnedPartitions(
-            lambda partition: TopicTail(bootstrap, {names.profiles: [partition]}),
-            Identity(encoding.encoder_id, encoding.dim, policy),
-            Memory(**settings.memory.model_dump()),
-            vocabulary,
-            sensor,
-        ),
+        owned=owned,
         outbox=outbox,
         sensor=sensor,
-        clock=now_ms,
+        clock=clock,
         batch_actions=settings.worker.batch_actions,
         retry_seconds=settings.kafka.retry_seconds,
     )
@@ -172,6 +213,16 @@ def build_worker(
         health,
         folder,
     )
+    guard = ProfileGuard(
+        names.profiles,
+        owned,
+        TopicPeek(bootstrap),
+        pipeline.publish_changes,
+        lambda: activities.since("publish"),
+        sensor,
+        time.monotonic,
+        unavailable=(KafkaError, TimeoutError),
+    )
     stall = settings.worker.stall_seconds, settings.worker.stall_exit_seconds
     monitor = Monitor(
         lambda: app.consumer,
@@ -182,7 +233,8 @@ def build_worker(
         time.monotonic,
         interval=min(1.0, stall[0] / 4),
     )
-    return Worker(app, pipeline, follower, outbox, monitor, health, stall, bootstrap), encoding
+    worker = Worker(app, pipeline, follower, outbox, [monitor, guard], health, stall, bootstrap)
+    return worker, encoding
 
 
 def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:

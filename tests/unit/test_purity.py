@@ -57,6 +57,9 @@ PURE = [
     "streams.sensor",
     "streams.watchdog",
     "tidemark",
+    "tidemark.soak.plan",
+    "tidemark.soak.replay",
+    "tidemark.soak.verdict",
 ]
 
 #: The frameworks that these need are theirs alone.
@@ -121,6 +124,7 @@ EXPORTS = {
     "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
+    "tidemark.soak": ["Fault", "FaultKind", "Verdict", "judge", "make_plan"],
 }  # fmt: skip
 
 

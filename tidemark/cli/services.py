@@ -9,7 +9,7 @@ import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from prometheus_client import CollectorRegistry
@@ -29,10 +29,14 @@ from tidemark.cli.common import (
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
-    from encoders import EncoderService
-    from streams.worker import Worker
+    from collections.abc import Callable
+    from typing import Unpack
 
-__all__ = ["retrieval", "worker"]
+    from encoders import EncoderService, TextEncoder
+    from streams.worker import Worker
+    from tidemark.settings import Settings
+
+__all__ = ["WorkerSeams", "retrieval", "run_worker", "worker"]
 
 # Before torch is loaded. OpenMP's threads wait for each other by spinning, which costs when another
 # process wants the cores, as the broker and other service do: 150 texts/s, against 232 passive
@@ -45,6 +49,13 @@ _STOP_SECONDS = 9.0
 #: And how long, of this, its encoder may take for the call it is in.
 _CLOSE_SECONDS = 2.0
 _DEFAULT_STATE = Path(".tidemark")
+
+
+class WorkerSeams(TypedDict, total=False):
+    """Where a worker can be made to fail; see `tidemark.compose.build_worker`."""
+
+    wrap_encoder: Callable[[TextEncoder], TextEncoder] | None
+    clock: Callable[[], int]
 
 
 def worker(
@@ -66,6 +77,20 @@ def worker(
         config,
         **overrides(kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port}),
     )
+    run_worker(settings, state)
+
+
+def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) -> None:
+    """Run a worker until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: of everything.
+        state: for what it writes.
+        seams: as for `tidemark.compose.build_worker`; tests put failures there.
+
+    Raises:
+        StreamsError, StoreError, EncoderError: it cannot begin, or cannot go on.
+    """
     metrics = settings.worker
     if metrics.metrics_port is not None:
         require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
@@ -77,7 +102,7 @@ def worker(
             serving.enter_context(
                 HealthServer(health, registry, metrics.metrics_host, metrics.metrics_port)
             )
-        running, encoding = build_worker(settings, registry, state, health)
+        running, encoding = build_worker(settings, registry, state, health, **seams)
         _run_until_stopped(running)
     if not _closes(encoding):
         # All that counts is done: what the encoder still works on was never acknowledged.
