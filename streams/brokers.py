@@ -118,12 +118,14 @@ auto.create.topics.enable=false
 """
 
 
-def start_kafka(home: Path, folder: Path) -> _ChildBroker:
+def start_kafka(home: Path, folder: Path, *, properties: str = "") -> _ChildBroker:
     """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
 
     Args:
         home: a Kafka 4 installation: ``home/libs`` holds its jars.
         folder: for its data, which is kept and found again, its settings and its log.
+        properties: lines of server.properties that win over ours; ``{port}`` and ``{controller}``
+            stand for the ports that are chosen.
 
     Raises:
         BrokerNotInstalledError: no jars there, or no Java.
@@ -141,9 +143,9 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     data = folder.absolute() / "data"
     data.mkdir(parents=True, exist_ok=True)
     _require_unlocked(data)
-    properties = folder.absolute() / "server.properties"
-    port, controller = _usual_port(properties), free_port()
-    properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
+    file = folder.absolute() / "server.properties"
+    port, controller = _usual_port(file), free_port()
+    file.write_text((_PROPERTIES + properties).format(port=port, controller=controller, data=data))
     run = [java, "-Xms128m", "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
     logging = next(
         (
@@ -157,9 +159,9 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
         run.insert(1, f"-Dlog4j2.configurationFile={logging.absolute()}")
         run.insert(1, f"-Dkafka.logs.dir={folder.absolute()}")
     if not (data / "meta.properties").exists():
-        _format(run, properties)
+        _format(run, file)
     return _ChildBroker(
-        "Apache Kafka", [*run, "kafka.Kafka", str(properties)], folder / "broker.log", port
+        "Apache Kafka", [*run, "kafka.Kafka", str(file)], folder / "broker.log", port
     )
 
 

@@ -12,9 +12,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.errors import PublishError
 from streams.records import OutRecord
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from streams.security import Security
 
 __all__ = ["KafkaOutbox"]
 
@@ -37,10 +40,14 @@ class KafkaOutbox:
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
         retry_seconds: how long to try before `PublishError`.
+        security: of the connections.
     """
 
-    def __init__(self, bootstrap: str, *, retry_seconds: float = 120.0) -> None:
+    def __init__(
+        self, bootstrap: str, *, retry_seconds: float = 120.0, security: Security = PLAINTEXT
+    ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._retry_seconds = retry_seconds
         self._producer: AIOKafkaProducer | None = None
 
@@ -56,6 +63,7 @@ class KafkaOutbox:
             max_batch_size=_BATCH_BYTES,
             max_request_size=64 * 1024 * 1024,
             request_timeout_ms=20_000,
+            **self._security.for_aiokafka(),
         )
         try:
             await producer.start()

@@ -10,12 +10,14 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streams.errors import BrokerUnavailableError, TopicMismatchError
-from streams.reach import CONNECT_SECONDS, require_listener
+from streams.reach import CONNECT_SECONDS, require_access
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from streams.decode import WireFormat
+    from streams.security import Security
 
 __all__ = [
     "ActionTopic",
@@ -114,13 +116,14 @@ class TopicReport:
 
 
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[Any]:
-    require_listener(bootstrap)
+def _admin(bootstrap: str, security: Security) -> Iterator[Any]:
+    require_access(bootstrap, security)
     try:
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
             request_timeout_ms=15_000,
             bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+            **security.for_kafka_python(),
         )
     except (KafkaError, ValueError, OSError) as error:
         raise BrokerUnavailableError(
@@ -135,7 +138,12 @@ def _admin(bootstrap: str) -> Iterator[Any]:
 
 
 def create_topics(
-    bootstrap: str, names: TopicNames, *, partitions: int, replication: int = 1
+    bootstrap: str,
+    names: TopicNames,
+    *,
+    partitions: int,
+    replication: int = 1,
+    security: Security = PLAINTEXT,
 ) -> list[TopicReport]:
     """Create the topics that do not exist; change none that do.
 
@@ -144,13 +152,15 @@ def create_topics(
         names: what they are called.
         partitions: of every topic; all that share keys must agree.
         replication: copies of each.
+        security: of the connection.
 
     Raises:
-        BrokerUnavailableError: no broker answers, or it refuses.
+        BrokerUnavailableError: no broker answers, or it refuses the request.
+        AccessRefusedError, BrokerUnsupportedError: see `require_access`.
         TopicMismatchError: a topic exists with another number of partitions; nothing is created.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         wrong = [
             f"{spec.name} has {existing[spec.name]}"
@@ -177,7 +187,11 @@ def create_topics(
             except TopicAlreadyExistsError:
                 # Another process was quicker; what it made is checked like any other.
                 return create_topics(
-                    bootstrap, names, partitions=partitions, replication=replication
+                    bootstrap,
+                    names,
+                    partitions=partitions,
+                    replication=replication,
+                    security=security,
                 )
         made = {spec.name for spec in missing}
         reports = [
@@ -193,15 +207,16 @@ def create_topics(
     return reports
 
 
-def check_topics(bootstrap: str, names: TopicNames) -> int:
+def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT) -> int:
     """The number of partitions, if every topic exists and all agree.
 
     Raises:
         BrokerUnavailableError: no broker answers.
+        AccessRefusedError, BrokerUnsupportedError: see `require_access`.
         TopicMismatchError: says which topics are missing or differ, and what to do.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         present = [spec for spec in specs if spec.name in existing]
         reports = [

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from streams.security import Security
     from tidemark.settings import Settings
 
 __all__ = ["build_encoding", "build_retrieval", "build_worker", "now_ms", "topic_names"]
@@ -108,17 +109,19 @@ def build_worker(
         StoreError: the policy's parameters are wrong.
     """
     names = topic_names(settings)
-    bootstrap = settings.kafka.bootstrap
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     policy = Policy(**settings.policy.model_dump())
-    check_topics(bootstrap, names)
+    check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     warm_up(encoding.dim)
     sensor = PrometheusSensor(registry, encoding.stats)
     limits = _limits(settings)
     item_decoder = ItemDecoder(limits)
     catalogue = Catalogue(Templates(settings.encoder.templates))
-    follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
-    outbox = KafkaOutbox(bootstrap, retry_seconds=settings.kafka.retry_seconds)
+    follower = CatalogueFollower(
+        TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue
+    )
+    outbox = KafkaOutbox(bootstrap, retry_seconds=settings.kafka.retry_seconds, security=security)
     rules = ActionRules(
         {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
         RatingScale(**settings.ratings.model_dump()),
@@ -135,7 +138,9 @@ def build_worker(
         follower=follower,
         encoding=encoding,
         owned=OwnedPartitions(
-            lambda partition: TopicTail(bootstrap, {names.profiles: [partition]}),
+            lambda partition: TopicTail(
+                bootstrap, {names.profiles: [partition]}, security=security
+            ),
             Identity(encoding.encoder_id, encoding.dim, policy),
             Memory(**settings.memory.model_dump()),
             sensor,
@@ -153,6 +158,7 @@ def build_worker(
             poll_records=settings.kafka.poll_records,
             commit_seconds=settings.kafka.commit_seconds,
             session_seconds=settings.kafka.session_seconds,
+            security=security,
         ),
         [*(topic.name for topic in names.actions), names.items],
         pipeline,
@@ -177,8 +183,8 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.view import RetrievalView  # noqa: PLC0415
 
     names = topic_names(settings)
-    bootstrap = settings.kafka.bootstrap
-    check_topics(bootstrap, names)
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
+    check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     registry = CollectorRegistry()
     sensor = RetrievalSensor(registry)
@@ -190,7 +196,12 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         sensor=sensor,
     )
     follower = Follower(
-        TopicTail(bootstrap, {names.profiles: None, names.item_vectors: None}, poll_seconds=0.05),
+        TopicTail(
+            bootstrap,
+            {names.profiles: None, names.item_vectors: None},
+            poll_seconds=0.05,
+            security=security,
+        ),
         view,
         owner,
         profiles_topic=names.profiles,
@@ -198,7 +209,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         max_lag=settings.retrieval.max_lag_records,
         sensor=sensor,
     )
-    forgetting = _Forgetting(bootstrap, names.actions[0])
+    forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
     async def encode(text: str) -> NDArray[np.float32]:
         encoded = await encoding.encode([text])
@@ -228,8 +239,9 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
 class _Forgetting:
     """Publishes the API's forgets; connects at the first one."""
 
-    def __init__(self, bootstrap: str, topic: ActionTopic) -> None:
+    def __init__(self, bootstrap: str, topic: ActionTopic, security: Security) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._topic = topic
         self._connecting = asyncio.Lock()
         self._publisher: ActionPublisher | None = None
@@ -238,7 +250,11 @@ class _Forgetting:
         async with self._connecting:
             if self._publisher is None:
                 self._publisher = await asyncio.to_thread(
-                    ActionPublisher, self._bootstrap, self._topic.name, wire=self._topic.format
+                    ActionPublisher,
+                    self._bootstrap,
+                    self._topic.name,
+                    wire=self._topic.format,
+                    security=self._security,
                 )
         requested = now_ms()
         sent = await asyncio.to_thread(self._publisher.forget, user_id)

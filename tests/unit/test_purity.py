@@ -46,11 +46,13 @@ PURE = [
     "streams.files",
     "streams.offsets",
     "streams.partitions",
+    "streams.reach",
     "streams.pipeline",
     "streams.reading",
     "streams.records",
     "streams.rules",
     "streams.schema",
+    "streams.security",
     "streams.sensor",
     "tidemark",
 ]
