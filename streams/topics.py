@@ -171,7 +171,8 @@ def create_topics(
             raise TopicMismatchError(
                 f"{partitions} partitions were asked for, but {'; '.join(wrong)}. All topics need "
                 "the same number, and a number cannot be changed without moving users between "
-                "partitions: ask for the number that is there, or name new topics."
+                "partitions: ask for the number that is there, with: tidemark topics create "
+                "--partitions NUMBER; or name new topics by the settings topics.*"
             )
         missing = [spec for spec in specs if spec.name not in existing]
         if missing:
@@ -237,7 +238,9 @@ def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAI
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise TopicMismatchError(
             f"topics differ in their number of partitions ({shown}); a user's actions and profile "
-            "must have the same partition number: name topics that agree"
+            "must have the same partition number: name other topics by the settings topics.*, and "
+            "create them with: tidemark topics create --partitions "
+            f"{max(counts.values())}"
         )
     return counts[names.profiles]
 

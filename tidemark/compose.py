@@ -17,6 +17,7 @@ from store.table import Identity, Memory
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
+from streams.lineage import require_same_lineage
 from streams.metrics import PrometheusSensor
 from streams.outbox import KafkaOutbox
 from streams.partitions import OwnedPartitions
@@ -93,6 +94,25 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _require_lineage(
+    settings: Settings, names: TopicNames, encoder: str, policy: str | None = None
+) -> None:
+    tail = TopicTail(
+        settings.kafka.bootstrap,
+        {names.profiles: None, names.item_vectors: None},
+        security=settings.kafka.security.security(),
+    )
+    asyncio.run(
+        require_same_lineage(
+            tail,
+            profiles=names.profiles,
+            item_vectors=names.item_vectors,
+            encoder=encoder,
+            policy=policy,
+        )
+    )
+
+
 def build_worker(
     settings: Settings, registry: CollectorRegistry, folder: Path
 ) -> tuple[Worker, EncoderService]:
@@ -106,13 +126,15 @@ def build_worker(
     Raises:
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: the model cannot be loaded.
-        StoreError: the policy's parameters are wrong.
+        StoreError: the policy's parameters are wrong, or the topics were written by another
+            encoder or policy.
     """
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     policy = Policy(**settings.policy.model_dump())
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
+    _require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up(encoding.dim)
     sensor = PrometheusSensor(registry, encoding.stats)
     limits = _limits(settings)
@@ -173,7 +195,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     Raises:
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: the model cannot be loaded.
-        StoreError: the index cannot be made.
+        StoreError: the index cannot be made, or the topics were written by another encoder.
     """
     # FastAPI and FAISS: what only this process needs.
     from store.follower import Follower  # noqa: PLC0415
@@ -186,6 +208,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
+    _require_lineage(settings, names, encoding.encoder_id)
     registry = CollectorRegistry()
     sensor = RetrievalSensor(registry)
     owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")

@@ -44,6 +44,7 @@ PURE = [
     "streams.decode",
     "streams.errors",
     "streams.files",
+    "streams.lineage",
     "streams.offsets",
     "streams.partitions",
     "streams.reach",
