@@ -29,6 +29,9 @@ __all__ = ["CONNECT_SECONDS", "require_access"]
 #: How long a command waits for a broker before it says that there is none.
 CONNECT_SECONDS = 8.0
 
+#: TLS says goodbye, and some brokers do not answer that.
+_CLOSE_SECONDS = 1.0
+
 #: The versions of Kafka 2.1, the first ones that carry zstd: a producer may use it at any time.
 _NEEDED = {0: ("Produce", 7), 1: ("Fetch", 10)}
 
@@ -87,23 +90,32 @@ async def _converse(
     address: str, host: str, port: int, security: Security, context: ssl.SSLContext | None
 ) -> None:
     """Connect, authenticate, and ask for the brokers: what every client does first."""
-    from aiokafka.conn import create_conn  # noqa: PLC0415 # not for who only imports a publisher
+    # Not loaded by who only imports a publisher.
+    from aiokafka.conn import AIOKafkaConnection  # noqa: PLC0415
     from aiokafka.errors import KafkaError  # noqa: PLC0415
     from aiokafka.protocol.metadata import MetadataRequest  # noqa: PLC0415
 
     options = security.for_aiokafka() | {"ssl_context": context}
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await create_conn(
+            connection = AIOKafkaConnection(
                 host, port, request_timeout_ms=int(CONNECT_SECONDS * 1000), **options
             )
             try:
+                await connection.connect()
                 _require_versions(address, connection._versions)  # noqa: SLF001
                 await _ask(address, security, connection.send(MetadataRequest([])))
             finally:
-                connection.close()
+                await _close(connection)
     except (KafkaError, OSError, ValueError) as error:  # a timeout is an OSError
         raise _in_words(address, security, error) from error
+
+
+async def _close(connection: Any) -> None:
+    closed = connection.close()
+    if connection._protocol is not None:  # noqa: SLF001 # else there never was a connection
+        # The event loop ends next; a socket still open then is left to the garbage collector.
+        await asyncio.wait([closed], timeout=_CLOSE_SECONDS)
 
 
 async def _ask(address: str, security: Security, answer: Awaitable[object]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.errors import BrokerUnavailableError, StreamsError, TopicMismatchError
 from streams.reach import require_access
 from streams.security import PLAINTEXT
 
@@ -183,6 +183,9 @@ class TopicTail:
             await asyncio.to_thread(require_access, self._bootstrap, self._security)
         except BrokerUnavailableError as error:
             logger.warning("waiting for the brokers: %s", error)
+        except StreamsError:
+            self._next_question = 0.0  # who polls again is told again
+            raise
 
     def _position(self, partition: TopicPartition) -> int | None:
         """The offset to be polled next; None until it is known."""

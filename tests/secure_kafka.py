@@ -18,7 +18,7 @@ from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 from system_helpers import wait_until
 
 from streams.brokers import start_kafka
-from streams.errors import AccessRefusedError
+from streams.errors import AccessRefusedError, BrokerUnavailableError
 from streams.processes import Child, free_port
 from streams.reach import require_access
 from streams.security import Security
@@ -69,14 +69,14 @@ class SecureKafka:
         self._broker: Child | None = None
 
     def address(self, listener: str, host: str = "localhost") -> str:
-        return f"{host}:{self._ports[listener]}"
+        return self.plaintext if listener == "PLAINTEXT" else f"{host}:{self._ports[listener]}"
 
     def security(self, password: str = PASSWORD) -> Security:
         """Of the listener SASL_SSL."""
         return Security("SASL_SSL", username=USER, password=password, ca_file=self.keys / "ca.pem")
 
     def env(self, protocol: str = "SASL_SSL", **more: str) -> dict[str, str]:
-        """The settings of a process; a value None-like ('') leaves a setting out."""
+        """The settings of a process; an empty value leaves a setting out."""
         given = {"protocol": protocol, "username": USER, "password": PASSWORD} | more
         given.setdefault("ca_file", str(self.keys / "ca.pem"))
         return {
@@ -92,6 +92,8 @@ class SecureKafka:
         broker = start_kafka(self._home, self._folder, properties=lines)
         self.plaintext = broker.bootstrap
         self._broker = broker
+        # It listens before it answers, which takes long on a busy machine.
+        wait_until(lambda: _answers(broker.bootstrap), check=broker.check)
 
     def stop(self) -> None:
         assert self._broker is not None
@@ -136,6 +138,14 @@ class SecureKafka:
             pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain
             (self.keys / f"{name}.pem").write_bytes(pem)
             (self.keys / f"{name}.pem").chmod(0o600)
+
+
+def _answers(address: str) -> bool:
+    try:
+        require_access(address)
+    except BrokerUnavailableError:
+        return False
+    return True
 
 
 @contextmanager

@@ -71,6 +71,7 @@ def test_faust_hands_on_what_it_is_given(tmp_path: Path, protocol: str, mechanis
 def test_faust_hands_on_tls_alone_and_nothing(tmp_path: Path) -> None:
     auth = _auth_of(Security("SSL"), tmp_path)
     assert auth["security_protocol"] == "SSL"
+    assert isinstance(auth["ssl_context"], ssl.SSLContext)
     assert auth["ssl_context"].verify_mode is ssl.CERT_REQUIRED
     assert _auth_of(PLAINTEXT, tmp_path) == {"security_protocol": "PLAINTEXT"}
 
