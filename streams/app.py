@@ -14,6 +14,7 @@ from faust.transport.drivers import TRANSPORTS
 
 from streams.batches import Inbound
 from streams.errors import StreamsError
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from streams.health import Health
     from streams.pipeline import Pipeline
+    from streams.security import Security
 
 __all__ = ["GroupSettings", "build_app", "run_app"]
 
@@ -45,6 +47,7 @@ class GroupSettings:
         poll_records: most records a fetch hands over.
         commit_seconds: how often offsets are committed.
         session_seconds: a worker silent for so long loses its partitions.
+        security: of the connections.
     """
 
     group: str
@@ -52,6 +55,7 @@ class GroupSettings:
     poll_records: int = 4_000
     commit_seconds: float = 0.5
     session_seconds: float = 10.0
+    security: Security = PLAINTEXT
 
 
 def build_app(
@@ -80,6 +84,7 @@ def build_app(
     app = faust.App(
         settings.group,
         broker=";".join(f"tidemark://{address}" for address in settings.bootstrap.split(",")),
+        broker_credentials=_credentials(settings.security),
         datadir=str(datadir),
         autodiscover=False,
         web_enabled=False,
@@ -124,6 +129,19 @@ def build_app(
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     app.on_partitions_revoked.connect(on_revoked, weak=False)
     return app
+
+
+def _credentials(security: Security) -> Any:
+    """As Faust takes them; it gives them to its consumer and to its producer."""
+    context = security.ssl_context()
+    if security.sasl:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 def _agent(pipeline: Pipeline) -> Any:

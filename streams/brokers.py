@@ -174,7 +174,7 @@ def java_command(home: Path, folder: Path) -> list[str]:
     return run
 
 
-def start_kafka(home: Path, folder: Path) -> ChildBroker:
+def start_kafka(home: Path, folder: Path, *, properties: str = "") -> ChildBroker:
     """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
 
     Killed, it is started again by the same call, on the same data and port.
@@ -182,6 +182,8 @@ def start_kafka(home: Path, folder: Path) -> ChildBroker:
     Args:
         home: a Kafka 4 installation: ``home/libs`` holds its jars.
         folder: for its data, which is kept and found again, its settings and its log.
+        properties: lines of server.properties that win over ours; ``{port}`` and ``{controller}``
+            stand for the ports that are chosen.
 
     Raises:
         BrokerNotInstalledError: no jars there, or no Java.
@@ -191,13 +193,13 @@ def start_kafka(home: Path, folder: Path) -> ChildBroker:
     data = folder.absolute() / "data"
     data.mkdir(parents=True, exist_ok=True)
     _require_unlocked(data)
-    properties = folder.absolute() / "server.properties"
-    port, controller = _usual_port(properties), free_port()
-    properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
+    file = folder.absolute() / "server.properties"
+    port, controller = _usual_port(file), free_port()
+    file.write_text((_PROPERTIES + properties).format(port=port, controller=controller, data=data))
     if not (data / "meta.properties").exists():
-        format_data(run, properties, new_cluster_id(run), "--standalone")
+        format_data(run, file, new_cluster_id(run), "--standalone")
     return ChildBroker(
-        "Apache Kafka", [*run, "kafka.Kafka", str(properties)], folder / "broker.log", port
+        "Apache Kafka", [*run, "kafka.Kafka", str(file)], folder / "broker.log", port
     )
 
 

@@ -13,9 +13,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from streams.activity import Activities
 from streams.errors import PublishError
 from streams.records import OutRecord
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from streams.security import Security
 
 __all__ = ["KafkaOutbox"]
 
@@ -41,6 +44,7 @@ class KafkaOutbox:
             how many.
         activities: is told what is being published, and what was.
         retry_seconds: how long to try before `PublishError`.
+        security: of the connections.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class KafkaOutbox:
         activities: Activities | None = None,
         on_acknowledged: Callable[[str, int, int, int], object] = lambda *_: None,
         retry_seconds: float = 120.0,
+        security: Security = PLAINTEXT,
     ) -> None:
         self._bootstrap = bootstrap
         self._on_acknowledged = on_acknowledged
         self._activities = activities or Activities(time.monotonic)
+        self._security = security
         self._retry_seconds = retry_seconds
         self._producer: AIOKafkaProducer | None = None
 
@@ -69,6 +75,7 @@ class KafkaOutbox:
             max_batch_size=_BATCH_BYTES,
             max_request_size=64 * 1024 * 1024,
             request_timeout_ms=20_000,
+            **self._security.for_aiokafka(),
         )
         try:
             await producer.start()

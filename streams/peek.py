@@ -10,11 +10,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailableError
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
     from aiokafka import ConsumerRecord
+
+    from streams.security import Security
 
 __all__ = ["TopicPeek"]
 
@@ -30,10 +33,12 @@ class TopicPeek:
 
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
+        security: of the connections.
     """
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, *, security: Security = PLAINTEXT) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
@@ -48,6 +53,7 @@ class TopicPeek:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
+            **self._security.for_aiokafka(),
         )
         try:
             await consumer.start()

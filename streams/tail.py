@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.errors import BrokerUnavailableError, StreamsError, TopicMismatchError
+from streams.reach import require_access
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
+    from streams.security import Security
+
 __all__ = ["PartitionTail", "TopicTail"]
 
 logger = logging.getLogger(__name__)
 #: Without a broker the client waits for it.
 _STOP_SECONDS = 3.0
+#: How often a tail without its brokers asks why.
+_ASK_SECONDS = 2.0
 
 
 class TopicTail:
@@ -34,6 +41,8 @@ class TopicTail:
         bootstrap: ``host:port`` of brokers, separated by commas.
         topics: what to follow; for each, which partitions (None: all that exist at the start).
         poll_records: at most this many records a poll.
+        poll_seconds: how long a poll waits for records.
+        security: of the connections.
     """
 
     def __init__(
@@ -43,19 +52,23 @@ class TopicTail:
         *,
         poll_records: int = 2_000,
         poll_seconds: float = 0.1,
+        security: Security = PLAINTEXT,
     ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._topics = topics
         self._poll_records = poll_records
         self._poll_ms = int(poll_seconds * 1000)
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
+        self._next_question = 0.0
 
     async def start(self) -> None:
         """Connect and begin at the beginning.
 
         Raises:
             BrokerUnavailableError: no broker answers.
+            AccessRefusedError: the brokers do not let us in, or are not trusted.
             TopicMismatchError: a topic does not exist.
         """
         consumer = AIOKafkaConsumer(
@@ -67,11 +80,13 @@ class TopicTail:
             # that the end was reached.
             fetch_max_wait_ms=min(100, self._poll_ms),
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            **self._security.for_aiokafka(),
         )
         try:
             await consumer.start()
         except KafkaError as error:
             await consumer.stop()
+            await asyncio.to_thread(require_access, self._bootstrap, self._security)
             raise BrokerUnavailableError(
                 f"no broker answers at {self._bootstrap}: {error}"
             ) from error
@@ -94,6 +109,7 @@ class TopicTail:
             await consumer.stop()
             raise
         self._consumer = consumer
+        self._next_question = time.monotonic() + _ASK_SECONDS  # the leaders are connected to now
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -105,8 +121,14 @@ class TopicTail:
                 logger.warning("a reader did not stop cleanly: %r", error)
 
     async def poll(self) -> list[ConsumerRecord]:
-        """Records that came, in offset order by partition; none after ``poll_seconds``."""
+        """Records that came, in offset order by partition; none after ``poll_seconds``.
+
+        Raises:
+            AccessRefusedError: a lost connection cannot be made again: a password was changed, or
+                a certificate. A broker that is merely away is waited for.
+        """
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        await self._ask_why_disconnected()
         batches = await self._consumer.getmany(
             timeout_ms=self._poll_ms, max_records=self._poll_records
         )
@@ -177,6 +199,23 @@ class TopicTail:
         """The offset to be polled next; None until it is known."""
         return self._position(TopicPartition(topic, partition))
 
+    async def _ask_why_disconnected(self) -> None:
+        """The client connects again and again, also where it is refused for good."""
+        assert self._consumer is not None  # noqa: S101 # the caller has it
+        client = self._consumer._client  # noqa: SLF001 # there is no public way
+        if time.monotonic() < self._next_question:
+            return
+        self._next_question = time.monotonic() + _ASK_SECONDS
+        if _connected(client, self._partitions):
+            return
+        try:
+            await asyncio.to_thread(require_access, self._bootstrap, self._security)
+        except BrokerUnavailableError as error:
+            logger.warning("waiting for the brokers: %s", error)
+        except StreamsError:
+            self._next_question = 0.0  # who polls again is told again
+            raise
+
     def _position(self, partition: TopicPartition) -> int | None:
         """The offset to be polled next; None until it is known."""
         assert self._consumer is not None  # noqa: S101 # the callers have it
@@ -192,10 +231,13 @@ class PartitionTail:
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
         topic, partition: which.
+        security: of the connections.
     """
 
-    def __init__(self, bootstrap: str, topic: str, partition: int) -> None:
-        self._tail = TopicTail(bootstrap, {topic: [partition]})
+    def __init__(
+        self, bootstrap: str, topic: str, partition: int, *, security: Security = PLAINTEXT
+    ) -> None:
+        self._tail = TopicTail(bootstrap, {topic: [partition]}, security=security)
         self._place = topic, partition
 
     async def start(self) -> None:
@@ -221,6 +263,13 @@ class PartitionTail:
         async for chunk in self._tail.chunks():
             position = self._tail.position(*self._place) or position
             yield chunk, position
+
+
+def _connected(client: Any, partitions: Sequence[TopicPartition]) -> bool:
+    """Whether there is a connection to the leader of each partition, as far as it is known."""
+    leaders = {client.cluster.leader_for_partition(partition) for partition in partitions}
+    connected = {node for (node, _), conn in client._conns.items() if conn.connected()}  # noqa: SLF001
+    return leaders - {None, -1} <= connected
 
 
 async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

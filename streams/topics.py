@@ -10,12 +10,14 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streams.errors import BrokerUnavailableError, TopicMismatchError
-from streams.reach import CONNECT_SECONDS, require_listener
+from streams.reach import CONNECT_SECONDS, require_access
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from streams.decode import WireFormat
+    from streams.security import Security
 
 __all__ = [
     "ActionTopic",
@@ -132,13 +134,14 @@ class TopicReport:
 
 
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[Any]:
-    require_listener(bootstrap)
+def _admin(bootstrap: str, security: Security) -> Iterator[Any]:
+    require_access(bootstrap, security)
     try:
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
             request_timeout_ms=15_000,
             bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+            **security.for_kafka_python(),
         )
     except (KafkaError, ValueError, OSError) as error:
         raise BrokerUnavailableError(
@@ -153,7 +156,12 @@ def _admin(bootstrap: str) -> Iterator[Any]:
 
 
 def create_topics(
-    bootstrap: str, names: TopicNames, *, partitions: int, replication: int = 1
+    bootstrap: str,
+    names: TopicNames,
+    *,
+    partitions: int,
+    replication: int = 1,
+    security: Security = PLAINTEXT,
 ) -> list[TopicReport]:
     """Create the topics that do not exist; change none that do.
 
@@ -162,13 +170,15 @@ def create_topics(
         names: what they are called.
         partitions: of every topic; all that share keys must agree.
         replication: copies of each.
+        security: of the connection.
 
     Raises:
-        BrokerUnavailableError: no broker answers, or it refuses.
+        BrokerUnavailableError: no broker answers, or it refuses the request.
+        AccessRefusedError, BrokerUnsupportedError: see `require_access`.
         TopicMismatchError: a topic exists with another number of partitions; nothing is created.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         wrong = [
             f"{spec.name} has {existing[spec.name]}"
@@ -179,7 +189,8 @@ def create_topics(
             raise TopicMismatchError(
                 f"{partitions} partitions were asked for, but {'; '.join(wrong)}. All topics need "
                 "the same number, and a number cannot be changed without moving users between "
-                "partitions: ask for the number that is there, or name new topics."
+                "partitions: ask for the number that is there, with: tidemark topics create "
+                "--partitions NUMBER; or name new topics by the settings topics.*"
             )
         missing = [spec for spec in specs if spec.name not in existing]
         if missing:
@@ -195,7 +206,11 @@ def create_topics(
             except TopicAlreadyExistsError:
                 # Another process was quicker; what it made is checked like any other.
                 return create_topics(
-                    bootstrap, names, partitions=partitions, replication=replication
+                    bootstrap,
+                    names,
+                    partitions=partitions,
+                    replication=replication,
+                    security=security,
                 )
         made = {spec.name for spec in missing}
         reports = [
@@ -211,15 +226,16 @@ def create_topics(
     return reports
 
 
-def check_topics(bootstrap: str, names: TopicNames) -> int:
+def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT) -> int:
     """The number of partitions, if every topic exists and all agree.
 
     Raises:
         BrokerUnavailableError: no broker answers.
+        AccessRefusedError, BrokerUnsupportedError: see `require_access`.
         TopicMismatchError: says which topics are missing or differ, and what to do.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         present = [spec for spec in specs if spec.name in existing]
         reports = [
@@ -240,7 +256,9 @@ def check_topics(bootstrap: str, names: TopicNames) -> int:
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise TopicMismatchError(
             f"topics differ in their number of partitions ({shown}); a user's actions and profile "
-            "must have the same partition number: name topics that agree"
+            "must have the same partition number: name other topics by the settings topics.*, and "
+            "create them with: tidemark topics create --partitions "
+            f"{max(counts.values())}"
         )
     return counts[names.profiles]
 

@@ -83,6 +83,7 @@ class Worker:
         try:
             await self._outbox.start()
         except KafkaError as error:
+            # Checked moments ago, when the topics were; so it has just gone.
             raise BrokerUnavailableError(
                 f"no Kafka broker answers at {self._bootstrap}: {error}"
             ) from error

@@ -21,6 +21,7 @@ from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.guard import ProfileGuard
+from streams.lineage import require_same_lineage
 from streams.metrics import PrometheusSensor
 from streams.monitor import Monitor
 from streams.outbox import KafkaOutbox
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from encoders import TextEncoder
     from streams.health import Health
+    from streams.security import Security
     from tidemark.settings import Settings
 
 __all__ = [
@@ -123,6 +125,25 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _require_lineage(
+    settings: Settings, names: TopicNames, encoder: str, policy: str | None = None
+) -> None:
+    tail = TopicTail(
+        settings.kafka.bootstrap,
+        {names.profiles: None, names.item_vectors: None},
+        security=settings.kafka.security.security(),
+    )
+    asyncio.run(
+        require_same_lineage(
+            tail,
+            profiles=names.profiles,
+            item_vectors=names.item_vectors,
+            encoder=encoder,
+            policy=policy,
+        )
+    )
+
+
 def build_worker(
     settings: Settings,
     registry: CollectorRegistry,
@@ -145,13 +166,15 @@ def build_worker(
     Raises:
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: the model cannot be loaded.
-        StoreError: the policy's parameters are wrong.
+        StoreError: the policy's parameters are wrong, or the topics were written by another
+            encoder or policy.
     """
     names = topic_names(settings)
-    bootstrap = settings.kafka.bootstrap
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     policy = Policy(**settings.policy.model_dump())
-    check_topics(bootstrap, names)
+    check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings, wrap_encoder)
+    _require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up(encoding.dim)
     sensor = PrometheusSensor(registry, encoding.stats, health)
     activities = Activities(time.monotonic)
@@ -160,9 +183,11 @@ def build_worker(
     item_decoder = ItemDecoder(limits)
     vocabulary = Vocabulary(actions=Interner(), items=Interner())
     catalogue = Catalogue(Templates(settings.encoder.templates), vocabulary.items)
-    follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
+    follower = CatalogueFollower(
+        TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue
+    )
     owned = OwnedPartitions(
-        lambda partition: PartitionTail(bootstrap, names.profiles, partition),
+        lambda partition: PartitionTail(bootstrap, names.profiles, partition, security=security),
         Identity(encoding.encoder_id, encoding.dim, policy),
         Memory(**settings.memory.model_dump()),
         vocabulary,
@@ -180,6 +205,7 @@ def build_worker(
         on_acknowledged=on_acknowledged,
         activities=activities,
         retry_seconds=settings.kafka.retry_seconds,
+        security=security,
     )
     rules = action_rules(settings)
     decoders = {
@@ -207,6 +233,7 @@ def build_worker(
             poll_records=settings.kafka.poll_records,
             commit_seconds=settings.kafka.commit_seconds,
             session_seconds=settings.kafka.session_seconds,
+            security=security,
         ),
         [*(topic.name for topic in names.actions), names.items],
         pipeline,
@@ -216,7 +243,7 @@ def build_worker(
     guard = ProfileGuard(
         names.profiles,
         owned,
-        TopicPeek(bootstrap),
+        TopicPeek(bootstrap, security=security),
         pipeline.publish_changes,
         lambda: activities.since("publish"),
         sensor,
@@ -226,7 +253,7 @@ def build_worker(
     stall = settings.worker.stall_seconds, settings.worker.stall_exit_seconds
     monitor = Monitor(
         lambda: app.consumer,
-        TopicPeek(bootstrap),
+        TopicPeek(bootstrap, security=security),
         activities,
         health,
         Watchdog(*stall),
@@ -243,7 +270,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     Raises:
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: the model cannot be loaded.
-        StoreError: the index cannot be made.
+        StoreError: the index cannot be made, or the topics were written by another encoder.
     """
     # FastAPI and FAISS: what only this process needs.
     from store.follower import Follower  # noqa: PLC0415
@@ -253,9 +280,10 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.view import RetrievalView  # noqa: PLC0415
 
     names = topic_names(settings)
-    bootstrap = settings.kafka.bootstrap
-    check_topics(bootstrap, names)
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
+    check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
+    _require_lineage(settings, names, encoding.encoder_id)
     registry = CollectorRegistry()
     sensor = RetrievalSensor(registry)
     owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
@@ -266,7 +294,12 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         sensor=sensor,
     )
     follower = Follower(
-        TopicTail(bootstrap, {names.profiles: None, names.item_vectors: None}, poll_seconds=0.05),
+        TopicTail(
+            bootstrap,
+            {names.profiles: None, names.item_vectors: None},
+            poll_seconds=0.05,
+            security=security,
+        ),
         view,
         owner,
         profiles_topic=names.profiles,
@@ -274,7 +307,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         max_lag=settings.retrieval.max_lag_records,
         sensor=sensor,
     )
-    forgetting = _Forgetting(bootstrap, names.actions[0])
+    forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
     async def encode(text: str) -> NDArray[np.float32]:
         encoded = await encoding.encode([text])
@@ -304,8 +337,9 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
 class _Forgetting:
     """Publishes the API's forgets; connects at the first one."""
 
-    def __init__(self, bootstrap: str, topic: ActionTopic) -> None:
+    def __init__(self, bootstrap: str, topic: ActionTopic, security: Security) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._topic = topic
         self._connecting = asyncio.Lock()
         self._publisher: ActionPublisher | None = None
@@ -314,7 +348,11 @@ class _Forgetting:
         async with self._connecting:
             if self._publisher is None:
                 self._publisher = await asyncio.to_thread(
-                    ActionPublisher, self._bootstrap, self._topic.name, wire=self._topic.format
+                    ActionPublisher,
+                    self._bootstrap,
+                    self._topic.name,
+                    wire=self._topic.format,
+                    security=self._security,
                 )
         requested = now_ms()
         sent = await asyncio.to_thread(self._publisher.forget, user_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from system_helpers import (
     ProfilesProbe,
     assert_same_profiles,
     reference_profiles,
+    wait_until,
 )
 
 from streams.app import GroupSettings, build_app, run_app
@@ -259,6 +261,25 @@ def test_topics_are_created_once_and_checked(deployment: Deployment) -> None:
         create_topics(deployment.bootstrap, names, partitions=3)
     with pytest.raises(TopicMismatchError, match=r"missing.*elsewhere.*tidemark topics create"):
         check_topics(deployment.bootstrap, replace(names, items="elsewhere"))
+
+
+@pytest.mark.parametrize("command", ["worker", "retrieval"])
+def test_topics_that_do_not_fit_are_refused_at_the_start(
+    embedded_broker: str, tmp_path: Path, command: str
+) -> None:
+    fitting = Deployment(embedded_broker, tmp_path)
+    other = Deployment(embedded_broker, tmp_path, partitions=3)
+    cases = {
+        "no-such-topic": "topics are missing at .*: no-such-topic; create them with: "
+        "tidemark topics create",
+        other.names.items: rf"{other.names.items} 3, .*topics create --partitions {PARTITIONS}",
+    }
+    for items, says in cases.items():
+        with fitting.process(command, TIDEMARK_TOPICS__ITEMS=items) as process:
+            wait_until(lambda p=process: not p.alive())  # type: ignore[misc]
+            assert process.stop() == 1
+            assert re.search(says, process.tail(1))
+            assert "Traceback" not in process.log.read_text()
 
 
 def test_topics_that_would_lose_records_are_refused(kafka_broker: str, tmp_path: Path) -> None:
