@@ -1,0 +1,47 @@
+"""``python -m benchmarks``: what ``make bench`` runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from rich.console import Console
+
+from benchmarks.common.results import results_folder, save, show
+
+#: Areas, and their measurements in the order they are run.
+AREAS = {"streams": ("consumption", "whole_path", "cold", "growth", "freshness")}
+
+
+def main() -> int:
+    """Measure, show and save; the exit status says whether every bar was met."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--area", choices=AREAS, help="only this one")
+    parser.add_argument("--only", help="only this measurement of the area")
+    parser.add_argument("--quick", action="store_true", help="few actions: shows that it works")
+    parser.add_argument("--repetitions", type=int, help="5 by default, 1 with --quick")
+    options = parser.parse_args()
+    repetitions = options.repetitions or (1 if options.quick else 5)
+    console = Console()
+    met = True
+    chosen = {options.area: AREAS[options.area]} if options.area else AREAS
+    for area, names in chosen.items():
+        if options.only and options.only not in names:
+            parser.error(f"{area} has no measurement {options.only!r}; it has: {', '.join(names)}")
+        for name in names:
+            if options.only not in {None, name}:
+                continue
+            console.rule(f"{area}: {name}")
+            module = importlib.import_module(f"benchmarks.{area}.{name}")
+            measurement = module.measure(repetitions, quick=options.quick)
+            show(measurement, console)
+            save(area, measurement, quick=options.quick)
+            met = met and all(bar.met for bar in measurement.bars)
+    console.print(f"written to {results_folder(quick=options.quick)}")
+    # A quick run's figures mean nothing.
+    return 0 if met or options.quick else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
