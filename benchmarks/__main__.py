@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, help="5 by default, 1 with --quick")
     options = parser.parse_args()
     repetitions = options.repetitions or (1 if options.quick else 5)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     met = True
     chosen = {options.area: AREAS[options.area]} if options.area else AREAS
     for area, names in chosen.items():

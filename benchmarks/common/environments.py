@@ -39,9 +39,9 @@ def peer_python(name: str, *, shares_project: bool = False) -> Path:
         Path(own, "project.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     subprocess.run(
         [
-            python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            *(["--constraint", _ROOT / "constraints.txt"] if shares_project else []),
-            "--requirement", requirements,
+            str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            *(["--constraint", str(_ROOT / "constraints.txt")] if shares_project else []),
+            "--requirement", str(requirements),
         ],
         check=True,
     )  # fmt: skip

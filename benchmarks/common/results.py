@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
 
 __all__ = ["Bar", "Measurement", "results_folder", "save", "show"]
 
@@ -147,9 +148,7 @@ def _chart(found: Sequence[Mapping[str, Any]], path: Path) -> None:
         for row, label in enumerate(labels):
             dots = one["values"][label]
             axis.plot(dots, [row] * len(dots), ".", color="black", markersize=4)
-            axis.annotate(
-                f" {_number(medians[row])}", (max(dots), row), va="center", fontsize=8
-            )
+            axis.annotate(f" {_number(medians[row])}", (max(dots), row), va="center", fontsize=8)
         axis.set_title(f"{one['title']} ({one['unit']})", loc="left", fontsize=10)
         axis.margins(x=0.12)
         axis.spines[["top", "right"]].set_visible(False)

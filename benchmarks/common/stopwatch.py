@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CpuSampler", "Progress", "Stretch", "resident_bytes", "stretch_of"]
+__all__ = ["CpuSampler", "Progress", "Stretch", "cpu_columns", "resident_bytes", "stretch_of"]
 
 #: (time.monotonic() in seconds, actions done so far), in order.
 Progress = list[tuple[float, int]]
@@ -52,10 +53,16 @@ class Stretch:
             "actions": self.actions,
             "seconds": round(self.seconds, 4),
             "rate": round(self.rate, 1),
-            "cpu_micros_per_action": {
-                name: round(self.cpu_micros(name), 3) for name in self.cpu
-            },
+            "cpu_micros_per_action": {name: round(self.cpu_micros(name), 3) for name in self.cpu},
         }
+
+
+def cpu_columns(runs: Sequence[Stretch]) -> dict[str, str]:
+    """Columns of a table: the median CPU time an action, by what used it."""
+    return {
+        f"{name} CPU µs/action": f"{statistics.median(run.cpu_micros(name) for run in runs):.2f}"
+        for name in runs[0].cpu
+    }
 
 
 def stretch_of(progress: Progress, cpu: CpuSampler, *, start: int, end: int) -> Stretch:

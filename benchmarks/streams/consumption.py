@@ -5,13 +5,15 @@ Nothing is decoded and nothing done: the agents' bodies are empty. All read the 
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 from benchmarks.common.broker import bench_broker
 from benchmarks.common.environments import project_python
 from benchmarks.common.load import load
 from benchmarks.common.results import Bar, Measurement
-from benchmarks.streams.running import BROKER, TAIL, WORKER, run_program
+from benchmarks.common.stopwatch import cpu_columns
+from benchmarks.streams.running import TAIL, WORKER, run_program
 from benchmarks.streams.traffic import movielens_like, records_of
 
 if TYPE_CHECKING:
@@ -55,9 +57,8 @@ def _outcome(stretches: dict[str, list[Stretch]], stock: int) -> Measurement:
     for label, runs in stretches.items():
         outcome.values[label] = [run.rate_per_core(WORKER) for run in runs]
         outcome.details[label] = {
-            "CPU µs/action": f"{1e6 / outcome.median(label):.2f}",
-            "broker µs/action": f"{sorted(run.cpu_micros(BROKER) for run in runs)[len(runs) // 2]:.2f}",
-            "actions/s": f"{sorted(run.rate for run in runs)[len(runs) // 2]:,.0f}",
+            **cpu_columns(runs),
+            "actions/s": f"{statistics.median(run.rate for run in runs):,.0f}",
         }
         outcome.runs += [{"label": label, **run.as_json()} for run in runs]
     outcome.bars = [

@@ -48,7 +48,8 @@ def run_program(
         program: file name without ``.py``.
         python: the interpreter, hence the environment.
         topic: loaded with at least ``end + TAIL`` actions.
-        start, end: the stretch measured; what comes before is start-up and warm-up.
+        start: actions after which the clock starts; before is start-up and warm-up.
+        end: actions at which it stops.
         given: further arguments of the program.
         env: variables of its environment.
 
@@ -124,11 +125,11 @@ def _last_count(folder: Path) -> int:
 
 def _read_progress(folder: Path) -> Progress:
     """The processes' counts, added up in the order of time."""
-    points = []
+    points: list[tuple[float, str, int]] = []
     for path in folder.iterdir():
         for line in path.read_text().splitlines():
-            seconds, count = line.split()
-            points.append((float(seconds), path.name, int(count)))
+            time_of_it, done = line.split()
+            points.append((float(time_of_it), path.name, int(done)))
     counts: dict[str, int] = {}
     progress: Progress = []
     for seconds, process, count in sorted(points):

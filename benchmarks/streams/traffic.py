@@ -12,11 +12,16 @@ from tidemark.movielens import find_movielens, read_films, read_ratings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from streams.schema import Action, Item
 
 __all__ = ["Rated", "films", "movielens_like", "passes", "ready_vectors", "records_of"]
 
-_ENCODERS = {"msgpack": msgspec.msgpack.Encoder(), "json": msgspec.json.Encoder()}
+_ENCODERS: dict[str, msgspec.msgpack.Encoder | msgspec.json.Encoder] = {
+    "msgpack": msgspec.msgpack.Encoder(),
+    "json": msgspec.json.Encoder(),
+}
 #: Event times: one millisecond apart, from 2025-06-15 on.
 _FIRST_TS = 1_750_000_000_000
 
@@ -93,7 +98,8 @@ def item_records() -> Iterator[tuple[bytes, bytes]]:
         yield film.item_id.encode(), _ENCODERS["msgpack"].encode(film)
 
 
-def ready_vectors(dim: int = 384) -> np.ndarray:
+def ready_vectors(dim: int = 384) -> NDArray[np.float32]:
     """A unit vector for every film, by number: ``(1683, dim) float32``, for the peers."""
     vectors = np.random.default_rng(2).standard_normal((1 + len(films()), dim), np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors

@@ -1,9 +1,9 @@
 """The whole path with warm texts, beside what others do at the least.
 
-Ours is the real ``tidemark worker``: decode, fences and duplicates, text look-up, fold, publish with
-acks=all, commit. It is done with an action when the action's offset is committed, which comes after
-the broker has its profile. The others keep a moving average of vectors that they have ready, in
-state of their own, and publish nothing; stock Faust does nothing at all.
+Ours is the real ``tidemark worker``: decode, fences and duplicates, text look-up, fold, publish
+with acks=all, commit. It is done with an action when the action's offset is committed, which comes
+after the broker has its profile. The others keep a moving average of vectors that they have ready,
+in state of their own, and publish nothing; stock Faust does nothing at all.
 
 All texts are known after the first actions (see `movielens_like`); for everyone the clock starts
 after those, at the first observed point past a tenth of the log. One process each, as started by
@@ -22,7 +22,7 @@ from benchmarks.common.broker import bench_broker
 from benchmarks.common.environments import peer_python, project_python
 from benchmarks.common.load import load
 from benchmarks.common.results import Bar, Measurement
-from benchmarks.common.stopwatch import CpuSampler, stretch_of
+from benchmarks.common.stopwatch import CpuSampler, cpu_columns, stretch_of
 from benchmarks.streams.deployment import running_worker
 from benchmarks.streams.running import BROKER, TAIL, WORKER, run_program, watch
 from benchmarks.streams.traffic import movielens_like, ready_vectors, records_of
@@ -102,9 +102,9 @@ def _fill(outcome: Measurement, stretches: dict[str, list[Stretch]]) -> None:
     for label, runs in stretches.items():
         outcome.values[label] = [run.rate for run in runs]
         outcome.details[label] = {
-            f"{name} CPU µs/action": f"{np.median([run.cpu_micros(name) for run in runs]):.1f}"
-            for name in (WORKER, BROKER)
-        } | {"actions measured": f"{runs[0].actions:,}"}
+            **cpu_columns(runs),
+            "actions measured": f"{runs[0].actions:,}",
+        }
         outcome.runs += [{"label": label, **run.as_json()} for run in runs]
     ours = outcome.median(_OURS)
     outcome.bars = [

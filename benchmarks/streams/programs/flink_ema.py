@@ -3,6 +3,7 @@
 JSON, parsed in Java; process mode, parallelism 2, state on the heap.
 """
 
+import sys
 from pathlib import Path
 
 from meter import Meter, arguments
@@ -21,7 +22,7 @@ class MovingAverage(KeyedProcessFunction):
         self._given = given
 
     def open(self, context: RuntimeContext):
-        import numpy as np
+        import numpy as np  # noqa: PLC0415 # this runs in another process
 
         self._np = np
         self._meter = Meter(self._given["progress"])
@@ -30,7 +31,7 @@ class MovingAverage(KeyedProcessFunction):
             ValueStateDescriptor("profile", Types.PRIMITIVE_ARRAY(Types.BYTE()))
         )
 
-    def process_element(self, action, context):
+    def process_element(self, action, context):  # noqa: ARG002 # as it is called
         held = self._state.value()
         profile = (1 - K) * self._vectors[int(action[1])]
         if held is not None:
@@ -43,6 +44,7 @@ class MovingAverage(KeyedProcessFunction):
 given = arguments()
 configuration = Configuration()
 configuration.set_string("pipeline.jars", Path(given["jar"]).resolve().as_uri())
+configuration.set_string("python.executable", sys.executable)
 configuration.set_string("python.execution-mode", "process")
 configuration.set_string("state.backend.type", "hashmap")
 configuration.set_string("python.fn-execution.bundle.size", "10000")

@@ -19,7 +19,7 @@ class Meter:
     """Counts actions. The file's name is the process's, since some peers use several."""
 
     def __init__(self, folder: str, step: int = 1000) -> None:
-        self._file = Path(folder, str(os.getpid())).open("a", buffering=1)
+        self._file = Path(folder, str(os.getpid())).open("a", buffering=1)  # noqa: SIM115 # until the process ends
         self._step = step
         self._count = 0
         self._next = 1
