@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.common.load import wait_until_served
@@ -54,6 +56,28 @@ class Bench:
         admin = self._admin()
         for gone in admin.delete_topics(list(names), operation_timeout=30).values():
             gone.result(60)
+
+    def wait_for_group(self, group: str, seconds: float = 180.0) -> None:
+        """Return when a consumer group has members with partitions.
+
+        Raises:
+            TimeoutError: it has none.
+        """
+        admin = self._admin()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                found = admin.describe_consumer_groups([group])[group].result(30)
+            except KafkaException:  # no such group yet
+                found = None
+            if (
+                found is not None
+                and found.state == ConsumerGroupState.STABLE
+                and any(member.assignment.topic_partitions for member in found.members)
+            ):
+                return
+            time.sleep(0.2)
+        raise TimeoutError(f"the consumer group {group} did not form within {seconds:.0f} s")
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap})

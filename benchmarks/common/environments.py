@@ -40,7 +40,6 @@ def peer_python(name: str, *, shares_project: bool = False) -> Path:
     subprocess.run(
         [
             str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            *(["--constraint", str(_ROOT / "constraints.txt")] if shares_project else []),
             "--requirement", str(requirements),
         ],
         check=True,

@@ -44,11 +44,11 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
         load(bench.bootstrap, _TOPIC, records_of(movielens_like(actions + TAIL)))
         for _ in range(repetitions):
             for label, (program, end) in programs.items():
-                stretches[label].append(
-                    run_program(
-                        bench, program, project_python(), topic=_TOPIC, start=end // 10, end=end
-                    )
+                run = run_program(
+                    bench, program, project_python(), topic=_TOPIC, start=end // 10, end=end
                 )
+                stretches[label].append(run)
+                print(f"{label}: {run.rate_per_core(WORKER):,.0f} actions/s per core")
     return _outcome(stretches, stock)
 
 

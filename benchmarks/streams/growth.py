@@ -54,6 +54,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
                 stretch, size = _run(bench, f"u{users}", start, end)
                 runs[users].append(stretch)
                 resident[users].append(size)
+                print(f"{users:,} users: {stretch.rate:,.0f} actions/s, {size / 2**20:,.0f} MiB")
     return _outcome(sizes, runs, resident)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,11 @@ from benchmarks.common.stopwatch import CpuSampler, Progress, Stretch, stretch_o
 from streams.processes import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from benchmarks.common.broker import Bench
 
-__all__ = ["BROKER", "TAIL", "WORKER", "run_program", "watch"]
+__all__ = ["BROKER", "TAIL", "WORKER", "Program", "program", "run_program", "watch"]
 
 #: Names of what CPU time is told of.
 WORKER, BROKER = "worker", "broker"
@@ -30,50 +32,91 @@ _STALLED_SECONDS = 120.0
 _numbers = itertools.count()
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A running program.
+
+    Attributes:
+        child: its process.
+        group: its consumer group.
+        folder: where it reports its progress.
+    """
+
+    child: Child
+    group: str
+    folder: Path
+
+    def wait(self, end: int) -> None:
+        """Return when it has done so many actions.
+
+        Raises:
+            ChildFailedError: it ended by itself; with the end of its log.
+            RuntimeError: it got stuck.
+        """
+        _wait(self.child, lambda: _last_count(self.folder), end)
+
+    def progress(self) -> Progress:
+        """What it reported so far, its processes added up."""
+        return _read_progress(self.folder)
+
+
+@contextmanager
+def program(
+    bench: Bench, name: str, python: Path, *, topic: str, given: Mapping[str, Any] | None = None
+) -> Iterator[Program]:
+    """Start one of ``programs/`` as a new consumer group that reads a topic from its beginning.
+
+    Args:
+        bench: the broker.
+        name: file name without ``.py``.
+        python: the interpreter, hence the environment.
+        topic: what it reads.
+        given: further arguments of the program.
+    """
+    group = f"{name}-{next(_numbers)}"
+    folder = bench.folder / group
+    progress = folder / "progress"
+    progress.mkdir(parents=True)
+    arguments = {
+        "bootstrap": bench.bootstrap,
+        "topic": topic,
+        "group": group,
+        "folder": str(folder / "state"),
+        "progress": str(progress),
+        **(given or {}),
+    }
+    command = [str(python), str(_PROGRAMS / f"{name}.py"), json.dumps(arguments)]
+    with Child(group, command, folder / "log", cwd=folder, grace=5.0) as child:
+        yield Program(child, group, progress)
+
+
 def run_program(
     bench: Bench,
-    program: str,
+    name: str,
     python: Path,
     *,
     topic: str,
     start: int,
     end: int,
     given: Mapping[str, Any] | None = None,
-    env: Mapping[str, str] | None = None,
 ) -> Stretch:
-    """Run one of ``programs/`` as a new consumer group until it has done ``end`` actions.
+    """Run a program until it has done ``end`` actions.
 
     Args:
-        bench: the broker.
-        program: file name without ``.py``.
-        python: the interpreter, hence the environment.
+        bench: as for `program`, and so are ``name``, ``python`` and ``given``.
+        name: see there.
+        python: see there.
+        given: see there.
         topic: loaded with at least ``end + TAIL`` actions.
         start: actions after which the clock starts; before is start-up and warm-up.
         end: actions at which it stops.
-        given: further arguments of the program.
-        env: variables of its environment.
-
-    Raises:
-        ChildFailedError: it ended by itself; with the end of its log.
-        RuntimeError: it got stuck.
     """
-    name = f"{program}-{next(_numbers)}"
-    folder = bench.folder / name
-    progress_folder = folder / "progress"
-    progress_folder.mkdir(parents=True)
-    arguments = {
-        "bootstrap": bench.bootstrap,
-        "topic": topic,
-        "group": name,
-        "folder": str(folder / "state"),
-        "progress": str(progress_folder),
-        **(given or {}),
-    }
-    command = [str(python), str(_PROGRAMS / f"{program}.py"), json.dumps(arguments)]
-    child = Child(name, command, folder / "log", env=env, cwd=folder, grace=5.0)
-    with child, CpuSampler({WORKER: child.pid, BROKER: bench.pid}) as cpu:
-        _wait(child, lambda: _last_count(progress_folder), end)
-    return stretch_of(_read_progress(progress_folder), cpu, start=start, end=end)
+    with (
+        program(bench, name, python, topic=topic, given=given) as running,
+        CpuSampler({WORKER: running.child.pid, BROKER: bench.pid}) as cpu,
+    ):
+        running.wait(end)
+    return stretch_of(running.progress(), cpu, start=start, end=end)
 
 
 def watch(child: Child, count: Callable[[], int], *, end: int, every: float = 0.05) -> Progress:

@@ -84,6 +84,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
         for _ in range(repetitions):
             for label, run in runs.items():
                 stretches[label].append(run())
+                print(f"{label}: {stretches[label][-1].rate:,.0f} actions/s")
     _fill(outcome, stretches)
     return outcome
 
