@@ -117,7 +117,9 @@ def _peer(
     given: dict[str, object],
 ) -> float:
     bench.create_topic(topic, _PARTITIONS)
-    with program(bench, name, python, topic=topic, given=given) as running:
+    # As our worker sets for itself: threads of torch that spin would take the broker's core.
+    env = {"OMP_WAIT_POLICY": "passive"}
+    with program(bench, name, python, topic=topic, given=given, env=env) as running:
         bench.wait_for_group(running.group)
         started = time.monotonic()
         load(bench.bootstrap, topic, iter(log))

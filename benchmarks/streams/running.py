@@ -62,7 +62,13 @@ class Program:
 
 @contextmanager
 def program(
-    bench: Bench, name: str, python: Path, *, topic: str, given: Mapping[str, Any] | None = None
+    bench: Bench,
+    name: str,
+    python: Path,
+    *,
+    topic: str,
+    given: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Program]:
     """Start one of ``programs/`` as a new consumer group that reads a topic from its beginning.
 
@@ -72,6 +78,7 @@ def program(
         python: the interpreter, hence the environment.
         topic: what it reads.
         given: further arguments of the program.
+        env: variables of its environment beside ours.
     """
     group = f"{name}-{next(_numbers)}"
     folder = bench.folder / group
@@ -86,7 +93,7 @@ def program(
         **(given or {}),
     }
     command = [str(python), str(_PROGRAMS / f"{name}.py"), json.dumps(arguments)]
-    with Child(group, command, folder / "log", cwd=folder, grace=5.0) as child:
+    with Child(group, command, folder / "log", env=env, cwd=folder, grace=5.0) as child:
         yield Program(child, group, progress)
 
 
