@@ -80,7 +80,7 @@ class Bench:
         raise TimeoutError(f"the consumer group {group} did not form within {seconds:.0f} s")
 
     def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap})
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 3})
 
 
 @contextmanager

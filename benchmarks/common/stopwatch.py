@@ -103,6 +103,7 @@ class CpuSampler:
         self._thread = threading.Thread(target=self._run, name="cpu-sampler", daemon=True)
 
     def __enter__(self) -> Self:
+        self._sample(find=True)
         self._thread.start()
         return self
 
@@ -112,13 +113,11 @@ class CpuSampler:
 
     def _run(self) -> None:
         number = 0
-        while True:
+        while not self._stopping.wait(0.1):
+            number += 1
             # Finding a tree's processes reads all of /proc, so it is done once in a second.
             self._sample(find=number % 10 == 0)
-            number += 1
-            if self._stopping.wait(0.1):
-                self._sample(find=False)
-                return
+        self._sample(find=False)
 
     def _sample(self, *, find: bool) -> None:
         for name, root in self._roots.items():

@@ -114,6 +114,8 @@ def _pace(bench: Bench, deployed: Deployment, rate: float, seconds: float, numbe
         command = [sys.executable, "-m", "benchmarks.streams.paced", json.dumps(given)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
             try:
+                # Its preparations are over: before, the system is idle, which would flatter us.
+                publisher.stdout.readline()  # type: ignore[union-attr] # it is a pipe
                 probes = _probe(bench, http, publisher, f"probe{number}")
                 said, _ = publisher.communicate(timeout=120)
             finally:
@@ -156,6 +158,7 @@ def _probe(
             time.sleep(_PROBE_SECONDS)
         found.append(time.time() - published)
         time.sleep(pause.uniform(0, 2 * _PROBE_PAUSE))
+    producer.flush(30)
     return found
 
 

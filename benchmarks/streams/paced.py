@@ -20,7 +20,7 @@ _SLICE_SECONDS = 0.005
 
 
 def main() -> None:
-    """Publish; at the end print what was done as JSON."""
+    """Publish; print a line when it begins, and at the end what was done as JSON."""
     given = json.loads(sys.argv[1])
     rate, seconds = float(given["rate"]), float(given["seconds"])
     records = list(records_of(movielens_like(int(rate * seconds))))
@@ -35,6 +35,7 @@ def main() -> None:
         }
     )
     producer.list_topics(given["topic"], timeout=30)  # connected before the clock starts
+    print("started", flush=True)
     started = time.perf_counter()
     sent, latest = 0, 0.0
     while sent < len(records):

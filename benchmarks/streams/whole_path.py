@@ -75,7 +75,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
         }
         jar = Path(os.environ.get("FLINK_KAFKA_JAR") or _JAR)
         if jar.exists():
-            runs[_FLINK] = peer("flink_ema", peer_python("flink"), "json", few // 2, jar=str(jar))
+            runs[_FLINK] = peer("flink_ema", peer_python("flink"), "json", 2 * few, jar=str(jar))
         else:
             outcome.notes.append(
                 f"PyFlink is left out: no Kafka connector at {jar}; name one by FLINK_KAFKA_JAR"
