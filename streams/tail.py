@@ -119,6 +119,12 @@ class TopicTail:
                 await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
             except (KafkaError, TimeoutError) as error:
                 logger.warning("a reader did not stop cleanly: %r", error)
+            except asyncio.CancelledError:
+                # Without its broker aiokafka lets the cancelling of its own fetch out: taken for
+                # ours, it would end the caller's task without a word.
+                if _cancelled():
+                    raise
+                logger.warning("a reader did not stop cleanly: its fetch was waiting for a broker")
 
     async def poll(self) -> list[ConsumerRecord]:
         """Records that came, in offset order by partition; none after ``poll_seconds``.
@@ -282,3 +288,9 @@ async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
             return set(found)
         await asyncio.sleep(0.2)
     return set()
+
+
+def _cancelled() -> bool:
+    """Whether this task was asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
