@@ -183,6 +183,7 @@ def refused(
     return errors[0]
 
 
+@pytest.mark.timeout(480)  # the broker is started twice
 def test_a_password_changed_while_they_run(kafka: SecureKafka, deployment: Deployment) -> None:
     """The worker ends with the reason; the retrieval service says it, and recovers.
 
