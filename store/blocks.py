@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from store.compiled import compiled
+from store.compiled import part
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -73,18 +73,20 @@ def new_windows(limit: int, rows: int, dtype: DTypeLike) -> Windows:
 
 
 def grow(windows: Windows) -> None:
-    """Make room for more blocks. Only what is used is moved, and only if it must be."""
-    have = len(windows.data)
-    windows.data.resize(have + max(have // 8, 8 * int(windows.sizes[-1])), refcheck=False)
+    """Make room for more blocks where `has_room` says no."""
+    have, largest = len(windows.data), int(windows.sizes[-1])
+    if windows.used[0] + largest > have:
+        # In place: nothing else refers to the memory for longer than a call.
+        windows.data.resize(have + max(have // 8, 8 * largest), refcheck=False)
 
 
-@compiled
+@part
 def has_room(windows: Windows) -> bool:
     """Whether one more `remember`, `append` or `fill` is sure to find a block."""
     return windows.used[0] + windows.sizes[-1] <= windows.data.shape[0]
 
 
-@compiled
+@part
 def _size_of(windows: Windows, length: int) -> int:
     """Which size of block holds so many entries."""
     size = 0
@@ -93,7 +95,7 @@ def _size_of(windows: Windows, length: int) -> int:
     return size
 
 
-@compiled
+@part
 def _take(windows: Windows, size: int) -> int:
     at = np.int64(windows.free[size])
     if at != 0:
@@ -104,23 +106,23 @@ def _take(windows: Windows, size: int) -> int:
     return at
 
 
-@compiled
+@part
 def _give_back(windows: Windows, at: int, size: int) -> None:
     windows.data[at * UNIT] = windows.free[size]
     windows.free[size] = at
 
 
-@compiled
+@part
 def contains(windows: Windows, row: int, value: int) -> bool:
     """Whether the value is in the row's set."""
     first = np.int64(windows.at[row]) * UNIT
-    for i in range(first, first + windows.length[row]):
+    for i in range(np.uint64(first), np.uint64(first + windows.length[row])):
         if windows.data[i] == value:
             return True
     return False
 
 
-@compiled
+@part
 def remember(windows: Windows, row: int, value: int) -> None:
     """Put the value last in the row's set, which drops its first where it is full."""
     first = np.int64(windows.at[row]) * UNIT
@@ -136,13 +138,12 @@ def remember(windows: Windows, row: int, value: int) -> None:
         if windows.limit == 0:
             return
         i = first
-    while i < last - 1:
-        windows.data[i] = windows.data[i + 1]
-        i += 1
-    windows.data[i] = value
+    for j in range(np.uint64(i), np.uint64(last - 1)):
+        windows.data[j] = windows.data[j + np.uint64(1)]
+    windows.data[last - 1] = value
 
 
-@compiled
+@part
 def append(windows: Windows, row: int, value: int) -> None:
     """Put a value last that is not in the row's set, which has less than ``limit`` entries."""
     length = np.int64(windows.length[row])
@@ -160,7 +161,7 @@ def append(windows: Windows, row: int, value: int) -> None:
     windows.length[row] = length + 1
 
 
-@compiled
+@part
 def clear(windows: Windows, row: int) -> None:
     """Make the row's set empty, and its block free."""
     if windows.length[row] > 0:
@@ -169,7 +170,7 @@ def clear(windows: Windows, row: int) -> None:
     windows.length[row] = 0
 
 
-@compiled
+@part
 def fill(
     windows: Windows,
     row: int,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from store.blocks import Windows, clear, grow, has_room, new_windows
-from store.compiled import compiled
+from store.compiled import compiled, part
 
 if TYPE_CHECKING:
     from typing import Any
@@ -157,9 +157,8 @@ def make_room(columns: Columns) -> None:
         _lengthen(columns.rows, more)
         for windows in (columns.seen, columns.events):
             _lengthen((windows.at, windows.length), more)
-    for windows in (columns.seen, columns.events):
-        if not has_room(windows):
-            grow(windows)
+    grow(columns.seen)
+    grow(columns.events)
 
 
 def _lengthen(columns: tuple[NDArray[Any], ...], length: int) -> None:
@@ -168,7 +167,7 @@ def _lengthen(columns: tuple[NDArray[Any], ...], length: int) -> None:
         column.resize((length, *column.shape[1:]), refcheck=False)
 
 
-@compiled
+@part
 def can_add(columns: Columns) -> bool:
     """Whether one more action can be taken in without growing, whosever it is."""
     return (
@@ -187,7 +186,7 @@ def mark(columns: Columns, user: int, marks: int) -> None:
     columns.users.marks[user] |= LISTED | marks
 
 
-@compiled
+@part
 def add_row(columns: Columns, user: int) -> int:
     """Give the user a row, all zeros."""
     if columns.free[0] > 0:
@@ -200,7 +199,7 @@ def add_row(columns: Columns, user: int) -> int:
     return row
 
 
-@compiled
+@part
 def remove_row(columns: Columns, user: int) -> None:
     """Take the row of a user who has one; the user is `FENCED` from now on."""
     rows, row = columns.rows, np.int64(columns.users.row[user])
@@ -219,7 +218,7 @@ def remove_row(columns: Columns, user: int) -> None:
     columns.users.row[user] = FENCED
 
 
-@compiled
+@part
 def put_contribution(rows: Rows, row: int, action: int, item: int, k: float, s: float) -> None:
     """Add a contribution, in place of the oldest where the ring is full."""
     limit = rows.actions.shape[1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from store.compiled import compiled
+from store.compiled import compiled, part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,30 +71,32 @@ def make_pieces(
     )
 
 
-@compiled
+@part
 def _put(out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], start: int, end: int) -> int:
-    for i in range(end - start):
-        out[at + i] = source[start + i]
+    # Unsigned, for there is no index from the end to consider then: ten times as fast.
+    to, first = np.uint64(at), np.uint64(start)
+    for i in range(np.uint64(end - start)):
+        out[to + i] = source[first + i]
     return at + end - start
 
 
-@compiled
+@part
 def _put_bits(out: NDArray[np.uint8], at: int, bits: int, width: int) -> int:
     """The lowest ``width`` bytes, the highest first."""
-    left = np.uint64(bits)
-    for i in range(width):
-        out[at + width - 1 - i] = left & np.uint64(0xFF)
-        left >>= np.uint64(8)
+    to, left, shift = np.uint64(at), np.uint64(bits), np.uint64(8 * width)
+    for i in range(np.uint64(width)):
+        shift -= np.uint64(8)
+        out[to + i] = (left >> shift) & np.uint64(0xFF)
     return at + width
 
 
-@compiled
+@part
 def _put_head(out: NDArray[np.uint8], at: int, code: int, bits: int, width: int) -> int:
     out[at] = code
     return _put_bits(out, at + 1, bits, width)
 
 
-@compiled
+@part
 def _put_unsigned(out: NDArray[np.uint8], at: int, value: int) -> int:
     value = np.uint64(value)
     if value < np.uint64(0x80):
@@ -109,14 +111,14 @@ def _put_unsigned(out: NDArray[np.uint8], at: int, value: int) -> int:
     return _put_head(out, at, 0xCF, value, 8)
 
 
-@compiled
+@part
 def _put_int(out: NDArray[np.uint8], at: int, value: int) -> int:
     if value < 0:
         return _put_head(out, at, 0xD3, value, 8)
     return _put_unsigned(out, at, value)
 
 
-@compiled
+@part
 def _put_string(out: NDArray[np.uint8], at: int, strings: Strings, code: int) -> int:
     start, end = strings.ends[code], strings.ends[code + 1]
     length = end - start
@@ -132,7 +134,7 @@ def _put_string(out: NDArray[np.uint8], at: int, strings: Strings, code: int) ->
     return _put(out, at, strings.arena, start, end)
 
 
-@compiled
+@part
 def _put_array_head(out: NDArray[np.uint8], at: int, length: int) -> int:
     if length < 16:
         out[at] = 0x90 | length
@@ -142,7 +144,7 @@ def _put_array_head(out: NDArray[np.uint8], at: int, length: int) -> int:
     return _put_head(out, at, 0xDD, length, 4)
 
 
-@compiled
+@part
 def _put_map_head(out: NDArray[np.uint8], at: int, length: int) -> int:
     if length < 16:
         out[at] = 0x80 | length
@@ -150,17 +152,17 @@ def _put_map_head(out: NDArray[np.uint8], at: int, length: int) -> int:
     return _put_head(out, at, 0xDE, length, 2)
 
 
-@compiled
+@part
 def _put_piece(out: NDArray[np.uint8], at: int, pieces: Pieces, piece: int) -> int:
     return _put(out, at, pieces.arena, pieces.ends[piece], pieces.ends[piece + 1])
 
 
-@compiled
+@part
 def _string_room(strings: Strings, code: int) -> int:
     return _HEADER + strings.ends[code + 1] - strings.ends[code]
 
 
-@compiled
+@part
 def _room_needed(
     columns: Columns, row: int, user: int, pieces: Pieces, keys: Strings,
     actions: Strings, items: Strings,
@@ -182,7 +184,7 @@ def _room_needed(
     return need
 
 
-@compiled
+@part
 def _put_contributions(
     out: NDArray[np.uint8], at: int, rows: Rows, row: int, actions: Strings, items: Strings,
     ks: NDArray[np.uint32], strengths: NDArray[np.uint32],
@@ -204,7 +206,7 @@ def _put_contributions(
     return at
 
 
-@compiled
+@part
 def _put_seen(out: NDArray[np.uint8], at: int, seen: Windows, row: int, items: Strings) -> int:
     at = _put_array_head(out, at, seen.length[row])
     first = np.int64(seen.at[row]) * 4
@@ -213,7 +215,7 @@ def _put_seen(out: NDArray[np.uint8], at: int, seen: Windows, row: int, items: S
     return at
 
 
-@compiled
+@part
 def _put_events(out: NDArray[np.uint8], at: int, events: Windows, row: int) -> int:
     at = _put_array_head(out, at, events.length[row])
     first = np.int64(events.at[row]) * 4
@@ -222,7 +224,7 @@ def _put_events(out: NDArray[np.uint8], at: int, events: Windows, row: int) -> i
     return at
 
 
-@compiled
+@part
 def _put_applied(
     out: NDArray[np.uint8], at: int, next_offset: NDArray[np.int64], user: int, pieces: Pieces
 ) -> int:
@@ -238,7 +240,7 @@ def _put_applied(
     return at
 
 
-@compiled
+@part
 def _put_profile(
     out: NDArray[np.uint8], at: int, columns: Columns, user: int, row: int, pieces: Pieces,
     actions: Strings, items: Strings,

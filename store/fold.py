@@ -12,7 +12,7 @@ import numpy as np
 
 from store.blocks import contains, remember
 from store.columns import CHANGED, FENCED, add_row, can_add, mark, put_contribution, remove_row
-from store.compiled import compiled
+from store.compiled import compiled, part
 from store.policies import ADAPTIVE, CONSTANT
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Actions(NamedTuple):
     rows: NDArray[np.int32]
 
 
-@compiled
+@part
 def fold_action(
     rows: Rows,
     row: int,
@@ -110,7 +110,7 @@ def fold_action(
     return k
 
 
-@compiled
+@part
 def _forget(columns: Columns, user: int, ts: int) -> None:
     users = columns.users
     if users.row[user] > 0:

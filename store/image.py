@@ -97,7 +97,8 @@ def put_image(
             held.row[user] = FENCED
             continue
         row = add_row(columns, user)
-        rows.vector[row] = image.vector[j]
+        for at in range(image.vector.shape[1]):
+            rows.vector[row, at] = image.vector[j, at]
         rows.count[row] = image.count[j]
         rows.mass[row] = image.mass[j]
         rows.sum_k[row] = image.sum_k[j]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from store.compiled import compiled
+from store.compiled import compiled, part
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -38,7 +38,7 @@ def hash_bytes(buffer: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     last bytes over all bits. It is no defence against keys chosen to collide.
     """
     h = _FNV_BASIS
-    for i in range(start, end):
+    for i in range(np.uint64(start), np.uint64(end)):
         h = (h ^ np.uint64(buffer[i])) * _FNV_PRIME
     h = (h ^ (h >> _HALF)) * _MIX_1
     h = (h ^ (h >> _HALF)) * _MIX_2
@@ -47,7 +47,7 @@ def hash_bytes(buffer: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return h if h != np.uint64(0) else np.uint64(1)
 
 
-@compiled
+@part
 def _is_key(
     arena: NDArray[np.uint8],
     ends: NDArray[np.int64],
@@ -59,8 +59,9 @@ def _is_key(
     first = ends[code]
     if ends[code + 1] - first != end - start:
         return False
-    for i in range(end - start):
-        if arena[first + i] != buffer[start + i]:
+    own, other = np.uint64(first), np.uint64(start)
+    for i in range(np.uint64(end - start)):
+        if arena[own + i] != buffer[other + i]:
             return False
     return True
 

@@ -23,7 +23,7 @@ from store.profile import Fence, ProfileState, decode_profile, encode_fence
 from store.states import Codes, contributions_of, image_of, strings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -192,18 +192,14 @@ class ProfileTable:
         """
         columns = self._columns
         users = columns.users.listed[: columns.listed[0]].copy()
-        changes = Changes([], [], [])
-        if not len(users):
-            return changes
-        for key, value in self._encode(users):
-            changes.keys.append(key)
-            changes.values.append(value or None)
-        changes.fences = [None] * len(users)
+        keys, values = self._encode(users)
+        fences: list[bytes | None] = [None] * len(users)
         for i in np.flatnonzero(columns.users.row[users] == FENCED).tolist():
-            changes.fences[i] = encode_fence(self._fence(int(users[i])))
+            values[i] = None
+            fences[i] = encode_fence(self._fence(int(users[i])))
         columns.users.marks[users] = 0
         columns.listed[0] = 0
-        return changes
+        return Changes(keys, values, fences)
 
     def version(self, user_id: str) -> int | None:
         """`version_of` what is held of the user, state or fence; None for an unknown one."""
@@ -310,8 +306,10 @@ class ProfileTable:
         keys = np.frombuffer(b"".join(users), np.uint8)
         self.put(self._keys.codes(keys, ends[:-1], ends[1:], insert=True), topics, image)
 
-    def _encode(self, users: NDArray[np.int32]) -> Iterator[tuple[bytes, bytes]]:
+    def _encode(self, users: NDArray[np.int32]) -> tuple[list[bytes], list[bytes | None]]:
         """Keys and values; the value of a user without a profile is empty."""
+        keys: list[bytes] = []
+        values: list[bytes | None] = []
         strings = [
             _strings(one) for one in (self._keys, self._vocabulary.actions, self._vocabulary.items)
         ]
@@ -324,10 +322,11 @@ class ProfileTable:
             )
             at = bounds[: 2 * (done - begin) + 1].tolist()
             written = self._buffer[: at[-1]].tobytes()
-            for i in range(0, len(at) - 1, 2):
-                yield written[at[i] : at[i + 1]], written[at[i + 1] : at[i + 2]]
+            keys += [written[a:b] for a, b in zip(at[:-1:2], at[1::2], strict=True)]
+            values += [written[a:b] for a, b in zip(at[1::2], at[2::2], strict=True)]
             if need > len(self._buffer):
                 self._buffer = np.empty(need, np.uint8)
+        return keys, values
 
     def _topic(self, topic: str) -> int:
         """The topic's column of ``next_offset``."""

@@ -242,13 +242,14 @@ def hash_of(event_id: str) -> int:
 def make_batch(actions: Sequence[Given], vocabulary: Vocabulary = VOCABULARY) -> ActionBatch:
     """The actions in columns."""
     keys = [one.user_id.encode() for one in actions]
-    ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
+    lengths = np.array([len(key) for key in keys], np.int64)
+    ends = np.cumsum(lengths)
     items = [
         -1 if a.item_id is None else vocabulary.items.code(a.item_id.encode()) for a in actions
     ]
     return ActionBatch(
         users=np.frombuffer(b"".join(keys), np.uint8),
-        user_starts=ends - [len(key) for key in keys],
+        user_starts=ends - lengths,
         user_ends=ends,
         offsets=np.array([one.offset for one in actions], np.int64),
         published=np.array([one.published for one in actions], np.int64),
