@@ -119,7 +119,9 @@ def test_a_copy_does_not_change_with_its_table(tmp_path: Path) -> None:
     vocabulary = table._vocabulary  # noqa: SLF001 # its own, to go on with
     table.apply(
         "actions",
-        make_batch([weighed(100 + n, f"u{n % 70}", item_id=f"n{n}") for n in range(500)], vocabulary),
+        make_batch(
+            [weighed(100 + n, f"u{n % 70}", item_id=f"n{n}") for n in range(500)], vocabulary
+        ),
         VECTORS,
     )
     table.apply("actions", make_batch([forget(700, "ann")], vocabulary), VECTORS)
