@@ -11,8 +11,8 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from streams_fakes import unit_rows
 
-from store.errors import PolicyError
 from store.columns import Rows, new_columns
+from store.errors import PolicyError
 from store.fold import Rule, fold_action
 from store.policies import Policy, PolicyName
 from store.reference import ReferenceProfile, fold_one

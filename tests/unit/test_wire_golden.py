@@ -286,7 +286,7 @@ def test_the_topics_are_the_document_s() -> None:
 
 def test_the_dead_letters_headers_are_the_document_s() -> None:
     error = RejectedError(RejectReason.MALFORMED, "no message")
-    letter = dead_letter("actions-dead-letter", bad_record(), error, NOW)
+    letter = dead_letter("actions-dead-letter", bad_record(), bad_record(), error, NOW)
     names = [row[0] for row in table("Dead letters")]
     assert names == [*(name for name, _ in letter.headers), "truncated-from-bytes"]
     text = DOCUMENT.read_text(encoding="utf-8")
