@@ -74,7 +74,7 @@ class Rows(NamedTuple):
     """
 
     vector: NDArray[np.float32]
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     mass: NDArray[np.float64]
     sum_k: NDArray[np.float64]
     sum_k2: NDArray[np.float64]
@@ -121,7 +121,7 @@ def new_columns(dim: int, seen: int, contributions: int, events: int) -> Columns
         ),
         Rows(
             vector=np.zeros((n, dim), np.float32),
-            count=np.zeros(n, np.int64),
+            counts=np.zeros(n, np.int64),
             mass=np.zeros(n),
             sum_k=np.zeros(n),
             sum_k2=np.zeros(n),
@@ -151,7 +151,7 @@ def reserve_users(columns: Columns, codes: int) -> None:
 
 def make_room(columns: Columns) -> None:
     """Make room where `can_add` found none."""
-    have = len(columns.rows.count)
+    have = len(columns.rows.counts)
     if columns.free[0] == 0 and columns.next_row[0] == have:
         more = have + max(have // 8, _FIRST)
         _lengthen(columns.rows, more)
@@ -171,7 +171,7 @@ def _lengthen(columns: tuple[NDArray[Any], ...], length: int) -> None:
 def can_add(columns: Columns) -> bool:
     """Whether one more action can be taken in without growing, whosever it is."""
     return (
-        (columns.free[0] > 0 or columns.next_row[0] < columns.rows.count.shape[0])
+        (columns.free[0] > 0 or columns.next_row[0] < columns.rows.counts.shape[0])
         and has_room(columns.seen)
         and has_room(columns.events)
     )
@@ -204,7 +204,7 @@ def remove_row(columns: Columns, user: int) -> None:
     """Take the row of a user who has one; the user is `FENCED` from now on."""
     rows, row = columns.rows, np.int64(columns.users.row[user])
     rows.vector[row] = 0
-    rows.count[row] = 0
+    rows.counts[row] = 0
     rows.mass[row] = 0
     rows.sum_k[row] = 0
     rows.sum_k2[row] = 0

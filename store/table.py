@@ -223,7 +223,7 @@ class ProfileTable:
             policy=self._identity.policy.identity,
             dim=self._identity.dim,
             vector=image.vector.astype("<f4").tobytes(),
-            count=int(image.count[0]),
+            count=int(image.counts[0]),
             mass=float(image.mass[0]),
             sum_k=float(image.sum_k[0]),
             sum_k2=float(image.sum_k2[0]),
@@ -298,16 +298,17 @@ class ProfileTable:
         """Keys and values; the value of a user without a profile is empty."""
         keys: list[bytes] = []
         values: list[bytes | None] = []
-        strings = [
-            _strings(one) for one in (self._keys, self._vocabulary.actions, self._vocabulary.items)
-        ]
+        keys_of = _strings(self._keys)
+        actions = _strings(self._vocabulary.actions)
+        items = _strings(self._vocabulary.items)
         bounds = np.empty(2 * len(users) + 1, np.int64)
         done = 0
         while done < len(users):
             begin = done
             done, need = encode_users(
-                self._columns, users, begin, self._pieces, *strings, self._buffer, bounds
-            )
+                self._columns, users, begin, self._pieces, keys_of, actions, items,
+                self._buffer, bounds,
+            )  # fmt: skip
             at = bounds[: 2 * (done - begin) + 1].tolist()
             written = self._buffer[: at[-1]].tobytes()
             keys += [written[a:b] for a, b in zip(at[:-1:2], at[1::2], strict=True)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from store_fakes import NOW, VOCABULARY, Given, apply, forget, hash_of, rejected, take, weighed
+from store_fakes import NOW, VOCABULARY, Given, apply, forget, hash_of, take, weighed
 from streams_fakes import DIM, IDENTITY, make_profile, unit_rows
 
 from store.errors import EncoderMismatchError
