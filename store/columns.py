@@ -33,6 +33,7 @@ __all__ = [
     "new_columns",
     "put_contribution",
     "remove_row",
+    "reserve_rows",
     "reserve_users",
 ]
 
@@ -149,14 +150,20 @@ def reserve_users(columns: Columns, codes: int) -> None:
         _lengthen(columns.users, max(codes, have + have // 8))
 
 
+def reserve_rows(columns: Columns, more: int) -> None:
+    """Have room for so many more rows."""
+    have = len(columns.rows.counts)
+    needed = int(columns.next_row[0] - columns.free[0]) + more
+    if needed > have:
+        length = max(needed, have + max(have // 8, _FIRST))
+        _lengthen(columns.rows, length)
+        for windows in (columns.seen, columns.events):
+            _lengthen((windows.at, windows.length), length)
+
+
 def make_room(columns: Columns) -> None:
     """Make room where `can_add` found none."""
-    have = len(columns.rows.counts)
-    if columns.free[0] == 0 and columns.next_row[0] == have:
-        more = have + max(have // 8, _FIRST)
-        _lengthen(columns.rows, more)
-        for windows in (columns.seen, columns.events):
-            _lengthen((windows.at, windows.length), more)
+    reserve_rows(columns, 1)
     grow(columns.seen)
     grow(columns.events)
 

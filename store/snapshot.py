@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from store.interner import Interner
     from store.table import Identity, Memory, Vocabulary
 
-__all__ = ["SNAPSHOT_FORMAT", "load_table", "save_table"]
+__all__ = ["SNAPSHOT_FORMAT", "arrays_of", "load_table", "save_table"]
 
 #: Goes up when the file's layout changes; other formats are refused.
 SNAPSHOT_FORMAT = 1
@@ -77,7 +77,7 @@ def save_table(table: ProfileTable | TableCopy, path: Path, meta: Mapping[str, A
         OSError: it cannot be written (no space, no permission); the file of before stays.
     """
     copy = table.copy() if isinstance(table, ProfileTable) else table
-    arrays = {name: np.ascontiguousarray(array) for name, array in _arrays_of(copy)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays_of(copy)}
     header = _header_encoder.encode(
         _Header(
             format=SNAPSHOT_FORMAT,
@@ -217,7 +217,7 @@ def _codes(
     return interner.codes(arena, ends[:-1], ends[1:], insert=True)
 
 
-def _arrays_of(copy: TableCopy) -> Iterator[tuple[str, NDArray[Any]]]:
+def arrays_of(copy: TableCopy) -> Iterator[tuple[str, NDArray[Any]]]:
     """The image and the strings that it names, in codes of these strings alone."""
     image = copy.image
     used_actions, actions = np.unique(image.actions, return_inverse=True)

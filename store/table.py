@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from store.batch import ActionBatch, Changes, Vocabulary, check_batch
-from store.columns import FENCED, LISTED, UNKNOWN, make_room, mark, new_columns, reserve_users
+from store.columns import (
+    FENCED,
+    LISTED,
+    UNKNOWN,
+    make_room,
+    mark,
+    new_columns,
+    reserve_rows,
+    reserve_users,
+)
 from store.encode import Pieces, Strings, encode_users, make_pieces
 from store.errors import EncoderMismatchError
 from store.fold import OUTCOMES, SKIP, Actions, Rule, apply_actions
@@ -137,6 +146,7 @@ class ProfileTable:
             CorruptRecordError: a value cannot be read. Those before it may be taken over.
             EncoderMismatchError: it was made by another encoder or policy.
         """
+        reserve_rows(self._columns, len(users))
         actions, items = Codes(self._vocabulary.actions), Codes(self._vocabulary.items)
         for start in range(0, len(users), _TAKEN_AT_ONCE):
             end = start + _TAKEN_AT_ONCE
@@ -267,6 +277,7 @@ class ProfileTable:
         """
         columns = np.array([self._topic(topic) for topic in topics], np.int64)
         reserve_users(self._columns, len(self._keys))
+        reserve_rows(self._columns, len(image.counts))
         done = 0
         while True:
             done = put_image(self._columns, users, columns, image, done)
