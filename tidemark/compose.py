@@ -32,6 +32,7 @@ from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.snapshots import LocalSnapshots, Snapshotter
+from streams.scan import warm_up as warm_up_scan
 from streams.tail import PartitionTail, TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics, identify_profiles
 from streams.watchdog import Watchdog
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from encoders import TextEncoder
     from streams.health import Health
-    from streams.security import Security
+from streams.security import Security
     from tidemark.settings import Settings
 
 __all__ = [
@@ -177,6 +178,7 @@ def build_worker(
     encoding = build_encoding(settings, wrap_encoder)
     _require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up(encoding.dim)
+    warm_up_scan()
     sensor = PrometheusSensor(registry, encoding.stats, health)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)
