@@ -31,8 +31,8 @@ from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
-from streams.snapshots import LocalSnapshots, Snapshotter
 from streams.scan import warm_up as warm_up_scan
+from streams.snapshots import LocalSnapshots, Snapshotter
 from streams.tail import PartitionTail, TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics, identify_profiles
 from streams.watchdog import Watchdog
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from encoders import TextEncoder
     from streams.health import Health
-from streams.security import Security
+    from streams.security import Security
     from tidemark.settings import Settings
 
 __all__ = [
