@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["TextEncoder"]
+__all__ = ["CountsTexts", "TextEncoder"]
 
 
 @runtime_checkable
@@ -44,4 +44,14 @@ class TextEncoder(Protocol):
             EncoderError: a text cannot be encoded; `retriable` says whether the same call may
                 succeed later.
         """
+        ...
+
+
+@runtime_checkable
+class CountsTexts(Protocol):
+    """An encoder whose calls may be long, and that says meanwhile how far it is."""
+
+    @property
+    def texts_done(self) -> int:
+        """Texts encoded since it was made; grows while a call runs. Read from other threads."""
         ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoders.errors import EncoderClosedError, EncoderError, EncodingFailedError
+from encoders.protocol import CountsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,6 +111,12 @@ class EncoderService:
     def encode_now(self, texts: Sequence[str]) -> EncodedBatch:
         """As `encode`, in the same thread, for callers without an event loop: it blocks."""
         return self._submit(texts).result()
+
+    @property
+    def progress(self) -> int:
+        """Grows as texts are encoded, also within a long call of an encoder that counts them."""
+        counted = self._encoder.texts_done if isinstance(self._encoder, CountsTexts) else 0
+        return self._encoded + counted
 
     def stats(self) -> ServiceStats:
         """Counters; while a call is running they may be of slightly different moments."""

@@ -79,6 +79,7 @@ class TransformerEncoder:
                 f"device is {device!r}, and this PyTorch ({torch.__version__}) finds no CUDA "
                 "device; use device auto or cpu"
             )
+        self.texts_done = 0
         folder = read_folder(_locate(model))
         self._device = torch.device(device)
         self._batch_tokens = batch_tokens
@@ -154,6 +155,7 @@ class TransformerEncoder:
                 )  # fmt: skip
             else:
                 done += len(rows)
+                self.texts_done += len(rows)
                 continue
             # Outside the except block: the error's traceback keeps the batch's tensors alive.
             if self._device.type == "cuda":

@@ -1,9 +1,10 @@
 """Errors of the store.
 
 StoreError
-├── CorruptRecordError      a record or snapshot that cannot be read
+├── CorruptRecordError      a record that cannot be read
 ├── EncoderMismatchError    vectors of two encoders would be mixed
 ├── PolicyError             a policy's parameters are out of range
+├── SnapshotError           a snapshot that cannot be used
 ├── UnknownError            a query names what the view does not hold
 │   ├── UnknownCategoryError
 │   ├── UnknownItemError
@@ -17,6 +18,7 @@ __all__ = [
     "CorruptRecordError",
     "EncoderMismatchError",
     "PolicyError",
+    "SnapshotError",
     "StoreError",
     "UnknownCategoryError",
     "UnknownError",
@@ -40,6 +42,10 @@ class EncoderMismatchError(StoreError):
 
 class PolicyError(StoreError):
     """A policy's parameters are out of range."""
+
+
+class SnapshotError(StoreError):
+    """A snapshot is missing, damaged or of something else; what it is a view of must be read."""
 
 
 class UnknownError(StoreError):

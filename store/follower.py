@@ -194,7 +194,11 @@ class Follower:
                     records = await self._tail.poll()
                 except Exception as error:
                     self._trouble = f"the topics cannot be read: {error!r}"
-                    logger.exception("polling failed; trying again in %.1f s", backoff)
+                    # What the streams raise says what is wrong; another error is a defect.
+                    logger.warning(
+                        "polling failed, trying again in %.1f s: %s",
+                        backoff, error, exc_info=not hasattr(error, "retriable"),
+                    )  # fmt: skip
                     await self._sleep(backoff)
                     backoff = min(2 * backoff, _LAST_BACKOFF_S)
                     continue

@@ -6,7 +6,7 @@ disagree. A profile is deleted by a tombstone: a null value whose header carries
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "Contribution",
     "Fence",
     "ProfileState",
+    "check_profile",
     "contribution_weights",
     "decode_fence",
     "decode_profile",
@@ -70,7 +71,7 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True):
         forgotten_ts: event time of the user's last ``forget``, ms; older events are ignored.
         contributions: the latest ones, oldest first.
         seen: recently seen item ids, oldest first, without repeats.
-        event_ids: recently applied event ids, oldest first.
+        event_ids: 64-bit hashes of recently applied event ids, oldest first (`hash_bytes`).
     """
 
     encoder: str
@@ -88,7 +89,7 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True):
     forgotten_ts: int = 0
     contributions: list[Contribution] = []
     seen: list[str] = []
-    event_ids: list[str] = []
+    event_ids: list[int] = []
     v: int = 1  # absent means 1, now and later
 
     def array(self) -> NDArray[np.float32]:
@@ -107,6 +108,12 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     applied: dict[str, int]
     forgotten_ts: int
+
+
+class _Checked(Protocol):
+    v: int
+    dim: int
+    vector: bytes
 
 
 _profile_encoder = msgspec.msgpack.Encoder()
@@ -131,6 +138,16 @@ def decode_profile(value: bytes) -> ProfileState:
         raise CorruptRecordError(
             f"a record of the profiles topic cannot be read: {error}"
         ) from error
+    check_profile(state)
+    return state
+
+
+def check_profile(state: _Checked) -> None:
+    """What the decoder cannot check of a profile's fields.
+
+    Raises:
+        CorruptRecordError: it is of a newer version, or its vector is not ``dim`` float32.
+    """
     if not 1 <= state.v <= PROFILE_VERSION:
         raise CorruptRecordError(
             f"a profile is of version {state.v}; this program reads up to {PROFILE_VERSION}"
@@ -140,7 +157,6 @@ def decode_profile(value: bytes) -> ProfileState:
             f"a profile says dim={state.dim} but carries {len(state.vector)} bytes; "
             f"expected {4 * state.dim}"
         )
-    return state
 
 
 def encode_fence(fence: Fence) -> bytes:

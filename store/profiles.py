@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import numpy as np
 
 from store.errors import CorruptRecordError
+from store.popularity import Popularity
 from store.profile import (
     Contribution,
     Fence,
-    ProfileState,
+    check_profile,
     decode_fence,
-    decode_profile,
     version_of,
 )
 from store.record import key_of
@@ -26,12 +26,52 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.indexes.protocol import VectorIndex
-    from store.popularity import Popularity
     from store.record import Record, RecordTally
 
-__all__ = ["FollowedProfiles", "UserProfile"]
+__all__ = ["FollowedProfiles", "FollowedState", "UserProfile"]
+
+logger = logging.getLogger(__name__)
 
 _contributions = msgspec.msgpack.Decoder(list[Contribution])
+_seen = msgspec.msgpack.Decoder(tuple[str, ...])
+#: Users whose seen items changed, before popularity is brought up to date with them.
+_MOST_UNCOUNTED = 1_000
+_NOTHING = b"\x90"
+T = TypeVar("T")
+
+
+class FollowedState(msgspec.Struct, kw_only=True):
+    """What is read at once of a `ProfileState`; its lists wait until someone asks.
+
+    A busy user's state holds hundreds of ids and comes many times a second: read each time, they
+    would cost ten times the rest.
+    """
+
+    encoder: str
+    dim: int
+    vector: bytes
+    count: int
+    last_ts: int
+    partition: int
+    applied: dict[str, int]
+    fresh_from: int = 0
+    contributions: msgspec.Raw = msgspec.Raw(_NOTHING)
+    seen: msgspec.Raw = msgspec.Raw(_NOTHING)
+    v: int = 1
+
+
+_state = msgspec.msgpack.Decoder(FollowedState)
+
+
+def _decode(value: bytes) -> FollowedState:
+    try:
+        state = _state.decode(value)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecordError(
+            f"a record of the profiles topic cannot be read: {error}"
+        ) from error
+    check_profile(state)
+    return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +81,34 @@ class UserProfile:
     Attributes:
         version: `version_of` the applied offsets.
         norm: of the vector p; 0 where the user's actions cancel out and p is not indexed.
-        packed: the contributions, still in MessagePack, a tenth of the objects' memory.
+        packed_seen, packed_contributions: still in MessagePack, a tenth of the objects' memory.
     """
 
     version: int
     count: int
     last_ts: int
     norm: float
-    seen: tuple[str, ...]
     partition: int
     applied: dict[str, int]
-    packed: bytes
+    packed_seen: bytes
+    packed_contributions: bytes
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Recently seen item ids, oldest first."""
+        return _unpacked(_seen, self.packed_seen)
 
     @property
     def contributions(self) -> list[Contribution]:
         """The latest contributions, oldest first."""
-        return _contributions.decode(self.packed)
+        return _unpacked(_contributions, self.packed_contributions)
+
+
+def _unpacked(decoder: msgspec.msgpack.Decoder[T], packed: bytes) -> T:
+    try:
+        return decoder.decode(packed)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecordError(f"a list in a profile cannot be read: {error}") from error
 
 
 class FollowedProfiles:
@@ -69,11 +121,10 @@ class FollowedProfiles:
         applied: highest applied source offset seen, by source topic and partition.
     """
 
-    def __init__(
-        self, encoder_id: str, index: VectorIndex, popularity: Popularity, tally: RecordTally
-    ) -> None:
+    def __init__(self, encoder_id: str, index: VectorIndex, tally: RecordTally) -> None:
         self._encoder_id = encoder_id
-        self._popularity = popularity
+        self._popularity = Popularity()
+        self._uncounted: dict[str, bytes] = {}  # by user, what popularity counts of him
         self._tally = tally
         self._users: dict[str, UserProfile] = {}
         self._fences: dict[str, Fence] = {}
@@ -95,13 +146,27 @@ class FollowedProfiles:
         """What a forgotten user left behind; None where the user is held or was never forgotten."""
         return self._fences.get(user_id)
 
-    def apply(self, records: Iterable[Record]) -> list[ProfileState]:
+    @property
+    def popularity(self) -> Popularity:
+        """Of the items that all users have seen by now."""
+        uncounted, self._uncounted = self._uncounted, {}
+        for user_id, packed in uncounted.items():
+            held = self._users.get(user_id)
+            new = held.packed_seen if held is not None else _NOTHING
+            try:
+                old_seen, new_seen = _unpacked(_seen, packed), _unpacked(_seen, new)
+                self._popularity.change(old_seen, new_seen)
+            except CorruptRecordError as error:
+                logger.warning("popularity leaves a user out: user=%s reason=%s", user_id, error)
+        return self._popularity
+
+    def apply(self, records: Iterable[Record]) -> list[FollowedState]:
         """Write the records' profiles, in one upsert; returns the states that were applied."""
         changes, matrix, norms = self._read_all(records)
-        applied: list[ProfileState] = []
+        applied: list[FollowedState] = []
         rows: dict[str, int | None] = {}  # what is to be indexed per user, None to be removed
         for record, user_id, change, row in changes:
-            if isinstance(change, ProfileState):
+            if isinstance(change, FollowedState):
                 if not self._replace(user_id, change, float(norms[row])):
                     self._tally.on_stale(record)
                     continue
@@ -124,12 +189,12 @@ class FollowedProfiles:
     def _read_all(
         self, records: Iterable[Record]
     ) -> tuple[
-        list[tuple[Record, str, ProfileState | Fence | None, int]],
+        list[tuple[Record, str, FollowedState | Fence | None, int]],
         NDArray[np.float32],
         NDArray[np.float64],
     ]:
         """What can be applied, with its row in the matrix of all vectors and their norms."""
-        read: list[tuple[Record, str, ProfileState | Fence | None, int]] = []
+        read: list[tuple[Record, str, FollowedState | Fence | None, int]] = []
         vectors: list[bytes] = []
         for record in records:
             try:
@@ -140,7 +205,7 @@ class FollowedProfiles:
                         self._advance(fence.partition, fence.applied)
                     read.append((record, user_id, fence, -1))
                     continue
-                state = decode_profile(record.value)
+                state = _decode(record.value)
                 if state.encoder == self._encoder_id and state.dim != self.index.dim:
                     raise CorruptRecordError(  # noqa: TRY301 - handled as the other causes are
                         f"a profile has {state.dim} values; expected {self.index.dim}"
@@ -168,7 +233,7 @@ class FollowedProfiles:
         self._tally.on_corrupt(record, CorruptRecordError("a profile holds NaN or infinity"))
         return False
 
-    def _replace(self, user_id: str, state: ProfileState, norm: float) -> bool:
+    def _replace(self, user_id: str, state: FollowedState, norm: float) -> bool:
         """Hold the state unless this version or a newer one is known; says whether it is held."""
         held, fence = self._users.get(user_id), self._fences.get(user_id)
         version = version_of(state.applied)
@@ -177,19 +242,18 @@ class FollowedProfiles:
         if fence is not None and version <= version_of(fence.applied):
             return False
         self._fences.pop(user_id, None)
-        # many users see the same items: their ids are shared
-        seen = tuple(sys.intern(item_id) for item_id in state.seen)
         self._users[user_id] = UserProfile(
             version=version,
             count=state.count,
             last_ts=state.last_ts,
             norm=norm,
-            seen=seen,
             partition=state.partition,
             applied=state.applied,
-            packed=msgspec.msgpack.encode(state.contributions),
+            # Copies: as they are, they would keep the whole record alive.
+            packed_seen=bytes(state.seen),
+            packed_contributions=bytes(state.contributions),
         )
-        self._popularity.change(() if held is None else held.seen, seen)
+        self._seen_changed(user_id, held)
         return True
 
     def _remove(self, user_id: str, fence: Fence | None) -> bool:
@@ -204,8 +268,13 @@ class FollowedProfiles:
             self._fences[user_id] = fence
         if held is not None:
             del self._users[user_id]
-            self._popularity.change(held.seen, ())
+            self._seen_changed(user_id, held)
         return True
+
+    def _seen_changed(self, user_id: str, before: UserProfile | None) -> None:
+        self._uncounted.setdefault(user_id, _NOTHING if before is None else before.packed_seen)
+        if len(self._uncounted) > _MOST_UNCOUNTED:
+            _ = self.popularity
 
     def _advance(self, partition: int, applied: Mapping[str, int]) -> None:
         for topic, offset in applied.items():

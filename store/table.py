@@ -2,28 +2,48 @@
 
 All that decides whether an action counts (fence, duplicates, forgotten users) and all that it
 changes is here, without I/O: the same records give the same table, however they were batched.
+No Python object is made per action or per user but the bytes to publish.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from store.batch import ActionBatch, Changes, Vocabulary, check_batch
+from store.columns import FENCED, LISTED, UNKNOWN, make_room, mark, new_columns, reserve_users
+from store.encode import Pieces, Strings, encode_users, make_pieces
 from store.errors import EncoderMismatchError
-from store.fold import fold_actions
-from store.profile import Contribution, Fence, ProfileState
+from store.fold import OUTCOMES, SKIP, Actions, Rule, apply_actions
+from store.image import copy_image, ends_of, put_image
+from store.interner import Interner
+from store.profile import Fence, ProfileState, decode_profile, encode_fence
+from store.states import Codes, contributions_of, image_of, strings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from store.image import Image
     from store.policies import Policy
 
-__all__ = ["Applied", "Columns", "Identity", "Memory", "ProfileTable", "WeighedAction"]
+__all__ = [
+    "ActionBatch",
+    "Changes",
+    "Identity",
+    "Memory",
+    "ProfileTable",
+    "TableCopy",
+    "Vocabulary",
+]
+
+#: Encoded at a time: small enough to stay in the processor's cache.
+_BUFFER_BYTES = 1 << 18
+#: States taken over at a time, so that their objects do not all exist at once.
+_TAKEN_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,298 +64,318 @@ class Memory:
     event_ids: int = 32
 
 
-@dataclass(slots=True)
-class WeighedAction:
-    """An action as the table needs it.
+@dataclass(frozen=True, slots=True)
+class TableCopy:
+    """A table as it stood, which may be read while the table goes on (see `store.snapshot`).
 
     Attributes:
-        offset: in its source topic's partition.
-        ts: event time, ms.
-        published: Kafka timestamp, ms.
-        vector_row: row of its vector in the batch's matrix; -1 for ``forget``.
+        users: codes of all users held, in ``keys``.
+        image: what is held of them.
+        keys, actions, items: what the codes stand for.
     """
 
-    user_id: str
-    action: str
-    item_id: str | None
-    event_id: str | None
-    offset: int
-    ts: int
-    published: int
-    weight: float
-    strength: float
-    vector_row: int
-
-
-@dataclass(slots=True)
-class Applied:
-    """What a batch changed.
-
-    Attributes:
-        changed: users whose state must be published, in the order first touched.
-        forgotten: users whose tombstone must be published.
-        counts: actions by outcome: applied, fenced, duplicate, forgotten_user, forget.
-    """
-
-    changed: dict[str, None] = field(default_factory=dict)
-    forgotten: dict[str, None] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def count(self, outcome: str) -> None:
-        """One more action had this outcome."""
-        self.counts[outcome] = self.counts.get(outcome, 0) + 1
-
-
-class Columns:
-    """Growing arrays, one row a user."""
-
-    def __init__(self, dim: int) -> None:
-        self.vectors: NDArray[np.float32] = np.zeros((64, dim), np.float32)
-        self.counts: NDArray[np.int64] = np.zeros(64, np.int64)
-        self.masses: NDArray[np.float64] = np.zeros(64)
-        self.sums_k: NDArray[np.float64] = np.zeros(64)
-        self.sums_k2: NDArray[np.float64] = np.zeros(64)
-        self.last_ts: NDArray[np.int64] = np.zeros(64, np.int64)
-
-    def reserve(self, rows: int) -> None:
-        """Make room for so many rows; doubling keeps the cost of growth constant a row."""
-        have = len(self.counts)
-        if rows <= have:
-            return
-        more = max(rows, 2 * have) - have
-        for name, column in vars(self).items():
-            pad = ((0, more), *((0, 0),) * (column.ndim - 1))
-            setattr(self, name, np.pad(column, pad))
-
-    def clear(self, row: int) -> None:
-        """Make the row that of an unknown user."""
-        for column in vars(self).values():
-            column[row] = 0
-
-
-@dataclass(slots=True)
-class _User:
-    """What a row cannot hold."""
-
-    row: int
-    applied: dict[str, int]
-    contributions: deque[Contribution]
-    seen: dict[str, None]  # as an ordered set: a dict keeps the order of insertion
-    event_ids: dict[str, None]
-    fresh_from: int = 0
-    forgotten_ts: int = 0
+    partition: int
+    identity: Identity
+    topics: tuple[str, ...]
+    users: NDArray[np.int32]
+    image: Image
+    keys: Strings
+    actions: Strings
+    items: Strings
 
 
 class ProfileTable:
-    """See the module.
+    """See the module. Used by one thread at a time.
 
     Args:
         partition: of the source topics and of ``profiles``.
         identity: encoder, dimension and policy of every profile in it.
         memory: how much of a user's past to keep.
+        vocabulary: what the codes of actions and items stand for.
     """
 
-    def __init__(self, partition: int, identity: Identity, memory: Memory) -> None:
+    def __init__(
+        self, partition: int, identity: Identity, memory: Memory, vocabulary: Vocabulary
+    ) -> None:
         self.partition = partition
         self._identity = identity
-        self._memory = memory
-        self._columns = Columns(identity.dim)
-        self._users: dict[str, _User] = {}
-        self._fences: dict[str, Fence] = {}
-        self._free: list[int] = []
+        self._vocabulary = vocabulary
+        self._rule = Rule(identity.policy.code, *identity.policy.parameters())
+        self._keys = Interner()
+        self._columns = new_columns(
+            identity.dim, memory.seen, memory.contributions, memory.event_ids
+        )
+        self._topics: list[str] = []
+        self._pieces = self._make_pieces()
+        self._buffer = np.empty(_BUFFER_BYTES, np.uint8)
 
     def __len__(self) -> int:
-        return len(self._users)
+        return int(self._columns.next_row[0] - 1 - self._columns.free[0])
 
     def __contains__(self, user_id: object) -> bool:
-        return user_id in self._users
+        return isinstance(user_id, str) and self._row(self._find(user_id)) > 0
 
     def take_over(self, user_id: str, found: ProfileState | Fence) -> None:
         """Continue from what was published: a state, or a forgotten user's fence.
 
+        Of windows that are longer than the memory allows, the latest entries are kept.
+
         Raises:
             EncoderMismatchError: it was made by another encoder or policy.
         """
-        if isinstance(found, Fence):
-            self._remove(user_id)
-            self._fences[user_id] = found
-            return
-        state, mine = found, self._identity
-        if (state.encoder, state.dim) != (mine.encoder, mine.dim):
-            raise EncoderMismatchError(
-                f"the profiles were made by encoder {state.encoder!r} (dim {state.dim}), this "
-                f"worker runs {mine.encoder!r} (dim {mine.dim}): vectors of two encoders cannot be "
-                "mixed; run the encoder they were made by, or name a new profiles topic"
-            )
-        if state.policy != mine.policy.identity:
-            raise EncoderMismatchError(
-                f"the profiles were folded by {state.policy}, this worker folds by "
-                f"{mine.policy.identity}; run the policy they were made by, or name a new "
-                "profiles topic"
-            )
-        user = self._users.get(user_id) or self._add(user_id)
-        columns, row = self._columns, user.row
-        columns.vectors[row] = state.array()
-        columns.counts[row] = state.count
-        columns.masses[row] = state.mass
-        columns.sums_k[row] = state.sum_k
-        columns.sums_k2[row] = state.sum_k2
-        columns.last_ts[row] = state.last_ts
-        user.applied = dict(state.applied)
-        user.contributions = deque(state.contributions, self._memory.contributions)
-        user.seen = dict.fromkeys(state.seen)
-        user.event_ids = dict.fromkeys(state.event_ids)
-        user.fresh_from = state.fresh_from
-        user.forgotten_ts = state.forgotten_ts
-        self._fences.pop(user_id, None)
+        actions, items = Codes(self._vocabulary.actions), Codes(self._vocabulary.items)
+        self._take_over([user_id.encode()], [found], actions, items)
 
-    def apply(
-        self,
-        topic: str,
-        actions: Sequence[WeighedAction],
-        vectors: NDArray[np.float32],
-        earlier: Applied | None = None,
-    ) -> Applied:
+    def take_over_many(self, users: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Continue from many published states, of which a user's last one counts.
+
+        Args:
+            users: their ids, UTF-8.
+            values: the states, as `encode_profile` gives them.
+
+        Raises:
+            CorruptRecordError: a value cannot be read. Those before it may be taken over.
+            EncoderMismatchError: it was made by another encoder or policy.
+        """
+        actions, items = Codes(self._vocabulary.actions), Codes(self._vocabulary.items)
+        for start in range(0, len(users), _TAKEN_AT_ONCE):
+            end = start + _TAKEN_AT_ONCE
+            states = [decode_profile(one) for one in values[start:end]]
+            self._take_over(users[start:end], states, actions, items)
+
+    def apply(self, topic: str, batch: ActionBatch, vectors: NDArray[np.float32]) -> dict[str, int]:
         """Fold actions of one source topic's partition, in offset order.
 
         Args:
             topic: the source topic, whose fence is checked and moved.
-            actions: in offset order.
+            batch: in offset order.
             vectors: ``(m, dim) float32`` unit rows.
-            earlier: what was changed since the last publication; added to.
 
         Returns:
-            What changed; the caller publishes it before it lets the offsets be committed.
+            Counts of actions by outcome: applied, fenced, duplicate, forgotten_user, forget;
+            those that are not 0.
+
+        Raises:
+            ValueError: the columns do not fit each other, the vectors or the vocabulary.
         """
-        result = Applied() if earlier is None else earlier
-        pending: list[tuple[_User, WeighedAction]] = []
-        for action in actions:
-            if action.vector_row < 0:
-                self._fold(pending, vectors)
-                pending = []
-                self._forget(topic, action, result)
-                continue
-            user = self._admit(topic, action, result)
-            if user is not None:
-                pending.append((user, action))
-        self._fold(pending, vectors)
-        return result
+        check_batch(batch, vectors, self._identity.dim, self._vocabulary)
+        column = self._topic(topic)
+        # What was rejected leaves no trace, not even its key.
+        starts = np.where(batch.rows == SKIP, -1, batch.user_starts)
+        users = self._keys.codes(batch.users, starts, batch.user_ends, insert=True)
+        reserve_users(self._columns, len(self._keys))
+        actions = Actions(
+            users, batch.offsets, batch.published, batch.ts, batch.actions, batch.items,
+            batch.events, batch.weights, batch.strengths, batch.rows,
+        )  # fmt: skip
+        outcomes = np.zeros(len(OUTCOMES), np.int64)
+        done = 0
+        while True:
+            done = apply_actions(
+                self._columns, column, actions, vectors, self._rule, done, outcomes
+            )
+            if done == len(users):
+                break
+            make_room(self._columns)
+        return {name: n for name, n in zip(OUTCOMES, outcomes.tolist(), strict=True) if n}
+
+    def touch(self, user_id: str) -> None:
+        """Publish this user again with the next changes; nothing where the user is unknown."""
+        code = self._find(user_id)
+        if self._row(code) != UNKNOWN:
+            mark(self._columns, code, LISTED)
+
+    def take_changes(self) -> Changes:
+        """All users changed, forgotten or touched since the last call, each once.
+
+        The caller publishes them before it lets the offsets be committed.
+        """
+        columns = self._columns
+        users = columns.users.listed[: columns.listed[0]].copy()
+        keys, values = self._encode(users)
+        fences: list[bytes | None] = [None] * len(users)
+        for i in np.flatnonzero(columns.users.row[users] == FENCED).tolist():
+            values[i] = None
+            fences[i] = encode_fence(self._fence(int(users[i])))
+        columns.users.marks[users] = 0
+        columns.listed[0] = 0
+        return Changes(keys, values, fences)
+
+    def version(self, user_id: str) -> int | None:
+        """`version_of` what is held of the user, state or fence; None for an unknown one."""
+        code = self._find(user_id)
+        if self._row(code) == UNKNOWN:
+            return None
+        return int(self._columns.users.next_offset[code].sum())
+
+    def versions(self, users: Sequence[bytes]) -> NDArray[np.int64]:
+        """`version` of many users, ids in UTF-8: ``(n,) int64``; -1 for an unknown one."""
+        ends = ends_of([len(user) for user in users])
+        keys = np.frombuffer(b"".join(users), np.uint8)
+        codes = self._keys.codes(keys, ends[:-1], ends[1:], insert=False)
+        held = self._columns.users
+        if not len(self._keys):
+            return np.full(len(users), -1, np.int64)
+        known = (codes >= 0) & (held.row[codes] != UNKNOWN)
+        found: NDArray[np.int64] = np.where(known, held.next_offset[codes].sum(axis=1), -1)
+        return found
 
     def state(self, user_id: str) -> ProfileState:
-        """The user's state as it is to be published."""
-        user = self._users[user_id]
-        columns, row = self._columns, user.row
+        """The user's state as it is to be published; slow.
+
+        Raises:
+            KeyError: the user has no profile.
+        """
+        code = self._find(user_id)
+        if self._row(code) <= 0:
+            raise KeyError(f"user {user_id!r} has no profile in this table")
+        image = copy_image(self._columns, np.array([code], np.int32))
         return ProfileState(
             encoder=self._identity.encoder,
             policy=self._identity.policy.identity,
             dim=self._identity.dim,
-            vector=columns.vectors[row].tobytes(),
-            count=int(columns.counts[row]),
-            mass=float(columns.masses[row]),
-            sum_k=float(columns.sums_k[row]),
-            sum_k2=float(columns.sums_k2[row]),
-            last_ts=int(columns.last_ts[row]),
+            vector=image.vector.astype("<f4").tobytes(),
+            count=int(image.count[0]),
+            mass=float(image.mass[0]),
+            sum_k=float(image.sum_k[0]),
+            sum_k2=float(image.sum_k2[0]),
+            last_ts=int(image.last_ts[0]),
             partition=self.partition,
-            applied=dict(user.applied),
-            fresh_from=user.fresh_from,
-            forgotten_ts=user.forgotten_ts,
-            contributions=list(user.contributions),
-            seen=list(user.seen),
-            event_ids=list(user.event_ids),
+            applied=self._applied(code),
+            fresh_from=int(image.fresh_from[0]),
+            forgotten_ts=int(image.forgotten_ts[0]),
+            contributions=contributions_of(image, self._vocabulary.actions, self._vocabulary.items),
+            seen=strings_of(self._vocabulary.items, image.seen),
+            event_ids=image.events.tolist(),
         )
 
     def fence(self, user_id: str) -> Fence | None:
         """A forgotten user's fence as it is to be published with the tombstone."""
-        return self._fences.get(user_id)
+        code = self._find(user_id)
+        return self._fence(code) if self._row(code) == FENCED else None
 
-    def _admit(self, topic: str, action: WeighedAction, result: Applied) -> _User | None:
-        """The user the action counts for, or None where it must not count (again)."""
-        user = self._users.get(action.user_id)
-        fence = self._fences.get(action.user_id) if user is None else None
-        applied = user.applied if user else fence.applied if fence else {}
-        if action.offset <= applied.get(topic, -1):
-            result.count("fenced")
-            return None
-        forgotten_ts = user.forgotten_ts if user else fence.forgotten_ts if fence else 0
-        if action.ts <= forgotten_ts:
-            result.count("forgotten_user")
-            return None
-        if action.event_id is not None and user and action.event_id in user.event_ids:
-            result.count("duplicate")
-            return None
-        if user is None:
-            user = self._add(action.user_id)
-            if fence is not None:
-                user.applied = dict(fence.applied)
-                user.forgotten_ts = fence.forgotten_ts
-                del self._fences[action.user_id]
-        if action.user_id not in result.changed:
-            result.changed[action.user_id] = None
-            result.forgotten.pop(action.user_id, None)
-            user.fresh_from = action.published
-        user.applied[topic] = action.offset
-        user.fresh_from = min(user.fresh_from, action.published)
-        if action.item_id is not None:
-            _remember(user.seen, action.item_id, self._memory.seen)
-        if action.event_id is not None:
-            _remember(user.event_ids, action.event_id, self._memory.event_ids)
-        result.count("applied")
-        return user
-
-    def _fold(
-        self, pending: list[tuple[_User, WeighedAction]], vectors: NDArray[np.float32]
-    ) -> None:
-        if not pending:
-            return
-        used_k = fold_actions(
-            self._columns,
-            np.array([user.row for user, _ in pending], np.int64),
-            vectors,
-            np.array([action.vector_row for _, action in pending], np.int64),
-            np.array([action.strength for _, action in pending], np.float64),
-            np.array([action.weight for _, action in pending], np.float64),
-            np.array([action.ts for _, action in pending], np.int64),
-            self._identity.policy,
-        ).tolist()
-        for (user, action), k in zip(pending, used_k, strict=True):
-            user.contributions.append(
-                Contribution(action.action, action.item_id, k, action.strength)
-            )
-
-    def _forget(self, topic: str, action: WeighedAction, result: Applied) -> None:
-        user = self._users.get(action.user_id)
-        fence = self._fences.get(action.user_id)
-        applied = dict(user.applied if user else fence.applied if fence else {})
-        if action.offset <= applied.get(topic, -1):
-            result.count("fenced")
-            return
-        applied[topic] = action.offset
-        before = user.forgotten_ts if user else fence.forgotten_ts if fence else 0
-        self._remove(action.user_id)
-        self._fences[action.user_id] = Fence(
-            partition=self.partition, applied=applied, forgotten_ts=max(before, action.ts)
+    def copy(self) -> TableCopy:
+        """All that is held, as it stands now: a copy of its memory, no more."""
+        held = self._columns.users.row[: len(self._keys)]
+        users = np.flatnonzero(held != UNKNOWN).astype(np.int32)
+        return TableCopy(
+            partition=self.partition,
+            identity=self._identity,
+            topics=tuple(self._topics),
+            users=users,
+            image=copy_image(self._columns, users),
+            keys=_strings(self._keys),
+            actions=_strings(self._vocabulary.actions),
+            items=_strings(self._vocabulary.items),
         )
-        result.changed.pop(action.user_id, None)
-        result.forgotten[action.user_id] = None
-        result.count("forget")
 
-    def _add(self, user_id: str) -> _User:
-        row = self._free.pop() if self._free else len(self._users)
-        self._columns.reserve(row + 1)
-        user = _User(row, {}, deque(maxlen=self._memory.contributions), {}, {})
-        self._users[user_id] = user
-        return user
+    def put(self, users: NDArray[np.int32], topics: Sequence[str], image: Image) -> None:
+        """Hold what an image says of these users, instead of what is held of them.
 
-    def _remove(self, user_id: str) -> None:
-        user = self._users.pop(user_id, None)
-        if user is not None:
-            self._columns.clear(user.row)
-            self._free.append(user.row)
+        Args:
+            users: ``(n,)`` codes of `keys`, the image's users.
+            topics: the source topics of its offsets.
+            image: in codes of the vocabulary.
+        """
+        columns = np.array([self._topic(topic) for topic in topics], np.int64)
+        reserve_users(self._columns, len(self._keys))
+        done = 0
+        while True:
+            done = put_image(self._columns, users, columns, image, done)
+            if done == len(users):
+                return
+            make_room(self._columns)
+
+    @property
+    def keys(self) -> Interner:
+        """The ids of all users met."""
+        return self._keys
+
+    def _take_over(
+        self,
+        users: Sequence[bytes],
+        found: Sequence[ProfileState | Fence],
+        actions: Codes,
+        items: Codes,
+    ) -> None:
+        for one in found:
+            if isinstance(one, ProfileState):
+                _check_identity(one, self._identity)
+        image, topics = image_of(found, self._identity.dim, actions, items)
+        ends = ends_of([len(user) for user in users])
+        keys = np.frombuffer(b"".join(users), np.uint8)
+        self.put(self._keys.codes(keys, ends[:-1], ends[1:], insert=True), topics, image)
+
+    def _encode(self, users: NDArray[np.int32]) -> tuple[list[bytes], list[bytes | None]]:
+        """Keys and values; the value of a user without a profile is empty."""
+        keys: list[bytes] = []
+        values: list[bytes | None] = []
+        strings = [
+            _strings(one) for one in (self._keys, self._vocabulary.actions, self._vocabulary.items)
+        ]
+        bounds = np.empty(2 * len(users) + 1, np.int64)
+        done = 0
+        while done < len(users):
+            begin = done
+            done, need = encode_users(
+                self._columns, users, begin, self._pieces, *strings, self._buffer, bounds
+            )
+            at = bounds[: 2 * (done - begin) + 1].tolist()
+            written = self._buffer[: at[-1]].tobytes()
+            keys += [written[a:b] for a, b in zip(at[:-1:2], at[1::2], strict=True)]
+            values += [written[a:b] for a, b in zip(at[1::2], at[2::2], strict=True)]
+            if need > len(self._buffer):
+                self._buffer = np.empty(need, np.uint8)
+        return keys, values
+
+    def _topic(self, topic: str) -> int:
+        """The topic's column of ``next_offset``."""
+        if topic not in self._topics:
+            users = self._columns.users
+            self._topics.append(topic)
+            self._columns = self._columns._replace(
+                users=users._replace(next_offset=np.pad(users.next_offset, ((0, 0), (0, 1))))
+            )
+            self._pieces = self._make_pieces()
+        return self._topics.index(topic)
+
+    def _make_pieces(self) -> Pieces:
+        mine = self._identity
+        return make_pieces(
+            mine.encoder, mine.policy.identity, mine.dim, self.partition, self._topics
+        )
+
+    def _find(self, user_id: str) -> int:
+        return self._keys.find(user_id.encode())
+
+    def _row(self, code: int) -> int:
+        return UNKNOWN if code < 0 else int(self._columns.users.row[code])
+
+    def _applied(self, code: int) -> dict[str, int]:
+        held = self._columns.users.next_offset[code].tolist()
+        return {topic: n - 1 for topic, n in zip(self._topics, held, strict=True) if n}
+
+    def _fence(self, code: int) -> Fence:
+        forgotten_ts = int(self._columns.users.forgotten_ts[code])
+        return Fence(
+            partition=self.partition, applied=self._applied(code), forgotten_ts=forgotten_ts
+        )
 
 
-def _remember(window: dict[str, None], what: str, limit: int) -> None:
-    """Move to the end of a bounded ordered set."""
-    window.pop(what, None)
-    window[what] = None
-    while len(window) > limit:  # more than one where the setting was lowered
-        del window[next(iter(window))]
+def _strings(interner: Interner) -> Strings:
+    return Strings(interner.arena, interner.ends)
+
+
+def _check_identity(state: ProfileState, mine: Identity) -> None:
+    if (state.encoder, state.dim) != (mine.encoder, mine.dim):
+        raise EncoderMismatchError(
+            f"the profiles were made by encoder {state.encoder!r} (dim {state.dim}), this "
+            f"worker runs {mine.encoder!r} (dim {mine.dim}): vectors of two encoders cannot be "
+            "mixed; run the encoder they were made by, or name a new profiles topic"
+        )
+    if state.policy != mine.policy.identity:
+        raise EncoderMismatchError(
+            f"the profiles were folded by {state.policy}, this worker folds by "
+            f"{mine.policy.identity}; run the policy they were made by, or name a new "
+            "profiles topic"
+        )

@@ -9,7 +9,6 @@ import numpy as np
 from store.catalogue import Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
-from store.popularity import Popularity
 from store.profiles import FollowedProfiles
 from store.record import RecordTally
 from store.sensor import NullSensor
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from store.catalogue import CatalogueItem
     from store.indexes.protocol import Hits, VectorIndex
+    from store.popularity import Popularity
     from store.profile import Fence
     from store.profiles import UserProfile
     from store.record import Record
@@ -74,12 +74,9 @@ class RetrievalView:
         self.live = False
         self._sensor: Sensor = NullSensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
-        self.popularity = Popularity()
         self.freshness = Freshness()
         self._catalogue = Catalogue(encoder_id, index_factory(dim), self.records)
-        self._profiles = FollowedProfiles(
-            encoder_id, index_factory(dim), self.popularity, self.records
-        )
+        self._profiles = FollowedProfiles(encoder_id, index_factory(dim), self.records)
 
     @property
     def mismatch(self) -> str | None:
@@ -90,6 +87,11 @@ class RetrievalView:
     def applied(self) -> dict[str, dict[int, int]]:
         """Highest applied source offset seen, by source topic and partition; a copy."""
         return {topic: dict(offsets) for topic, offsets in self._profiles.applied.items()}
+
+    @property
+    def popularity(self) -> Popularity:
+        """How many users have recently seen each item."""
+        return self._profiles.popularity
 
     @property
     def profile_count(self) -> int:
@@ -176,8 +178,9 @@ class RetrievalView:
         Raises:
             UnknownCategoryError: no item is of this category.
         """
-        top = self.popularity.top(k, self._catalogue.among(category), set(exclude))
-        return [self._candidate(item_id, self.popularity.count(item_id)) for item_id in top]
+        popularity = self.popularity
+        top = popularity.top(k, self._catalogue.among(category), set(exclude))
+        return [self._candidate(item_id, popularity.count(item_id)) for item_id in top]
 
     def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to a user, without that user. Raises `UnknownUserError`."""

@@ -14,12 +14,15 @@ from faust.transport.drivers import TRANSPORTS
 
 from streams.batches import Inbound
 from streams.errors import StreamsError
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from streams.health import Health
     from streams.pipeline import Pipeline
+    from streams.security import Security
 
 __all__ = ["GroupSettings", "build_app", "run_app"]
 
@@ -44,6 +47,7 @@ class GroupSettings:
         poll_records: most records a fetch hands over.
         commit_seconds: how often offsets are committed.
         session_seconds: a worker silent for so long loses its partitions.
+        security: of the connections.
     """
 
     group: str
@@ -51,10 +55,15 @@ class GroupSettings:
     poll_records: int = 4_000
     commit_seconds: float = 0.5
     session_seconds: float = 10.0
+    security: Security = PLAINTEXT
 
 
 def build_app(
-    settings: GroupSettings, topics: Sequence[str], pipeline: Pipeline, folder: Path
+    settings: GroupSettings,
+    topics: Sequence[str],
+    pipeline: Pipeline,
+    health: Health,
+    folder: Path,
 ) -> faust.App:
     """An app whose agents hand every fetched batch of the topics to the pipeline.
 
@@ -62,6 +71,7 @@ def build_app(
         settings: of the group.
         topics: the action topics and the items; all with the same number of partitions.
         pipeline: is told of assignments and acknowledges each batch when it is durable.
+        health: is told whether the worker serves.
         folder: Faust writes a folder of its own there.
     """
     datadir = folder / "faust"
@@ -74,6 +84,7 @@ def build_app(
     app = faust.App(
         settings.group,
         broker=";".join(f"tidemark://{address}" for address in settings.bootstrap.split(",")),
+        broker_credentials=_credentials(settings.security),
         datadir=str(datadir),
         autodiscover=False,
         web_enabled=False,
@@ -106,9 +117,11 @@ def build_app(
     async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
         logger.info("partitions assigned: %s", _named(assigned))
         await pipeline.on_assigned(app.consumer_generation_id, assigned)
+        health.on_serving()
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         logger.info("partitions revoked: %s", _named(revoked))
+        health.on_phase("joining the consumer group")
         await pipeline.on_revoked(app.consumer_generation_id)
         # So that the next owner starts where this one ended; without it the fence would skip.
         await app.consumer.commit()
@@ -116,6 +129,19 @@ def build_app(
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     app.on_partitions_revoked.connect(on_revoked, weak=False)
     return app
+
+
+def _credentials(security: Security) -> Any:
+    """As Faust takes them; it gives them to its consumer and to its producer."""
+    context = security.ssl_context()
+    if security.sasl:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 def _agent(pipeline: Pipeline) -> Any:

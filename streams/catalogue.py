@@ -10,11 +10,16 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from streams.errors import RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from store.interner import Interner
     from streams.decode import ItemDecoder, RawRecord
     from streams.schema import Action, Item
 
@@ -42,12 +47,19 @@ class RecordSource(Protocol):
 
 
 class Catalogue:
-    """Items by id, and the texts of actions on them."""
+    """Items by id, and the texts of actions on them.
 
-    def __init__(self, templates: TextTemplates) -> None:
+    Args:
+        templates: how texts are made.
+        codes: of item ids; the same that the profiles use.
+    """
+
+    def __init__(self, templates: TextTemplates, codes: Interner) -> None:
         self._templates = templates
+        self._codes = codes
         self._items: dict[str, Item] = {}
-        self._texts: dict[str, dict[str, str]] = {}  # by item, then template
+        self._known = np.zeros(64, np.bool_)  # by code
+        self._texts: dict[str, dict[int, str]] = {}  # by template, then code
 
     def __len__(self) -> int:
         return len(self._items)
@@ -57,13 +69,42 @@ class Catalogue:
 
     def put(self, item: Item) -> None:
         """Add or replace an item."""
-        self._texts.pop(item.item_id, None)
+        code = self._codes.code(item.item_id.encode())
+        if code >= len(self._known):
+            self._known = np.pad(self._known, (0, code + 1))
+        self._known[code] = True
         self._items[item.item_id] = item
+        self._forget_texts(code)
 
     def delete(self, item_id: str) -> None:
         """Remove an item; one that is not there is ignored."""
-        self._texts.pop(item_id, None)
-        self._items.pop(item_id, None)
+        if self._items.pop(item_id, None) is not None:
+            code = self._codes.find(item_id.encode())
+            self._known[code] = False
+            self._forget_texts(code)
+
+    def _forget_texts(self, code: int) -> None:
+        for texts in self._texts.values():
+            texts.pop(code, None)
+
+    def knows(self, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of these items are in the catalogue now; -1 is none."""
+        inside = (codes >= 0) & (codes < len(self._known))
+        return inside & self._known[np.where(inside, codes, 0)]
+
+    def item_template(self, action: str) -> str | None:
+        """The template of an action on an item, if it uses nothing but the item."""
+        name = self._templates.template_for(action, names_item=True)
+        return name if self._templates.fields_of(name) <= _ITEM_FIELDS else None
+
+    def texts(self, template: str, codes: Sequence[int]) -> list[str]:
+        """The texts that a template of `item_template` makes of known items; each is made once."""
+        made = self._texts.setdefault(template, {})
+        for code in codes:
+            if code not in made:
+                item = self._items[self._codes.key(code).decode()]
+                made[code] = self._templates.render(template, _item_fields(item))
+        return [made[code] for code in codes]
 
     def item_text(self, item: Item) -> str:
         """The text that an item's vector is made of."""
@@ -72,20 +113,13 @@ class Catalogue:
     def action_text(self, action: Action) -> str:
         """The text that an action's vector is made of; empty where there is nothing to encode.
 
-        The action's item must be known. A text made of the item alone is made once.
+        The action's item must be known.
         """
         item_id = action.item_id
         name = self._templates.template_for(action.action, names_item=item_id is not None)
-        if item_id is not None:
-            known = self._texts.get(item_id, {}).get(name)
-            if known is not None:
-                return known
+        if item_id is not None and self._templates.fields_of(name) <= _ITEM_FIELDS:
+            return self.texts(name, [self._codes.find(item_id.encode())])[0]
         fields = _item_fields(self._items[item_id]) if item_id is not None else {}
-        uses = self._templates.fields_of(name)
-        if item_id is not None and uses <= _ITEM_FIELDS:
-            text = self._templates.render(name, fields)
-            self._texts.setdefault(item_id, {})[name] = text
-            return text
         fields["action"] = action.action
         fields["text"] = action.text
         fields["rating"] = None if action.rating is None else f"{action.rating:g}"

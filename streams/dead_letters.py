@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
+    from streams.batches import TopicPartition
     from streams.decode import RawRecord
     from streams.errors import RejectedError
 
@@ -16,7 +17,9 @@ __all__ = ["dead_letter"]
 _REASON_CHARS = 500
 
 
-def dead_letter(topic: str, record: RawRecord, error: RejectedError, now_ms: int) -> OutRecord:
+def dead_letter(
+    topic: str, source: TopicPartition, record: RawRecord, error: RejectedError, now_ms: int
+) -> OutRecord:
     """The record for ``actions-dead-letter``: the original key and bytes, and six headers.
 
     Headers: ``error`` (a `RejectReason`), ``reason`` (in words), ``source-topic``,
@@ -26,9 +29,9 @@ def dead_letter(topic: str, record: RawRecord, error: RejectedError, now_ms: int
     headers = (
         ("error", error.reason.value.encode()),
         ("reason", error.detail[:_REASON_CHARS].encode(errors="replace")),
-        ("source-topic", record.topic.encode()),
-        ("source-partition", str(record.partition).encode()),
+        ("source-topic", source.topic.encode()),
+        ("source-partition", str(source.partition).encode()),
         ("source-offset", str(record.offset).encode()),
         ("time", str(now_ms).encode()),
     )
-    return OutRecord(topic, record.partition, record.key, record.value, headers, may_shorten=True)
+    return OutRecord(topic, source.partition, record.key, record.value, headers, may_shorten=True)

@@ -29,12 +29,8 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 
 class RawRecord(Protocol):
-    """What is read of a Kafka record (aiokafka's ConsumerRecord has it all)."""
+    """What is read of a Kafka record; where it is from is said once for a whole batch."""
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102
-    @property
-    def partition(self) -> int: ...  # noqa: D102
     @property
     def offset(self) -> int: ...  # noqa: D102
     @property
@@ -135,13 +131,14 @@ class _Decoder:
 
 
 class ActionDecoder(_Decoder):
-    """Reads actions of one topic."""
+    """Reads actions of one topic, and says what is wrong with those it cannot read."""
 
     def __init__(
         self, wire: WireFormat, limits: Limits, *, default_action: str | None = None
     ) -> None:
         super().__init__(limits)
-        self._default_action = default_action
+        self.wire = wire
+        self.default_action = default_action
         kind: type[Action] = Action
         if default_action is not None:
             # The topic says what the action is; a message may still name another.

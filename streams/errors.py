@@ -2,10 +2,14 @@
 
 StreamsError
 ├── BrokerUnavailableError   no broker answers; a retry may help
+├── AccessRefusedError       a broker does not let us in, or shows what we do not trust
+├── BrokerUnsupportedError   a broker is too old
+├── SecurityError            what is to be shown to the brokers is missing or unreadable
 ├── TopicMismatchError       topics are missing or differ from what is needed
 ├── PublishError             records were not acknowledged by the broker
 ├── PublisherClosedError     a publisher was used after it was closed
 ├── InputFileError           a file to publish cannot be read; names the line
+├── StalledError             the worker had something to do and did not advance
 └── RejectedError            one message cannot be processed; it goes to the dead letters
 """
 
@@ -14,12 +18,16 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "AccessRefusedError",
     "BrokerUnavailableError",
+    "BrokerUnsupportedError",
     "InputFileError",
     "PublishError",
     "PublisherClosedError",
     "RejectReason",
     "RejectedError",
+    "SecurityError",
+    "StalledError",
     "StreamsError",
     "TopicMismatchError",
 ]
@@ -35,6 +43,18 @@ class BrokerUnavailableError(StreamsError):
     """No broker answers."""
 
     retriable = True
+
+
+class AccessRefusedError(StreamsError):
+    """A broker refuses the user, the password or the certificate; or its own is not trusted."""
+
+
+class BrokerUnsupportedError(StreamsError):
+    """A broker lacks requests that Tidemark needs."""
+
+
+class SecurityError(StreamsError, ValueError):
+    """User, password, certificates or keys are missing or unreadable."""
 
 
 class TopicMismatchError(StreamsError):
@@ -53,6 +73,12 @@ class PublisherClosedError(StreamsError):
 
 class InputFileError(StreamsError):
     """A file to publish cannot be read."""
+
+
+class StalledError(StreamsError):
+    """The worker had something to do and did not advance for too long; says what stood still."""
+
+    retriable = True
 
 
 class RejectReason(StrEnum):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from streams.health import Health
+
 __all__ = ["EncoderStats", "PrometheusSensor"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -42,9 +44,12 @@ class PrometheusSensor(Sensor):
     Args:
         registry: what ``/metrics`` shows.
         encoder: reads the encoder's counters, at each scrape.
+        health: knows, at each scrape, what stands still and what is being restored.
     """
 
-    def __init__(self, registry: CollectorRegistry, encoder: Callable[[], EncoderStats]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, encoder: Callable[[], EncoderStats], health: Health
+    ) -> None:
         self._actions = Counter(
             "tidemark_actions", "Actions, by what became of them.", ["outcome"], registry=registry
         )
@@ -77,8 +82,20 @@ class PrometheusSensor(Sensor):
             "tidemark_restore_seconds", "Reading back a partition's profiles.", buckets=_SECONDS,
             registry=registry,
         )  # fmt: skip
+        self._snapshot = Histogram(
+            "tidemark_snapshot_seconds", "Writing a partition's snapshot.", buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self._snapshot_failures = Counter(
+            "tidemark_snapshot_failures", "Snapshots that could not be written.", registry=registry
+        )
+        self._overtaken = Counter(
+            "tidemark_overtaken_profiles",
+            "Profiles published again since another worker's late write came after the newest.",
+            registry=registry,
+        )
         for name, help_text, read in (
-            ("texts_requested", "Texts asked of the encoder, repeats included.",
+            ("texts_requested", "Texts asked of the encoder; an item's text once a micro-batch.",
              lambda: encoder().texts_requested),
             ("texts_encoded", "Texts that the model encoded.", lambda: encoder().texts_encoded),
             ("cache_hits", "Distinct texts of a call found in the cache.",
@@ -87,6 +104,12 @@ class PrometheusSensor(Sensor):
              lambda: encoder().cache_misses),
             ("encode_failures", "Texts that the encoder failed on.", lambda: encoder().failures),
             ("encode_seconds", "Time in the encoder.", lambda: encoder().encode_seconds),
+            ("stalled_seconds", "How long there was something to do and nothing advanced.",
+             lambda: health.stalled_seconds),
+            ("restoring_read_records", "Records read by the restores that run now.",
+             lambda: health.restoring[0]),
+            ("restoring_expected_records", "Records to read by the restores that run now, about.",
+             lambda: health.restoring[1]),
         ):  # fmt: skip
             Gauge(f"tidemark_{name}", help_text, registry=registry).set_function(read)
 
@@ -106,6 +129,15 @@ class PrometheusSensor(Sensor):
 
     def on_assigned(self, partitions: int) -> None:  # noqa: D102
         self._assigned.set(partitions)
+
+    def on_snapshot(self, seconds: float | None) -> None:  # noqa: D102
+        if seconds is None:
+            self._snapshot_failures.inc()
+        else:
+            self._snapshot.observe(seconds)
+
+    def on_overtaken(self, profiles: int) -> None:  # noqa: D102
+        self._overtaken.inc(profiles)
 
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:  # noqa: D102
         del partition  # a label each would grow with the topic

@@ -20,10 +20,11 @@ P = TypeVar("P")
 
 @dataclass(slots=True, eq=False)
 class Delivery(Generic[P]):
-    """One batch handed over: its partition, and the offset to read after it."""
+    """One batch handed over: its partition, the offset to read after it, its place in the order."""
 
     partition: P
     next_offset: int
+    number: int = 0
     done: bool = field(default=False)
 
 
@@ -33,19 +34,25 @@ class OffsetTracker(Generic[P]):
     def __init__(self) -> None:
         self._in_flight: dict[P, deque[Delivery[P]]] = {}
         self._committable: dict[P, int] = {}
+        self._acknowledged: dict[P, int] = {}
+        self._delivered = 0
+        self._latest_done = 0
 
     def deliver(self, partition: P, last_offset: int) -> Delivery[P]:
         """A batch that ends at ``last_offset`` is handed over."""
-        delivery = Delivery(partition, last_offset + 1)
+        self._delivered += 1
+        delivery = Delivery(partition, last_offset + 1, self._delivered)
         self._in_flight.setdefault(partition, deque()).append(delivery)
         return delivery
 
     def done(self, delivery: Delivery[P]) -> None:
         """Its effects are durable. A delivery from before a rebalance changes nothing."""
         delivery.done = True
+        self._latest_done = max(self._latest_done, delivery.number)
         queue = self._in_flight.get(delivery.partition)
         while queue and queue[0].done:
-            self._committable[delivery.partition] = queue.popleft().next_offset
+            offset = queue.popleft().next_offset
+            self._committable[delivery.partition] = self._acknowledged[delivery.partition] = offset
 
     def committable(self, partition: P) -> int | None:
         """The offset to commit (the next to be read), or None where nothing is new."""
@@ -64,8 +71,21 @@ class OffsetTracker(Generic[P]):
         """Batches of the partition that were handed over and are not durable."""
         return sum(not delivery.done for delivery in self._in_flight.get(partition, ()))
 
+    def acknowledged(self, partition: P) -> int | None:
+        """The offset after the last durable batch, committed or not; None before the first."""
+        return self._acknowledged.get(partition)
+
+    def overtaken(self, partition: P) -> int:
+        """Batches handed over after the partition's oldest in flight, up to the last durable one.
+
+        Queues are first in, first out: this stays small unless the oldest is stuck somewhere.
+        """
+        queue = self._in_flight.get(partition)
+        return max(0, self._latest_done - queue[0].number) if queue else 0
+
     def forget(self, partitions: Iterable[P]) -> None:
         """The partitions were given up: what is still in flight no longer counts."""
         for partition in partitions:
             self._in_flight.pop(partition, None)
             self._committable.pop(partition, None)
+            self._acknowledged.pop(partition, None)

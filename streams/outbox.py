@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from streams.activity import Activities
 from streams.errors import PublishError
 from streams.records import OutRecord
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from streams.security import Security
 
 __all__ = ["KafkaOutbox"]
 
@@ -22,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Without a broker the client waits for it.
 _STOP_SECONDS = 3.0
-#: One request's worth for a partition: well under Kafka's default of 1 MiB a batch.
-_BATCH_BYTES = 512 * 1024
+#: Of one partition's batch; Kafka takes 1 MiB by default.
+_BATCH_BYTES = 900 * 1024
 #: What is kept of a dead letter that the broker finds too large.
 _KEPT_BYTES = 64 * 1024
 
@@ -36,11 +40,26 @@ class KafkaOutbox:
 
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
+        on_acknowledged: is told where the broker put records: topic, partition, first offset and
+            how many.
+        activities: is told what is being published, and what was.
         retry_seconds: how long to try before `PublishError`.
+        security: of the connections.
     """
 
-    def __init__(self, bootstrap: str, *, retry_seconds: float = 120.0) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        activities: Activities | None = None,
+        on_acknowledged: Callable[[str, int, int, int], object] = lambda *_: None,
+        retry_seconds: float = 120.0,
+        security: Security = PLAINTEXT,
+    ) -> None:
         self._bootstrap = bootstrap
+        self._on_acknowledged = on_acknowledged
+        self._activities = activities or Activities(time.monotonic)
+        self._security = security
         self._retry_seconds = retry_seconds
         self._producer: AIOKafkaProducer | None = None
 
@@ -56,6 +75,7 @@ class KafkaOutbox:
             max_batch_size=_BATCH_BYTES,
             max_request_size=64 * 1024 * 1024,
             request_timeout_ms=20_000,
+            **self._security.for_aiokafka(),
         )
         try:
             await producer.start()
@@ -74,8 +94,12 @@ class KafkaOutbox:
 
     async def publish(self, records: Sequence[OutRecord]) -> None:
         """See `streams.records.Outbox`."""
-        if not records:
-            return
+        if records:
+            with self._activities.during("publish", f"{len(records):,} records"):
+                await self._publish(records)
+            self._activities.advance(len(records))
+
+    async def _publish(self, records: Sequence[OutRecord]) -> None:
         deadline = time.monotonic() + self._retry_seconds
         pause = 0.1
         while True:
@@ -106,20 +130,40 @@ class KafkaOutbox:
         by_partition: dict[tuple[str, int], list[OutRecord]] = {}
         for record in records:
             by_partition.setdefault((record.topic, record.partition), []).append(record)
-        acknowledged: list[Awaitable[object]] = []
-        for (topic, partition), group in by_partition.items():
-            batch = self._producer.create_batch()
-            for record in group:
-                if _append(batch.append, record) is None:
-                    acknowledged.append(
-                        await self._producer.send_batch(batch, topic, partition=partition)
-                    )
-                    batch = self._producer.create_batch()
-                    _append(batch.append, record)  # an empty batch takes any record
-            acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
-        for outcome in await asyncio.gather(*acknowledged, return_exceptions=True):
+        # A partition takes one batch after the other; the partitions go on side by side.
+        outcomes = await asyncio.gather(
+            *(self._send_to(*place, group) for place, group in by_partition.items()),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _send_to(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        assert self._producer is not None  # noqa: S101 # the caller has it
+        sent: list[tuple[int, Awaitable[Any]]] = []
+        batch, count = self._producer.create_batch(), 0
+        for record in records:
+            if _append(batch.append, record) is None:
+                sent.append((count, await self._send_batch(batch, topic, partition)))
+                batch, count = self._producer.create_batch(), 0
+                _append(batch.append, record)  # an empty batch takes any record
+            count += 1
+        sent.append((count, await self._send_batch(batch, topic, partition)))
+        outcomes = await asyncio.gather(*(one for _, one in sent), return_exceptions=True)
+        for (number, _), outcome in zip(sent, outcomes, strict=True):
+            if not isinstance(outcome, BaseException) and outcome.offset >= 0:
+                self._on_acknowledged(topic, partition, outcome.offset, number)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _send_batch(self, batch: Any, topic: str, partition: int) -> Awaitable[Any]:
+        assert self._producer is not None  # noqa: S101 # the caller has it
+        acknowledged: Awaitable[Any] = await self._producer.send_batch(
+            batch, topic, partition=partition
+        )
+        return acknowledged
 
 
 def _append(append: Callable[..., object], record: OutRecord) -> object:

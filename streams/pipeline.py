@@ -14,31 +14,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from store.errors import StoreError
+from store.fold import SKIP as SKIPPED_ROW
 from store.item_vector import ItemVector
-from store.profile import FENCE_HEADER, encode_fence, encode_profile
-from store.table import Applied, WeighedAction
+from store.profile import FENCE_HEADER
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, RejectReason, StreamsError
+from streams.partitions import RestoreAbandonedError
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from store.table import ProfileTable
+    from store.batch import ActionBatch
     from streams.batches import EncodedTexts, Inbound, TextEncoding, TopicPartition
     from streams.catalogue import Catalogue, CatalogueFollower
     from streams.decode import ItemDecoder, RawRecord
     from streams.partitions import OwnedPartitions
-    from streams.reading import ActionReader, ReadAction
+    from streams.reading import ActionReader, Reading
     from streams.records import Outbox
     from streams.sensor import Sensor
     from streams.topics import TopicNames
@@ -52,12 +54,12 @@ _item_vector_encoder = msgspec.msgpack.Encoder()
 
 @dataclass(slots=True)
 class _Part:
-    """One inbound batch, prepared."""
+    """One inbound batch, prepared: actions to fold, or records that need no state."""
 
     inbound: Inbound
-    actions: list[WeighedAction] = field(default_factory=list)
+    actions: ActionBatch | None = None
     rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
-    ready: list[OutRecord] = field(default_factory=list)  # item vectors need no state
+    ready: list[OutRecord] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -117,8 +119,8 @@ class Pipeline:
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._applying = asyncio.Lock()
         self._draining = False
+        self._settled = True
         self._revoked: set[int] = set()  # generations whose batches are no longer ours
-        self._republish: dict[tuple[int, str], ProfileTable] = {}
 
     async def put(self, inbound: Inbound) -> None:
         """Take a batch; waits while the pipeline is full."""
@@ -137,9 +139,11 @@ class Pipeline:
         actions = {one.partition for one in assigned if one.topic != self._names.items}
         try:
             async with self._applying:
-                await self._restore(actions)
-                overtaken, self._republish = self._republish, {}
-                await self._outbox.publish(self._profile_records(overtaken))
+                self._settled = False  # what a restore finds overtaken is to be published
+                await self._owned.restore(actions)
+                await self._publish(self._changes(actions))
+        except RestoreAbandonedError:
+            logger.info("stopping: the restore is abandoned")
         except (StoreError, StreamsError) as error:
             self._trouble.put_nowait(error)
         else:
@@ -154,14 +158,14 @@ class Pipeline:
         self._revoked.add(generation)
         self._sensor.on_assigned(0)
         async with self._applying:
-            self._owned.drop_all()
-            self._republish.clear()
+            self._owned.drop_all(save=self._settled)
 
     async def drain(self) -> None:
         """Finish what is being published, and begin nothing more."""
         self._draining = True
+        self._owned.stop()
         async with self._applying:
-            pass
+            self._owned.drop_all(save=self._settled)
 
     async def run(self) -> None:
         """Process until cancelled.
@@ -199,33 +203,29 @@ class Pipeline:
     async def prepare(self, batches: Sequence[Inbound]) -> _Prepared:
         """Stage 1 for a micro-batch."""
         started = time.perf_counter()
-        parts: list[_Part] = []
-        read: list[list[ReadAction]] = []
-        texts: list[str] = []
         decoded = [
-            [] if batch.topic == self._names.items else self._reader.decode(batch.records)
+            None
+            if batch.topic == self._names.items
+            else self._reader.decode(batch.topic, batch.records)
             for batch in batches
         ]
-        if any(self._reader.names_unknown_item(actions) for actions in decoded):
+        if any(one is not None and one.names_unknown_item for one in decoded):
             await self._follower.refresh()
-        for batch, actions_or_errors in zip(batches, decoded, strict=True):
-            if batch.topic == self._names.items:
+        parts: list[_Part] = []
+        read: list[tuple[_Part, Reading]] = []
+        for batch, one in zip(batches, decoded, strict=True):
+            if one is None:
                 parts.append(await self._prepare_items(batch))
-                read.append([])
-                continue
-            reading = self._reader.read(batch.records, actions_or_errors)
-            parts.append(_Part(batch, rejected=reading.rejected))
-            read.append(reading.actions)
-            texts += [one.text for one in reading.actions if one.text is not None]
-        encoded = await self._encode(texts)
-        rows = iter(encoded.index.tolist())
-        for part, actions in zip(parts, read, strict=True):
-            for one in actions:
-                row = -1 if one.text is None else next(rows)
-                if one.text is not None and row < 0:
-                    part.rejected.append((one.record, _encoder_rejection(encoded, one.text)))
-                else:
-                    part.actions.append(_weighed(one, row))
+            else:
+                reading = self._reader.read(one)
+                parts.append(_Part(batch, reading.batch, reading.rejected))
+                read.append((parts[-1], reading))
+        encoded = await self._encode([text for _, reading in read for text in reading.texts])
+        begin = 0
+        for part, reading in read:
+            rows = encoded.index[begin : begin + len(reading.texts)]
+            begin += len(reading.texts)
+            part.rejected += _with_vectors(part.inbound.records, reading, rows, encoded)
         return _Prepared(parts, encoded.vectors, time.perf_counter() - started)
 
     async def _prepare_items(self, batch: Inbound) -> _Part:
@@ -289,67 +289,85 @@ class Pipeline:
             for part in prepared.parts
             if not self._draining and part.inbound.generation not in self._revoked
         ]
+        partitions = {part.inbound.partition for part in parts if part.actions is not None}
+        self._settled = False
+        try:
+            await self._owned.restore(partitions)
+        except RestoreAbandonedError:
+            return  # unacknowledged: the next owner reads these batches again
         out: list[OutRecord] = []
-        await self._restore(
-            {part.inbound.partition for part in parts if part.inbound.topic != self._names.items}
-        )
-        changed, self._republish = self._republish, {}
-        applied: dict[int, Applied] = {}
+        actions = 0
         for part in parts:
             out += part.ready
             if part.ready:
                 self._sensor.on_items("published", len(part.ready))
-            if part.inbound.topic != self._names.items:
-                self._fold(part, prepared.vectors, applied)
+            if part.actions is not None:
+                actions += self._fold(part.inbound, part.actions, prepared.vectors)
             now = self._clock()
             for record, error in part.rejected:
-                out.append(dead_letter(self._names.dead_letters, record, error, now))
+                out.append(dead_letter(self._names.dead_letters, part.inbound, record, error, now))
                 self._sensor.on_dead_letter(error.reason.value)
-        for partition, result in applied.items():
-            table = self._owned.table(partition)
-            for user_id in (*result.changed, *result.forgotten):
-                changed[partition, user_id] = table
-            for outcome, count in result.counts.items():
-                self._sensor.on_actions(outcome, count)
         # One record a user and micro-batch, however many actions it had.
-        out += self._profile_records(changed)
-        await self._outbox.publish(out)
+        out += self._changes(partitions)
+        await self._publish(out)
         for part in parts:
             part.inbound.acknowledge()
-        actions = sum(len(part.actions) for part in parts)
         self._sensor.on_batch(actions, prepared.seconds, time.perf_counter() - started)
 
-    async def _restore(self, partitions: Collection[int]) -> None:
-        """Have every table at hand, and note the users whose newest state was overtaken."""
-        for partition, users in (await self._owned.restore(partitions)).items():
-            table = self._owned.table(partition)
-            self._republish.update({(partition, user_id): table for user_id in users})
+    async def publish_changes(self) -> None:
+        """Publish every profile that counts as changed, also where no action comes any more."""
+        async with self._applying:
+            await self._publish(self._changes(list(self._owned.watched())))
 
-    def _fold(self, part: _Part, vectors: NDArray[np.float32], applied: dict[int, Applied]) -> None:
-        partition = part.inbound.partition
-        table = self._owned.table(partition)
-        applied[partition] = table.apply(
-            part.inbound.topic, part.actions, vectors, applied.get(partition)
-        )
+    @asynccontextmanager
+    async def settled(self) -> AsyncIterator[bool]:
+        """Within it nothing is applied. Gives whether all that was is published and acknowledged.
 
-    def _profile_records(self, users: Mapping[tuple[int, str], ProfileTable]) -> list[OutRecord]:
-        return [self._profile_record(table, user_id) for (_, user_id), table in users.items()]
+        It is not where a publication failed: then the worker is about to end.
+        """
+        async with self._applying:
+            yield self._settled
 
-    def _profile_record(self, table: ProfileTable, user_id: str) -> OutRecord:
-        topic, key = self._names.profiles, user_id.encode()
-        if user_id in table:
-            return OutRecord(topic, table.partition, key, encode_profile(table.state(user_id)))
-        fence = table.fence(user_id)
-        headers = ((FENCE_HEADER, encode_fence(fence)),) if fence is not None else ()
-        return OutRecord(topic, table.partition, key, None, headers)
+    async def _publish(self, records: Sequence[OutRecord]) -> None:
+        self._settled = False
+        await self._outbox.publish(records)
+        self._settled = True
+
+    def _fold(self, inbound: Inbound, actions: ActionBatch, vectors: NDArray[np.float32]) -> int:
+        """Apply a batch to its partition's profiles; returns how many actions there were."""
+        counts = self._owned.table(inbound.partition).apply(inbound.topic, actions, vectors)
+        for outcome, count in counts.items():
+            self._sensor.on_actions(outcome, count)
+        return sum(counts.values())
+
+    def _changes(self, partitions: Collection[int]) -> list[OutRecord]:
+        """The newest version of every profile changed since it was last published."""
+        out: list[OutRecord] = []
+        for partition in partitions:
+            changes = self._owned.table(partition).take_changes()
+            for key, value, fence in zip(changes.keys, changes.values, changes.fences, strict=True):
+                headers = ((FENCE_HEADER, fence),) if fence is not None else ()
+                out.append(OutRecord(self._names.profiles, partition, key, value, headers))
+        return out
 
 
-def _weighed(one: ReadAction, row: int) -> WeighedAction:
-    action, record = one.action, one.record
-    return WeighedAction(
-        action.user_id, action.action, action.item_id, action.event_id,
-        record.offset, action.ts, record.timestamp, one.weight, one.strength, row,
-    )  # fmt: skip
+def _with_vectors(
+    records: Sequence[RawRecord], reading: Reading, rows: NDArray[np.int32], encoded: EncodedTexts
+) -> list[tuple[RawRecord, RejectedError]]:
+    """Give the actions the rows of their texts' vectors; returns those whose text has none."""
+    batch = reading.batch
+    worded = batch.rows >= 0
+    if worded.any():
+        text_of = batch.rows
+        batch.rows = np.where(worded, rows[np.where(worded, text_of, 0)], text_of)
+        failed = worded & (batch.rows < 0)
+    else:
+        failed, text_of = worded, batch.rows
+    batch.rows[failed] = SKIPPED_ROW
+    return [
+        (records[place], _encoder_rejection(encoded, reading.texts[text_of[place]]))
+        for place in np.flatnonzero(failed).tolist()
+    ]
 
 
 def _encoder_rejection(encoded: EncodedTexts, text: str) -> RejectedError:

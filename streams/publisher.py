@@ -16,8 +16,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailableError, PublisherClosedError, PublishError
-from streams.reach import CONNECT_SECONDS, require_listener
+from streams.reach import CONNECT_SECONDS, require_access
 from streams.schema import Action, Item
+from streams.security import PLAINTEXT, Security
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +49,14 @@ class PublisherOptions(TypedDict, total=False):
         linger_ms: how long a batch waits for more records, 5 by default.
         max_request_bytes: a larger record is refused before it is sent, 8 MiB by default.
         on_delivered: called in the producer's thread for every acknowledged record.
+        security: of the connection; plain text by default.
     """
 
     compression: Codec | None
     linger_ms: int
     max_request_bytes: int
     on_delivered: Callable[[Delivered], None]
+    security: Security
 
 
 class _Publisher:
@@ -77,14 +80,17 @@ class _Publisher:
 
         Raises:
             BrokerUnavailableError: no broker answers.
+            AccessRefusedError: the brokers do not let us in, or are not trusted.
+            BrokerUnsupportedError: the brokers are too old.
         """
+        security = options.get("security", PLAINTEXT)
         self.topic = topic or self.default_topic
         self._on_delivered = options.get("on_delivered")
         self._lock = Lock()
         self._failed = 0
         self._first_failure: BaseException | None = None
         self._closed = False
-        require_listener(bootstrap)
+        require_access(bootstrap, security)
         try:
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap.split(","),
@@ -95,6 +101,7 @@ class _Publisher:
                 linger_ms=options.get("linger_ms", 5),
                 batch_size=256 * 1024,
                 max_request_size=options.get("max_request_bytes", 8 * 1024 * 1024),
+                **security.for_kafka_python(),
             )
         except (KafkaError, ValueError, OSError) as error:
             raise BrokerUnavailableError(

@@ -1,6 +1,7 @@
-"""From fetched records to texts to encode: decode, weigh, render. Pure but for its clock.
+"""From fetched records to columns of actions and the texts to encode. Pure but for its clock.
 
-A record ends up as a `ReadAction`, or as a rejection with its reason.
+Plain actions on items, nearly all, are read by compiled code (`streams.scan`) and weighed as
+columns. The others are read one by one: those with words of the user's own, and whatever is wrong.
 """
 
 from __future__ import annotations
@@ -8,39 +9,62 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from store.batch import ActionBatch
+from store.fold import FORGET as FORGET_ROW
+from store.fold import SKIP as SKIPPED_ROW
+from store.interner import hash_bytes
 from streams.errors import RejectedError, RejectReason
 from streams.rules import FORGET
+from streams.scan import scan_actions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from store.batch import Vocabulary
     from streams.catalogue import Catalogue
     from streams.decode import ActionDecoder, RawRecord
     from streams.rules import ActionRules
+    from streams.scan import Scan
     from streams.schema import Action
 
-__all__ = ["ActionReader", "ReadAction", "Reading"]
+__all__ = ["ActionReader", "Decoded", "Reading"]
 
 
 @dataclass(slots=True)
-class ReadAction:
-    """A valid action: its record, weight, signed strength, and the text of its vector.
+class Decoded:
+    """A batch's records, before it is known which items the catalogue has.
 
-    ``text`` is None for ``forget``, which has no vector.
+    Attributes:
+        topic: that they are from.
+        records: as fetched.
+        scan: columns of the plain ones.
+        singly: what the others are, by position.
+        names_unknown_item: whether the catalogue should be refreshed before `ActionReader.read`.
     """
 
-    record: RawRecord
-    action: Action
-    weight: float
-    strength: float
-    text: str | None
+    topic: str
+    records: Sequence[RawRecord]
+    scan: Scan
+    singly: dict[int, Action | RejectedError]
+    names_unknown_item: bool
 
 
 @dataclass(slots=True)
 class Reading:
-    """What became of a batch's records, each list in offset order."""
+    """What became of a batch's records.
 
-    actions: list[ReadAction] = field(default_factory=list)
+    Attributes:
+        batch: a column entry for each record; ``rows`` are positions in ``texts``.
+        texts: distinct for plain actions.
+        rejected: records with the reason why they cannot be processed.
+    """
+
+    batch: ActionBatch
+    texts: list[str]
     rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
 
 
@@ -51,6 +75,7 @@ class ActionReader:
         decoders: by topic.
         rules: what each kind of action means.
         catalogue: knows the items.
+        vocabulary: codes of actions and items.
         clock: milliseconds since the epoch.
     """
 
@@ -59,52 +84,120 @@ class ActionReader:
         decoders: Mapping[str, ActionDecoder],
         rules: ActionRules,
         catalogue: Catalogue,
+        vocabulary: Vocabulary,
         clock: Callable[[], int],
     ) -> None:
         self._decoders = decoders
         self._rules = rules
         self._catalogue = catalogue
+        self._vocabulary = vocabulary
         self._clock = clock
+        self._kinds = _Kinds(rules, catalogue, vocabulary)
 
-    def decode(self, records: Sequence[RawRecord]) -> list[Action | RejectedError]:
-        """Each record's action, or why it has none."""
+    def decode(self, topic: str, records: Sequence[RawRecord]) -> Decoded:
+        """Read the bytes of a topic's records, of one partition and in offset order."""
         now = self._clock()
-        decode = self._decoders[records[0].topic].decode
-        decoded: list[Action | RejectedError] = []
-        for record in records:
-            try:
-                decoded.append(decode(record, now))
-            except RejectedError as error:
-                decoded.append(error)
-        return decoded
-
-    def names_unknown_item(self, decoded: Sequence[Action | RejectedError]) -> bool:
-        """Whether the catalogue should be refreshed before `read`."""
-        known = self._catalogue
-        return any(
+        decoder = self._decoders[topic]
+        scan = scan_actions(records, decoder.limits, now, skip=decoder.wire != "msgpack")
+        singly = {
+            place: _decode(decoder, records[place], now)
+            for place in np.flatnonzero(~scan.plain).tolist()
+        }
+        unknown = scan.plain & (scan.item_starts >= 0) & ~self._catalogue.knows(self._items(scan))
+        names_unknown = bool(unknown.any()) or any(
             not isinstance(action, RejectedError)
             and action.item_id is not None
-            and action.item_id not in known
-            for action in decoded
+            and action.item_id not in self._catalogue
+            for action in singly.values()
         )
+        return Decoded(topic, records, scan, singly, names_unknown)
 
-    def read(
-        self, records: Sequence[RawRecord], decoded: Sequence[Action | RejectedError]
-    ) -> Reading:
+    def read(self, decoded: Decoded) -> Reading:
         """Weigh and render; an item that is not in the catalogue now is unknown."""
-        reading = Reading()
-        for record, action in zip(records, decoded, strict=True):
-            try:
-                if isinstance(action, RejectedError):
-                    raise action
-                reading.actions.append(self._read_one(record, action))
-            except RejectedError as error:
-                reading.rejected.append((record, error))
+        records, scan = decoded.records, decoded.scan
+        decoder = self._decoders[decoded.topic]
+        kinds = self._kinds
+        codes = self._vocabulary.actions.codes(
+            scan.values, scan.action_starts, scan.action_ends, insert=False
+        )
+        if decoder.default_action is not None:
+            default = self._vocabulary.actions.find(decoder.default_action.encode())
+            codes[scan.plain & (scan.action_starts < 0)] = default
+        items = self._items(scan)
+        quick = scan.plain & (codes >= 0) & (codes < len(kinds)) & self._catalogue.knows(items)
+        known = np.where(quick, codes, 0)
+        rated = kinds.rated[known]
+        quick &= (kinds.templates[known] >= 0) & (~rated | self._rules.ratings.holds(scan.ratings))
+        strengths = kinds.strengths[known]
+        strengths[rated] = self._rules.ratings.strengths(scan.ratings[rated])
+        batch = ActionBatch(
+            users=scan.keys,
+            user_starts=scan.key_ends[:-1],
+            user_ends=scan.key_ends[1:],
+            offsets=scan.offsets,
+            published=scan.published,
+            ts=scan.ts,
+            actions=codes,
+            items=items,
+            events=scan.events,
+            weights=kinds.weights[known],
+            strengths=strengths,
+            rows=np.full(len(records), SKIPPED_ROW, np.int32),
+        )
+        reading = Reading(batch, self._item_texts(batch, quick, kinds.templates[known]))
+        for place in np.flatnonzero(batch.rows == SKIPPED_ROW).tolist():
+            self._read_singly(decoded, place, reading, decoder)
         return reading
 
-    def _read_one(self, record: RawRecord, action: Action) -> ReadAction:
+    def _items(self, scan: Scan) -> NDArray[np.int32]:
+        return self._vocabulary.items.codes(
+            scan.values, scan.item_starts, scan.item_ends, insert=False
+        )
+
+    def _item_texts(
+        self, batch: ActionBatch, quick: NDArray[np.bool_], templates: NDArray[np.int64]
+    ) -> list[str]:
+        """Texts that items alone decide, each once; sets the rows of the actions they belong to."""
+        size = len(self._vocabulary.items)
+        pairs, rows = np.unique(templates[quick] * size + batch.items[quick], return_inverse=True)
+        texts: list[str] = []
+        for template, name in enumerate(self._kinds.template_names):
+            mine = pairs[(pairs >= template * size) & (pairs < (template + 1) * size)]
+            texts += self._catalogue.texts(name, (mine - template * size).tolist())
+        # An item whose fields leave a template empty is told so by `_read_singly`.
+        filled = np.fromiter(map(bool, texts), np.bool_, len(texts))
+        batch.rows[quick] = np.where(filled[rows], rows, SKIPPED_ROW)
+        return texts
+
+    def _read_singly(
+        self, decoded: Decoded, place: int, reading: Reading, decoder: ActionDecoder
+    ) -> None:
+        record, batch = decoded.records[place], reading.batch
+        action = decoded.singly.get(place) or _decode(decoder, record, self._clock())
+        try:
+            if isinstance(action, RejectedError):
+                raise action
+            weight, strength, text = self._weigh(action)
+        except RejectedError as error:
+            reading.rejected.append((record, error))
+            return
+        batch.ts[place] = action.ts
+        batch.actions[place] = self._vocabulary.actions.code(action.action.encode())
+        if action.item_id is not None:
+            batch.items[place] = self._vocabulary.items.find(action.item_id.encode())
+        if action.event_id is not None:
+            batch.events[place] = _hash(action.event_id)
+        batch.weights[place], batch.strengths[place] = weight, strength
+        if text is None:
+            batch.rows[place] = FORGET_ROW
+        else:
+            batch.rows[place] = len(reading.texts)
+            reading.texts.append(text)
+
+    def _weigh(self, action: Action) -> tuple[float, float, str | None]:
+        """Weight, signed strength and text; a ``forget`` has no text."""
         if action.action == FORGET:
-            return ReadAction(record, action, 0.0, 0.0, None)
+            return 0.0, 0.0, None
         weight, strength = self._rules.weigh(action)
         if action.item_id is not None and action.item_id not in self._catalogue:
             raise RejectedError(
@@ -117,4 +210,48 @@ class ActionReader:
                 RejectReason.NO_TEXT,
                 f"a {action.action!r} without item_id and text has nothing to encode",
             )
-        return ReadAction(record, action, weight, strength, text)
+        return weight, strength, text
+
+
+class _Kinds:
+    """The rules in columns, by action code; ``forget`` is none of them.
+
+    Attributes:
+        templates: position in `template_names`; -1 where a text needs more than the item.
+    """
+
+    def __init__(self, rules: ActionRules, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
+        kinds = {
+            vocabulary.actions.code(name.encode()): (name, rule)
+            for name, rule in rules.rules.items()
+        }
+        size = max(kinds) + 1 if kinds else 0
+        self.weights = np.zeros(size)
+        self.strengths = np.zeros(size)
+        self.rated = np.zeros(size, np.bool_)
+        self.templates = np.full(size, -1, np.int64)
+        self.template_names: list[str] = []
+        for code, (name, rule) in kinds.items():
+            self.weights[code], self.strengths[code] = rule.weight, rule.strength
+            self.rated[code] = rule.rated
+            template = None if name == FORGET else catalogue.item_template(name)
+            if template is not None:
+                if template not in self.template_names:
+                    self.template_names.append(template)
+                self.templates[code] = self.template_names.index(template)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+def _decode(decoder: ActionDecoder, record: RawRecord, now_ms: int) -> Action | RejectedError:
+    try:
+        return decoder.decode(record, now_ms)
+    except RejectedError as error:
+        return error
+
+
+def _hash(event_id: str) -> np.uint64:
+    """As the scan hashes an event_id."""
+    buffer = np.frombuffer(event_id.encode(), np.uint8)
+    return hash_bytes(buffer, 0, len(buffer))

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from streams.errors import RejectedError, RejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from streams.schema import Action
 
@@ -60,6 +64,17 @@ class RatingScale:
         if rating >= self.neutral:
             return (rating - self.neutral) / (self.high - self.neutral)
         return self.worst * (self.neutral - rating) / (self.neutral - self.low)
+
+    def holds(self, ratings: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of many ratings are on the scale; NaN is not."""
+        on_scale: NDArray[np.bool_] = (ratings >= self.low) & (ratings <= self.high)
+        return on_scale
+
+    def strengths(self, ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `strength`, of many ratings; meaningless for those off the scale."""
+        above = (ratings - self.neutral) / (self.high - self.neutral)
+        below = self.worst * (self.neutral - ratings) / (self.neutral - self.low)
+        return np.where(ratings >= self.neutral, above, below)
 
 
 @dataclass(frozen=True, slots=True)

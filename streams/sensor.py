@@ -23,5 +23,11 @@ class Sensor:
     def on_assigned(self, partitions: int) -> None:
         """The worker owns so many partitions now, items' included."""
 
+    def on_snapshot(self, seconds: float | None) -> None:
+        """A partition's snapshot was written in so many seconds; None: it could not be."""
+
+    def on_overtaken(self, profiles: int) -> None:
+        """Late writes of another worker overtook profiles, which are published again."""
+
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:
         """A partition's profiles were read back."""

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.errors import BrokerUnavailableError, StreamsError, TopicMismatchError
+from streams.reach import require_access
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
-__all__ = ["TopicTail"]
+    from streams.security import Security
+
+__all__ = ["PartitionTail", "TopicTail"]
 
 logger = logging.getLogger(__name__)
 #: Without a broker the client waits for it.
 _STOP_SECONDS = 3.0
+#: How often a tail without its brokers asks why.
+_ASK_SECONDS = 2.0
 
 
 class TopicTail:
@@ -34,6 +41,8 @@ class TopicTail:
         bootstrap: ``host:port`` of brokers, separated by commas.
         topics: what to follow; for each, which partitions (None: all that exist at the start).
         poll_records: at most this many records a poll.
+        poll_seconds: how long a poll waits for records.
+        security: of the connections.
     """
 
     def __init__(
@@ -43,19 +52,23 @@ class TopicTail:
         *,
         poll_records: int = 2_000,
         poll_seconds: float = 0.1,
+        security: Security = PLAINTEXT,
     ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._topics = topics
         self._poll_records = poll_records
         self._poll_ms = int(poll_seconds * 1000)
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
+        self._next_question = 0.0
 
     async def start(self) -> None:
         """Connect and begin at the beginning.
 
         Raises:
             BrokerUnavailableError: no broker answers.
+            AccessRefusedError: the brokers do not let us in, or are not trusted.
             TopicMismatchError: a topic does not exist.
         """
         consumer = AIOKafkaConsumer(
@@ -67,11 +80,13 @@ class TopicTail:
             # that the end was reached.
             fetch_max_wait_ms=min(100, self._poll_ms),
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            **self._security.for_aiokafka(),
         )
         try:
             await consumer.start()
         except KafkaError as error:
             await consumer.stop()
+            await asyncio.to_thread(require_access, self._bootstrap, self._security)
             raise BrokerUnavailableError(
                 f"no broker answers at {self._bootstrap}: {error}"
             ) from error
@@ -81,6 +96,11 @@ class TopicTail:
                 if existing is None:
                     # Topics that nobody subscribed to yet come with the next metadata.
                     existing = await _partitions_of(consumer, topic)
+                if existing is None:
+                    await asyncio.to_thread(require_access, self._bootstrap, self._security)
+                    raise BrokerUnavailableError(  # noqa: TRY301 # the consumer is stopped below
+                        f"the broker at {self._bootstrap} went away while its topics were read"
+                    )
                 if not existing:
                     raise TopicMismatchError(  # noqa: TRY301 # the consumer is stopped below
                         f"topic {topic!r} does not exist; create it with: tidemark topics create"
@@ -94,6 +114,7 @@ class TopicTail:
             await consumer.stop()
             raise
         self._consumer = consumer
+        self._next_question = time.monotonic() + _ASK_SECONDS  # the leaders are connected to now
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -103,10 +124,22 @@ class TopicTail:
                 await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
             except (KafkaError, TimeoutError) as error:
                 logger.warning("a reader did not stop cleanly: %r", error)
+            except asyncio.CancelledError:
+                # Without its broker aiokafka lets the cancelling of its own fetch out: taken for
+                # ours, it would end the caller's task without a word.
+                if _cancelled():
+                    raise
+                logger.warning("a reader did not stop cleanly: its fetch was waiting for a broker")
 
     async def poll(self) -> list[ConsumerRecord]:
-        """Records that came, in offset order by partition; none after ``poll_seconds``."""
+        """Records that came, in offset order by partition; none after ``poll_seconds``.
+
+        Raises:
+            AccessRefusedError: a lost connection cannot be made again: a password was changed, or
+                a certificate. A broker that is merely away is waited for.
+        """
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        await self._ask_why_disconnected()
         batches = await self._consumer.getmany(
             timeout_ms=self._poll_ms, max_records=self._poll_records
         )
@@ -132,10 +165,13 @@ class TopicTail:
         last batch + 1, so the fetch that reaches that offset, and brings the whole batch, says the
         true one.
         """
+        return [record async for chunk in self.chunks() for record in chunk]
+
+    async def chunks(self) -> AsyncIterator[list[ConsumerRecord]]:
+        """What `read_to_end` returns, a poll at a time; some may be empty."""
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
         least = await self._consumer.end_offsets(self._partitions)
         ends: dict[TopicPartition, int] = {}
-        records: list[ConsumerRecord] = []
         while True:
             for partition in self._partitions:
                 position, end = self._position(partition), self._consumer.highwater(partition)
@@ -145,8 +181,51 @@ class TopicTail:
             if len(ends) == len(self._partitions) and all(
                 (self._position(partition) or 0) >= end for partition, end in ends.items()
             ):
-                return records
-            records += await self.poll()
+                return
+            yield await self.poll()
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The offset of the first record, and the end; reading goes on at the first.
+
+        The end is that of a fetch of the last batch, as in `read_to_end`.
+        """
+        assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        place = TopicPartition(topic, partition)
+        first = (await self._consumer.beginning_offsets([place]))[place]
+        end: int = (await self._consumer.end_offsets([place]))[place]
+        if end > first:
+            self._consumer.seek(place, end - 1)
+            while (self._position(place) or 0) < end:
+                await self.poll()
+            end = max(end, self._consumer.highwater(place) or 0)
+            self._consumer.seek(place, first)
+        return first, end
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Go on from this offset."""
+        assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
+        self._consumer.seek(TopicPartition(topic, partition), offset)
+
+    def position(self, topic: str, partition: int) -> int | None:
+        """The offset to be polled next; None until it is known."""
+        return self._position(TopicPartition(topic, partition))
+
+    async def _ask_why_disconnected(self) -> None:
+        """The client connects again and again, also where it is refused for good."""
+        assert self._consumer is not None  # noqa: S101 # the caller has it
+        client = self._consumer._client  # noqa: SLF001 # there is no public way
+        if time.monotonic() < self._next_question:
+            return
+        self._next_question = time.monotonic() + _ASK_SECONDS
+        if _connected(client, self._partitions):
+            return
+        try:
+            await asyncio.to_thread(require_access, self._bootstrap, self._security)
+        except BrokerUnavailableError as error:
+            logger.warning("waiting for the brokers: %s", error)
+        except StreamsError:
+            self._next_question = 0.0  # who polls again is told again
+            raise
 
     def _position(self, partition: TopicPartition) -> int | None:
         """The offset to be polled next; None until it is known."""
@@ -157,13 +236,72 @@ class TopicTail:
         return state.position if state.has_valid_position else None
 
 
-async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+class PartitionTail:
+    """One partition of a topic, read to its end a chunk at a time.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        topic, partition: which.
+        security: of the connections.
+    """
+
+    def __init__(
+        self, bootstrap: str, topic: str, partition: int, *, security: Security = PLAINTEXT
+    ) -> None:
+        self._tail = TopicTail(bootstrap, {topic: [partition]}, security=security)
+        self._place = topic, partition
+
+    async def start(self) -> None:
+        """Connect. Raises as `TopicTail.start`."""
+        await self._tail.start()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._tail.stop()
+
+    async def bounds(self) -> tuple[int, int]:
+        """The offset of the first record, and the end."""
+        return await self._tail.bounds(*self._place)
+
+    async def chunks(self, begin: int) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:
+        """All that is there from ``begin`` on, at the first call.
+
+        Yields:
+            Records in offset order, perhaps none, and the offset after them.
+        """
+        self._tail.seek(*self._place, begin)
+        position = begin
+        async for chunk in self._tail.chunks():
+            position = self._tail.position(*self._place) or position
+            yield chunk, position
+
+
+def _connected(client: Any, partitions: Sequence[TopicPartition]) -> bool:
+    """Whether there is a connection to the leader of each partition, as far as it is known.
+
+    A broker that shuts down gives its leadership up first: then none is known, and the connection
+    goes.
+    """
+    leaders = {client.cluster.leader_for_partition(partition) for partition in partitions}
+    connected = {node for (node, _), conn in client._conns.items() if conn.connected()}  # noqa: SLF001
+    return bool(connected) and leaders - {None, -1} <= connected
+
+
+async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int] | None:
+    """None where no broker told: that is not to say that there are none."""
     client = consumer._client  # noqa: SLF001 # the public way needs a subscription
     client.add_topic(topic)
+    told = False
     for _ in range(10):
-        await client.force_metadata_update()
+        told = await client.force_metadata_update()
         found = client.cluster.partitions_for_topic(topic)
         if found:
             return set(found)
         await asyncio.sleep(0.2)
-    return set()
+    return set() if told else None
+
+
+def _cancelled() -> bool:
+    """Whether this task was asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

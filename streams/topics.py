@@ -10,24 +10,29 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streams.errors import BrokerUnavailableError, TopicMismatchError
-from streams.reach import CONNECT_SECONDS, require_listener
+from streams.reach import CONNECT_SECONDS, require_access
+from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from streams.decode import WireFormat
+    from streams.security import Security
 
 __all__ = [
     "ActionTopic",
+    "TopicIdentity",
     "TopicNames",
     "TopicReport",
     "TopicSpec",
     "check_topics",
     "create_topics",
+    "identify_profiles",
     "topic_specs",
 ]
 
 _DAY_MS = 24 * 3600 * 1000
+_TOMBSTONE_MS = 7 * _DAY_MS
 #: An over-long message must reach the worker to be dead-lettered with its reason.
 _MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -56,6 +61,21 @@ class TopicNames:
     profiles: str = "profiles"
     item_vectors: str = "item-vectors"
     dead_letters: str = "actions-dead-letter"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """Which topic it is.
+
+    Attributes:
+        name: of the topic.
+        topic_id: the broker's id of it; another one where it was deleted and made anew.
+        tombstone_ms: how long it keeps a tombstone at least.
+    """
+
+    name: str
+    topic_id: str
+    tombstone_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +108,7 @@ def topic_specs(names: TopicNames) -> list[TopicSpec]:
                 "message.timestamp.type": "LogAppendTime",
                 "min.compaction.lag.ms": "600000",
                 # How long a forgotten user's fence is kept.
-                "delete.retention.ms": str(7 * _DAY_MS),
+                "delete.retention.ms": str(_TOMBSTONE_MS),
             },
         ),
         TopicSpec(names.item_vectors, {"cleanup.policy": "compact"}),
@@ -114,13 +134,14 @@ class TopicReport:
 
 
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[Any]:
-    require_listener(bootstrap)
+def _admin(bootstrap: str, security: Security) -> Iterator[Any]:
+    require_access(bootstrap, security)
     try:
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
             request_timeout_ms=15_000,
             bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+            **security.for_kafka_python(),
         )
     except (KafkaError, ValueError, OSError) as error:
         raise BrokerUnavailableError(
@@ -135,7 +156,12 @@ def _admin(bootstrap: str) -> Iterator[Any]:
 
 
 def create_topics(
-    bootstrap: str, names: TopicNames, *, partitions: int, replication: int = 1
+    bootstrap: str,
+    names: TopicNames,
+    *,
+    partitions: int,
+    replication: int = 1,
+    security: Security = PLAINTEXT,
 ) -> list[TopicReport]:
     """Create the topics that do not exist; change none that do.
 
@@ -144,13 +170,15 @@ def create_topics(
         names: what they are called.
         partitions: of every topic; all that share keys must agree.
         replication: copies of each.
+        security: of the connection.
 
     Raises:
-        BrokerUnavailableError: no broker answers, or it refuses.
+        BrokerUnavailableError: no broker answers, or it refuses the request.
+        AccessRefusedError, BrokerUnsupportedError: see `require_access`.
         TopicMismatchError: a topic exists with another number of partitions; nothing is created.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         wrong = [
             f"{spec.name} has {existing[spec.name]}"
@@ -161,7 +189,8 @@ def create_topics(
             raise TopicMismatchError(
                 f"{partitions} partitions were asked for, but {'; '.join(wrong)}. All topics need "
                 "the same number, and a number cannot be changed without moving users between "
-                "partitions: ask for the number that is there, or name new topics."
+                "partitions: ask for the number that is there, with: tidemark topics create "
+                "--partitions NUMBER; or name new topics by the settings topics.*"
             )
         missing = [spec for spec in specs if spec.name not in existing]
         if missing:
@@ -177,7 +206,11 @@ def create_topics(
             except TopicAlreadyExistsError:
                 # Another process was quicker; what it made is checked like any other.
                 return create_topics(
-                    bootstrap, names, partitions=partitions, replication=replication
+                    bootstrap,
+                    names,
+                    partitions=partitions,
+                    replication=replication,
+                    security=security,
                 )
         made = {spec.name for spec in missing}
         reports = [
@@ -193,15 +226,16 @@ def create_topics(
     return reports
 
 
-def check_topics(bootstrap: str, names: TopicNames) -> int:
+def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT) -> int:
     """The number of partitions, if every topic exists and all agree.
 
     Raises:
         BrokerUnavailableError: no broker answers.
+        AccessRefusedError, BrokerUnsupportedError: see `require_access`.
         TopicMismatchError: says which topics are missing or differ, and what to do.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         present = [spec for spec in specs if spec.name in existing]
         reports = [
@@ -222,9 +256,33 @@ def check_topics(bootstrap: str, names: TopicNames) -> int:
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise TopicMismatchError(
             f"topics differ in their number of partitions ({shown}); a user's actions and profile "
-            "must have the same partition number: name topics that agree"
+            "must have the same partition number: name other topics by the settings topics.*, and "
+            "create them with: tidemark topics create --partitions "
+            f"{max(counts.values())}"
         )
     return counts[names.profiles]
+
+
+def identify_profiles(
+    bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT
+) -> TopicIdentity:
+    """Which topic ``profiles`` is, for the snapshots of it.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+    """
+    with _admin(bootstrap, security) as admin:
+        (found,) = [one for one in admin.describe_topics() if one["name"] == names.profiles]
+        described = admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, found["name"])]
+        )
+    retention = described["topic"][names.profiles].get("delete.retention.ms", {}).get("value")
+    return TopicIdentity(
+        names.profiles,
+        str(found["topic_id"]),
+        # The embedded broker knows no settings and deletes nothing.
+        int(retention) if retention is not None else _TOMBSTONE_MS,
+    )
 
 
 def _partition_counts(admin: Any) -> dict[str, int]:

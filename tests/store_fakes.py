@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from store.indexes.exact import ExactIndex
+from store.interner import Interner, hash_bytes
 from store.item_vector import ItemVector
 from store.profile import (
     FENCE_HEADER,
@@ -20,12 +21,13 @@ from store.profile import (
     encode_profile,
 )
 from store.sensor import NullSensor
+from store.table import ActionBatch, ProfileTable, Vocabulary
 from store.view import RetrievalView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 DIM = 4
 ENCODER = "test-encoder"
@@ -181,3 +183,103 @@ def item_record(
 
 def make_view(sensor: RecordingSensor | None = None) -> RetrievalView:
     return RetrievalView(DIM, ENCODER, ExactIndex, sensor=sensor)
+
+
+# Actions for a table
+
+NOW = 1_750_000_000_000
+#: As in a worker, all tables share it; so what one test adds, others may find, as other codes.
+VOCABULARY = Vocabulary(Interner(), Interner())
+
+
+@dataclass(frozen=True)
+class Given:
+    """An action, as a test says it: row -1 forgets, -2 was rejected."""
+
+    offset: int
+    user_id: str
+    action: str
+    item_id: str | None
+    event_id: str | None
+    ts: int
+    published: int
+    weight: float
+    strength: float
+    row: int
+
+
+def weighed(
+    offset: int,
+    user_id: str = "ann",
+    *,
+    row: int = 0,
+    ts: int | None = None,
+    item_id: str | None = None,
+    event_id: str | None = None,
+    weight: float = 1.0,
+    strength: float = 1.0,
+    action: str = "view",
+    published: int = NOW,
+) -> Given:
+    """An action for the table; later offsets are later events where ``ts`` is not given."""
+    ts = NOW + 1000 * offset if ts is None else ts
+    return Given(offset, user_id, action, item_id, event_id, ts, published, weight, strength, row)
+
+
+def forget(offset: int, user_id: str = "ann", *, ts: int | None = None) -> Given:
+    return weighed(offset, user_id, row=-1, ts=ts, action="forget", weight=0.0, strength=0.0)
+
+
+def rejected(offset: int, user_id: str = "ann") -> Given:
+    return weighed(offset, user_id, row=-2)
+
+
+def hash_of(event_id: str) -> int:
+    data = event_id.encode()
+    return int(hash_bytes(np.frombuffer(data, np.uint8), 0, len(data)))
+
+
+def make_batch(actions: Sequence[Given], vocabulary: Vocabulary = VOCABULARY) -> ActionBatch:
+    """The actions in columns."""
+    keys = [one.user_id.encode() for one in actions]
+    lengths = np.array([len(key) for key in keys], np.int64)
+    ends = np.cumsum(lengths)
+    items = [
+        -1 if a.item_id is None else vocabulary.items.code(a.item_id.encode()) for a in actions
+    ]
+    return ActionBatch(
+        users=np.frombuffer(b"".join(keys), np.uint8),
+        user_starts=ends - lengths,
+        user_ends=ends,
+        offsets=np.array([one.offset for one in actions], np.int64),
+        published=np.array([one.published for one in actions], np.int64),
+        ts=np.array([one.ts for one in actions], np.int64),
+        actions=np.array([vocabulary.actions.code(a.action.encode()) for a in actions], np.int32),
+        items=np.array(items, np.int32),
+        events=np.array(
+            [0 if a.event_id is None else hash_of(a.event_id) for a in actions], np.uint64
+        ),
+        weights=np.array([one.weight for one in actions], np.float64),
+        strengths=np.array([one.strength for one in actions], np.float64),
+        rows=np.array([one.row for one in actions], np.int32),
+    )
+
+
+def apply(
+    table: ProfileTable,
+    actions: Sequence[Given],
+    vectors: NDArray[np.float32],
+    topic: str = "actions",
+) -> dict[str, int]:
+    """Apply in one batch; the counts."""
+    return table.apply(topic, make_batch(actions), vectors)
+
+
+def take(table: ProfileTable) -> tuple[list[str], list[str]]:
+    """The users whose states, and those whose tombstones are to be published."""
+    changes = table.take_changes()
+    both: tuple[list[str], list[str]] = [], []
+    for key, value, fence in zip(changes.keys, changes.values, changes.fences, strict=True):
+        assert (value is None) == (fence is not None)
+        both[value is None].append(key.decode())
+    return both

@@ -21,12 +21,12 @@ from store.profile import (
     encode_fence,
     encode_profile,
 )
-from store.table import Identity, WeighedAction
+from store.table import Identity
 from streams.schema import Action, Item
 from streams.sensor import Sensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -175,30 +175,6 @@ def published(record: OutRecord) -> ProfileState | Fence | None:
     return decode_fence(record.headers) if record.value is None else decode_profile(record.value)
 
 
-def weighed(
-    offset: int,
-    user_id: str = "ann",
-    *,
-    row: int = 0,
-    ts: int | None = None,
-    item_id: str | None = None,
-    event_id: str | None = None,
-    weight: float = 1.0,
-    strength: float = 1.0,
-    action: str = "view",
-    published: int = NOW,
-) -> WeighedAction:
-    """An action for the table; later offsets are later events where ``ts`` is not given."""
-    ts = NOW + 1000 * offset if ts is None else ts
-    return WeighedAction(
-        user_id, action, item_id, event_id, offset, ts, published, weight, strength, row
-    )
-
-
-def forget(offset: int, user_id: str = "ann", *, ts: int | None = None) -> WeighedAction:
-    return weighed(offset, user_id, row=-1, ts=ts, action="forget", weight=0.0, strength=0.0)
-
-
 # Fakes
 
 
@@ -228,6 +204,13 @@ class FakeSource:
     async def read_to_end(self) -> Sequence[KafkaRecord]:
         self.reads += 1
         return self._take()
+
+    async def bounds(self) -> tuple[int, int]:
+        return 0, len(self.contents)
+
+    async def chunks(self, begin: int) -> AsyncIterator[tuple[Sequence[KafkaRecord], int]]:
+        end = len(self.contents)
+        yield (await self.read_to_end())[begin:], end
 
     async def poll(self) -> Sequence[KafkaRecord]:
         await self.pushed.wait()

@@ -6,10 +6,10 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import httpx
 import numpy as np
@@ -25,6 +25,7 @@ from streams.processes import Child, free_port
 from streams.publisher import ActionPublisher, ItemPublisher
 from streams.rules import RatingScale
 from streams.schema import Action, Item
+from streams.security import PLAINTEXT, Security
 from streams.tail import TopicTail
 from streams.topics import ActionTopic, TopicNames, create_topics
 
@@ -49,8 +50,12 @@ class Deployment:
         actions: Sequence[ActionTopic] | None = None,
         *,
         partitions: int = PARTITIONS,
+        security: Security = PLAINTEXT,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.bootstrap = bootstrap
+        self.security = security
+        self.env = env or {}  # of its processes
         self.folder = folder
         prefix = f"t{os.getpid()}-{next(_names)}"
         self.names = TopicNames(
@@ -64,7 +69,7 @@ class Deployment:
             dead_letters=f"{prefix}-dead",
         )
         self.group = f"{prefix}-group"
-        create_topics(bootstrap, self.names, partitions=partitions)
+        create_topics(bootstrap, self.names, partitions=partitions, security=security)
         self.config = folder / f"{prefix}.toml"
         self.config.write_text(self._toml())
 
@@ -83,38 +88,38 @@ class Deployment:
 
     def worker(self, **env: str) -> Child:
         """Start a worker; metrics are not served."""
-        return self._child("worker", ["--state", str(self.folder)], env)
+        return self.process("worker", "--state", str(self.folder), **env)
 
     @contextmanager
-    def retrieval(
-        self, *, until: Literal["ready", "mismatch"] = "ready", **env: str
-    ) -> Iterator[httpx.Client]:
-        """A retrieval service that is ready (or says why it never will be), and a client for it."""
+    def retrieval(self, **env: str) -> Iterator[httpx.Client]:
+        """A retrieval service that is ready, and a client for it."""
         port = free_port()
         with (
-            self._child("retrieval", ["--port", str(port)], env) as child,
+            self.process("retrieval", "--port", str(port), **env) as child,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0) as client,
         ):
-            said = {"ready": '"ready":true', "mismatch": "vectors of encoder"}[until]
-            wait_until(lambda: said in _status(client), check=child.check)
+            wait_until(lambda: '"ready":true' in _status(client), check=child.check)
             yield client
 
-    def _child(self, command: str, options: list[str], env: dict[str, str]) -> Child:
+    def process(self, command: str, *options: str, **env: str) -> Child:
+        """Start one of the commands."""
         return Child(
             command,
             [sys.executable, "-m", "tidemark", command, "--config", str(self.config), *options],
             self.folder / f"{command}-{next(_names)}.log",
-            env={**BASE_ENV, **env},
+            env={**BASE_ENV, **self.env, **env},
         )
 
     def publish_items(self, items: Sequence[Item]) -> None:
-        with ItemPublisher(self.bootstrap, self.names.items) as publisher:
+        with ItemPublisher(self.bootstrap, self.names.items, security=self.security) as publisher:
             for item in items:
                 publisher.publish(item)
 
     def actions(self, topic: int = 0) -> ActionPublisher:
         chosen = self.names.actions[topic]
-        return ActionPublisher(self.bootstrap, chosen.name, wire=chosen.format)
+        return ActionPublisher(
+            self.bootstrap, chosen.name, wire=chosen.format, security=self.security
+        )
 
 
 def _status(client: httpx.Client) -> str:

@@ -7,26 +7,35 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from encoders import EncoderService, Templates, VectorCache, load_encoder
-from store.fold import warm_up
+from store.interner import Interner
 from store.policies import Policy
 from store.receipt import ForgetReceipt
-from store.table import Identity, Memory
+from store.table import Identity, Memory, Vocabulary
+from store.warm_up import warm_up
+from streams.activity import Activities, WatchedEncoding
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
+from streams.guard import ProfileGuard
+from streams.lineage import require_same_lineage
 from streams.metrics import PrometheusSensor
+from streams.monitor import Monitor
 from streams.outbox import KafkaOutbox
 from streams.partitions import OwnedPartitions
+from streams.peek import TopicPeek
 from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
-from streams.tail import TopicTail
-from streams.topics import ActionTopic, TopicNames, check_topics
-from streams.worker import Worker
+from streams.snapshots import LocalSnapshots, Snapshotter
+from streams.tail import PartitionTail, TopicTail
+from streams.topics import ActionTopic, TopicNames, check_topics, identify_profiles
+from streams.watchdog import Watchdog
+from streams.worker import Service, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +45,19 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from encoders import TextEncoder
+    from streams.health import Health
+    from streams.security import Security
     from tidemark.settings import Settings
 
-__all__ = ["build_encoding", "build_retrieval", "build_worker", "now_ms", "topic_names"]
+__all__ = [
+    "action_rules",
+    "build_encoding",
+    "build_retrieval",
+    "build_worker",
+    "now_ms",
+    "topic_names",
+]
 
 
 def now_ms() -> int:
@@ -60,22 +79,37 @@ def topic_names(settings: Settings) -> TopicNames:
     )
 
 
-def build_encoding(settings: Settings) -> EncoderService:
+def action_rules(settings: Settings) -> ActionRules:
+    """How much each kind of action counts."""
+    return ActionRules(
+        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
+        RatingScale(**settings.ratings.model_dump()),
+    )
+
+
+def build_encoding(
+    settings: Settings, wrap: Callable[[TextEncoder], TextEncoder] | None = None
+) -> EncoderService:
     """The encoder with its thread and cache.
+
+    Args:
+        settings: of everything.
+        wrap: put around the encoder, for tests that have it fail.
 
     Raises:
         EncoderError: the model cannot be loaded.
     """
     encoder = settings.encoder
+    loaded = load_encoder(
+        encoder.model,
+        dim=encoder.dim,
+        device=encoder.device,
+        threads=encoder.threads,
+        max_tokens=encoder.max_tokens,
+        batch_tokens=encoder.batch_tokens,
+    )
     return EncoderService(
-        load_encoder(
-            encoder.model,
-            dim=encoder.dim,
-            device=encoder.device,
-            threads=encoder.threads,
-            max_tokens=encoder.max_tokens,
-            batch_tokens=encoder.batch_tokens,
-        ),
+        loaded if wrap is None else wrap(loaded),
         VectorCache(encoder.cache_mebibytes * 1024 * 1024),
     )
 
@@ -92,8 +126,33 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _require_lineage(
+    settings: Settings, names: TopicNames, encoder: str, policy: str | None = None
+) -> None:
+    tail = TopicTail(
+        settings.kafka.bootstrap,
+        {names.profiles: None, names.item_vectors: None},
+        security=settings.kafka.security.security(),
+    )
+    asyncio.run(
+        require_same_lineage(
+            tail,
+            profiles=names.profiles,
+            item_vectors=names.item_vectors,
+            encoder=encoder,
+            policy=policy,
+        )
+    )
+
+
 def build_worker(
-    settings: Settings, registry: CollectorRegistry, folder: Path
+    settings: Settings,
+    registry: CollectorRegistry,
+    folder: Path,
+    health: Health,
+    *,
+    wrap_encoder: Callable[[TextEncoder], TextEncoder] | None = None,
+    clock: Callable[[], int] = now_ms,
 ) -> tuple[Worker, EncoderService]:
     """A worker, and the encoder to close after it.
 
@@ -101,48 +160,84 @@ def build_worker(
         settings: of everything.
         registry: for its metrics.
         folder: for what Faust writes.
+        health: what it says of itself.
+        wrap_encoder: put around the encoder, for tests that have it fail.
+        clock: milliseconds since the epoch.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: the model cannot be loaded.
-        StoreError: the policy's parameters are wrong.
+        StoreError: the policy's parameters are wrong, or the topics were written by another
+            encoder or policy.
     """
     names = topic_names(settings)
-    bootstrap = settings.kafka.bootstrap
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     policy = Policy(**settings.policy.model_dump())
-    check_topics(bootstrap, names)
-    encoding = build_encoding(settings)
+    check_topics(bootstrap, names, security=security)
+    encoding = build_encoding(settings, wrap_encoder)
+    _require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up(encoding.dim)
-    sensor = PrometheusSensor(registry, encoding.stats)
+    sensor = PrometheusSensor(registry, encoding.stats, health)
+    activities = Activities(time.monotonic)
+    activities.count_also(lambda: encoding.progress)
     limits = _limits(settings)
     item_decoder = ItemDecoder(limits)
-    catalogue = Catalogue(Templates(settings.encoder.templates))
-    follower = CatalogueFollower(TopicTail(bootstrap, {names.items: None}), item_decoder, catalogue)
-    outbox = KafkaOutbox(bootstrap, retry_seconds=settings.kafka.retry_seconds)
-    rules = ActionRules(
-        {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
-        RatingScale(**settings.ratings.model_dump()),
+    vocabulary = Vocabulary(actions=Interner(), items=Interner())
+    catalogue = Catalogue(Templates(settings.encoder.templates), vocabulary.items)
+    follower = CatalogueFollower(
+        TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue
     )
+    identity = Identity(encoding.encoder_id, encoding.dim, policy)
+    memory = Memory(**settings.memory.model_dump())
+    snapshots = None
+    if settings.worker.snapshot_seconds:
+        snapshots = LocalSnapshots(
+            folder / "snapshots",
+            identify_profiles(bootstrap, names, security=security),
+            identity,
+            memory,
+            vocabulary,
+            clock,
+            sensor,
+        )
+    owned = OwnedPartitions(
+        lambda partition: PartitionTail(bootstrap, names.profiles, partition, security=security),
+        identity,
+        memory,
+        vocabulary,
+        sensor,
+        health=health,
+        activities=activities,
+        snapshots=snapshots,
+    )
+
+    def on_acknowledged(topic: str, partition: int, first: int, count: int) -> None:
+        if topic == names.profiles:
+            owned.on_acknowledged(partition, first, count)
+
+    outbox = KafkaOutbox(
+        bootstrap,
+        on_acknowledged=on_acknowledged,
+        activities=activities,
+        retry_seconds=settings.kafka.retry_seconds,
+        security=security,
+    )
+    rules = action_rules(settings)
     decoders = {
         topic.name: ActionDecoder(topic.format, limits, default_action=topic.default_action)
         for topic in names.actions
     }
     pipeline = Pipeline(
         names=names,
-        reader=ActionReader(decoders, rules, catalogue, now_ms),
+        reader=ActionReader(decoders, rules, catalogue, vocabulary, clock),
         item_decoder=item_decoder,
         catalogue=catalogue,
         follower=follower,
-        encoding=encoding,
-        owned=OwnedPartitions(
-            lambda partition: TopicTail(bootstrap, {names.profiles: [partition]}),
-            Identity(encoding.encoder_id, encoding.dim, policy),
-            Memory(**settings.memory.model_dump()),
-            sensor,
-        ),
+        encoding=WatchedEncoding(encoding, activities),
+        owned=owned,
         outbox=outbox,
         sensor=sensor,
-        clock=now_ms,
+        clock=clock,
         batch_actions=settings.worker.batch_actions,
         retry_seconds=settings.kafka.retry_seconds,
     )
@@ -153,12 +248,40 @@ def build_worker(
             poll_records=settings.kafka.poll_records,
             commit_seconds=settings.kafka.commit_seconds,
             session_seconds=settings.kafka.session_seconds,
+            security=security,
         ),
         [*(topic.name for topic in names.actions), names.items],
         pipeline,
+        health,
         folder,
     )
-    return Worker(app, pipeline, follower, outbox, bootstrap), encoding
+    guard = ProfileGuard(
+        names.profiles,
+        owned,
+        TopicPeek(bootstrap, security=security),
+        pipeline.publish_changes,
+        lambda: activities.since("publish"),
+        sensor,
+        time.monotonic,
+        unavailable=(KafkaError, TimeoutError),
+    )
+    stall = settings.worker.stall_seconds, settings.worker.stall_exit_seconds
+    monitor = Monitor(
+        lambda: app.consumer,
+        TopicPeek(bootstrap, security=security),
+        activities,
+        health,
+        Watchdog(*stall),
+        time.monotonic,
+        interval=min(1.0, stall[0] / 4),
+    )
+    services: list[Service] = [monitor, guard]
+    if snapshots is not None:
+        services.append(
+            Snapshotter(snapshots, owned, pipeline.settled, settings.worker.snapshot_seconds)
+        )
+    worker = Worker(app, pipeline, follower, outbox, services, snapshots, health, stall, bootstrap)
+    return worker, encoding
 
 
 def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
@@ -167,7 +290,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     Raises:
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: the model cannot be loaded.
-        StoreError: the index cannot be made.
+        StoreError: the index cannot be made, or the topics were written by another encoder.
     """
     # FastAPI and FAISS: what only this process needs.
     from store.follower import Follower  # noqa: PLC0415
@@ -177,9 +300,10 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.view import RetrievalView  # noqa: PLC0415
 
     names = topic_names(settings)
-    bootstrap = settings.kafka.bootstrap
-    check_topics(bootstrap, names)
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
+    check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
+    _require_lineage(settings, names, encoding.encoder_id)
     registry = CollectorRegistry()
     sensor = RetrievalSensor(registry)
     owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
@@ -190,7 +314,12 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         sensor=sensor,
     )
     follower = Follower(
-        TopicTail(bootstrap, {names.profiles: None, names.item_vectors: None}, poll_seconds=0.05),
+        TopicTail(
+            bootstrap,
+            {names.profiles: None, names.item_vectors: None},
+            poll_seconds=0.05,
+            security=security,
+        ),
         view,
         owner,
         profiles_topic=names.profiles,
@@ -198,7 +327,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         max_lag=settings.retrieval.max_lag_records,
         sensor=sensor,
     )
-    forgetting = _Forgetting(bootstrap, names.actions[0])
+    forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
     async def encode(text: str) -> NDArray[np.float32]:
         encoded = await encoding.encode([text])
@@ -228,8 +357,9 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
 class _Forgetting:
     """Publishes the API's forgets; connects at the first one."""
 
-    def __init__(self, bootstrap: str, topic: ActionTopic) -> None:
+    def __init__(self, bootstrap: str, topic: ActionTopic, security: Security) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._topic = topic
         self._connecting = asyncio.Lock()
         self._publisher: ActionPublisher | None = None
@@ -238,7 +368,11 @@ class _Forgetting:
         async with self._connecting:
             if self._publisher is None:
                 self._publisher = await asyncio.to_thread(
-                    ActionPublisher, self._bootstrap, self._topic.name, wire=self._topic.format
+                    ActionPublisher,
+                    self._bootstrap,
+                    self._topic.name,
+                    wire=self._topic.format,
+                    security=self._security,
                 )
         requested = now_ms()
         sent = await asyncio.to_thread(self._publisher.forget, user_id)

@@ -174,7 +174,9 @@ class Replay:
     ) -> DemoReport:
         status = self._system.status()
         samples = self._system.worker_metrics()
-        requested = samples["tidemark_texts_requested", ""]
+        # each action and each item is made a text of
+        texts = samples["tidemark_actions_total", "applied"]
+        texts += samples["tidemark_items_total", "published"]
         encoded = samples["tidemark_texts_encoded", ""]
         return DemoReport(
             actions=len(self._ratings),
@@ -183,7 +185,7 @@ class Replay:
             freshness_p50=status["freshness"]["p50_seconds"],
             freshness_p99=status["freshness"]["p99_seconds"],
             texts_encoded=int(encoded),
-            cache_hit_rate=1.0 - encoded / requested,
+            cache_hit_rate=1.0 - encoded / texts,
             dead_letters=int(
                 sum(value for (name, _), value in samples.items()
                     if name == "tidemark_dead_letters_total")

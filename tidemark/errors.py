@@ -2,12 +2,13 @@
 
 TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
-└── NotReadyError      a part did not start in time
+├── NotReadyError      a part did not start in time
+└── SoakError          a fault test cannot be run as asked
 """
 
 from __future__ import annotations
 
-__all__ = ["NotReadyError", "SettingsError", "TidemarkError"]
+__all__ = ["NotReadyError", "SettingsError", "SoakError", "TidemarkError"]
 
 
 class TidemarkError(Exception):
@@ -20,3 +21,7 @@ class SettingsError(TidemarkError):
 
 class NotReadyError(TidemarkError):
     """A part did not start in time."""
+
+
+class SoakError(TidemarkError):
+    """A fault test cannot be run as asked; it says nothing of the system tested."""

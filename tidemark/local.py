@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.brokers import start_embedded, start_kafka
 from streams.processes import Child, free_port, require_free_port
+from streams.security import PLAINTEXT
 from streams.topics import create_topics
 from tidemark.compose import topic_names
 from tidemark.errors import NotReadyError, TidemarkError
@@ -22,6 +23,7 @@ from tidemark.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from streams.security import Security
     from tidemark.settings import Settings
 
 __all__ = ["BrokerKind", "LocalSystem"]
@@ -81,6 +83,7 @@ class LocalSystem:
         self.metrics_port = free_port()
         self.bootstrap = bootstrap or ""
         self.broker_kind: BrokerKind = "given"
+        self._security: Security = self.settings.kafka.security.security()
         self.http = httpx.Client(base_url=self.retrieval_url, timeout=30.0)
 
     @property
@@ -95,9 +98,9 @@ class LocalSystem:
         )
 
     @property
-    def metrics_url(self) -> str:
-        """The worker's metrics."""
-        return f"http://127.0.0.1:{self.metrics_port}/metrics"
+    def worker_url(self) -> str:
+        """Where the worker says how it is."""
+        return f"http://127.0.0.1:{self.metrics_port}"
 
     def __enter__(self) -> Self:
         try:
@@ -134,7 +137,7 @@ class LocalSystem:
 
     def worker_metrics(self) -> dict[tuple[str, str], float]:
         """The worker's samples, by name and (only) label."""
-        text = httpx.get(self.metrics_url, timeout=10.0).text
+        text = httpx.get(f"{self.worker_url}/metrics", timeout=10.0).text
         return {
             (sample.name, next(iter(sample.labels.values()), "")): sample.value
             for family in text_string_to_metric_families(text)
@@ -163,6 +166,7 @@ class LocalSystem:
             topic_names(self.settings),
             partitions=self.settings.topics.partitions,
             replication=self.settings.topics.replication,
+            security=self._security,
         )
         self._on_step("starting a worker and the retrieval service")
         common = ["--bootstrap", self.bootstrap]
@@ -190,6 +194,9 @@ class LocalSystem:
             self.broker_kind = "embedded"
         self._children.append(self._stack.enter_context(broker))
         self.bootstrap = broker.bootstrap
+        # The settings' are for the brokers they name; ours listen on loopback in plain text.
+        self._security = PLAINTEXT
+        self._env["TIDEMARK_KAFKA__SECURITY__PROTOCOL"] = PLAINTEXT.protocol
 
     def _spawn(self, *command: str) -> None:
         name = command[0]
@@ -222,4 +229,4 @@ class LocalSystem:
         return self.http.get("/readyz").status_code == httpx.codes.OK
 
     def _worker_ready(self) -> bool:
-        return self.worker_metrics().get(("tidemark_assigned_partitions", ""), 0.0) > 0
+        return httpx.get(f"{self.worker_url}/readyz").status_code == httpx.codes.OK

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path  # noqa: TC003 # pydantic reads it at run time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,6 +20,8 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from encoders.templates import Templates
+from streams.errors import SecurityError
+from streams.security import Mechanism, Protocol, Security
 from tidemark.errors import SettingsError
 
 __all__ = ["Settings", "load_settings"]
@@ -38,10 +40,55 @@ class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class SecuritySettings(_Group):
+    """How to connect to the brokers; see `streams.security.Security`."""
+
+    protocol: Protocol = "PLAINTEXT"
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    check_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> SecuritySettings:
+        if self.password is not None and self.password_file is not None:
+            msg = "password and password_file are both given; expected one of them"
+            raise ValueError(msg)
+        self.security()  # raises a ValueError that says what is missing
+        return self
+
+    def security(self) -> Security:
+        """As the clients take it; a password file is read now.
+
+        Raises:
+            SecurityError: something that the protocol needs is missing or cannot be read.
+        """
+        given = self.model_dump(exclude={"password", "password_file"})
+        return Security(**given, password=self._password())
+
+    def _password(self) -> str | None:
+        if self.password is not None:
+            return self.password.get_secret_value()
+        if self.password_file is None or not self.protocol.startswith("SASL_"):
+            return None
+        try:
+            # Editors end a file with a line break; a password does not.
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            msg = f"password_file {self.password_file} cannot be read: {reason}"
+            raise SecurityError(msg) from error
+
+
 class KafkaSettings(_Group):
     """The broker and the worker's consumer group."""
 
     bootstrap: str = "localhost:9092"
+    security: SecuritySettings = SecuritySettings()
     group: Annotated[str, Field(min_length=1)] = "tidemark"
     poll_records: PositiveInt = 4_000
     commit_seconds: Positive = 0.5
@@ -189,6 +236,19 @@ class WorkerSettings(_Group):
     batch_actions: PositiveInt = 4_000
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
+    snapshot_seconds: Annotated[float, Field(ge=0)] = 60.0
+    stall_seconds: Positive = 60.0
+    stall_exit_seconds: Positive = 300.0
+
+    @model_validator(mode="after")
+    def _told_before_it_ends(self) -> WorkerSettings:
+        if self.stall_seconds > self.stall_exit_seconds:
+            msg = (
+                "expected stall_seconds <= stall_exit_seconds, not "
+                f"{self.stall_seconds:g} and {self.stall_exit_seconds:g}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class RetrievalSettings(_Group):
@@ -289,6 +349,7 @@ def _in_words(error: ValidationError) -> str:
             lines.append(f"{name}: there is no such setting; see: tidemark settings")
             continue
         message = one["msg"].removeprefix("Value error, ")
-        given = f" (it is {one['input']!r})" if isinstance(one["input"], str | int | float) else ""
+        shown = isinstance(one["input"], str | int | float) and "password" not in one["loc"]
+        given = f" (it is {one['input']!r})" if shown else ""
         lines.append(f"{name}: {message}{given}")
     return "wrong settings:\n  " + "\n  ".join(lines)

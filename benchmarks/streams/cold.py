@@ -31,6 +31,7 @@ from benchmarks.streams.deployment import applied, running_worker, wait_until_re
 from benchmarks.streams.running import program, watch
 from benchmarks.streams.traffic import films, item_records, ratings
 from encoders.templates import Templates
+from store.interner import Interner
 from streams.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _peer(
 
 def _texts() -> dict[str, str]:
     """The same texts as ours."""
-    catalogue = Catalogue(Templates())
+    catalogue = Catalogue(Templates(), Interner())
     return {film.item_id: catalogue.item_text(film) for film in films()}
 
 

@@ -30,11 +30,17 @@ def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka_jars() -> Path:
+    """An installation of Apache Kafka to start brokers from."""
     home = kafka_home()
     if home is None:
         pytest.skip("no Apache Kafka: set KAFKA_HOME to an unpacked Kafka 4")
-    with start_kafka(home, tmp_path_factory.mktemp("kafka")) as broker:
+    return home
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with start_kafka(kafka_jars, tmp_path_factory.mktemp("kafka")) as broker:
         yield broker.bootstrap
 
 

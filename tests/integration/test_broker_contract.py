@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,13 @@ from system_helpers import (
     ProfilesProbe,
     assert_same_profiles,
     reference_profiles,
+    wait_until,
 )
 
 from streams.app import GroupSettings, build_app, run_app
 from streams.batches import Inbound
 from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.health import Health
 from streams.outbox import KafkaOutbox
 from streams.records import OutRecord
 from streams.schema import Action, Item
@@ -140,7 +143,7 @@ def test_the_transport_hands_over_batches_and_commits_what_is_acknowledged(
             group=deployment.group, bootstrap=deployment.bootstrap, poll_records=100,
             session_seconds=6.0, commit_seconds=0.1,
         )  # fmt: skip
-        app = build_app(settings, [topic], pipeline, tmp_path)  # type: ignore[arg-type] # a fake
+        app = build_app(settings, [topic], pipeline, Health(), tmp_path)  # type: ignore[arg-type] # a fake
         stopping = asyncio.Event()
         running = asyncio.create_task(run_app(app, stopping))
         deadline = time.monotonic() + 60
@@ -258,6 +261,25 @@ def test_topics_are_created_once_and_checked(deployment: Deployment) -> None:
         create_topics(deployment.bootstrap, names, partitions=3)
     with pytest.raises(TopicMismatchError, match=r"missing.*elsewhere.*tidemark topics create"):
         check_topics(deployment.bootstrap, replace(names, items="elsewhere"))
+
+
+@pytest.mark.parametrize("command", ["worker", "retrieval"])
+def test_topics_that_do_not_fit_are_refused_at_the_start(
+    embedded_broker: str, tmp_path: Path, command: str
+) -> None:
+    fitting = Deployment(embedded_broker, tmp_path)
+    other = Deployment(embedded_broker, tmp_path, partitions=3)
+    cases = {
+        "no-such-topic": "topics are missing at .*: no-such-topic; create them with: "
+        "tidemark topics create",
+        other.names.items: rf"{other.names.items} 3, .*topics create --partitions {PARTITIONS}",
+    }
+    for items, says in cases.items():
+        with fitting.process(command, TIDEMARK_TOPICS__ITEMS=items) as process:
+            wait_until(lambda p=process: not p.alive())  # type: ignore[misc]
+            assert process.stop() == 1
+            assert re.search(says, process.tail(1))
+            assert "Traceback" not in process.log.read_text()
 
 
 def test_topics_that_would_lose_records_are_refused(kafka_broker: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -148,12 +149,30 @@ def test_a_deleted_item_is_no_longer_offered(
     wait_until(lambda: client.get("/v1/items/gone/audience").status_code == 404, check=worker.check)
 
 
-def test_a_service_of_another_encoder_is_not_ready(
-    system: tuple[Deployment, Child, httpx.Client],
+@pytest.mark.parametrize("process", ["worker", "retrieval"])
+def test_a_process_of_another_encoder_refuses_to_start(
+    system: tuple[Deployment, Child, httpx.Client], process: str
 ) -> None:
     deployment, _, _ = system
-    with deployment.retrieval(until="mismatch", TIDEMARK_ENCODER__DIM="32") as client:
-        assert client.get("/readyz").status_code == 503
+    with deployment.process(process, TIDEMARK_ENCODER__DIM="32") as other:
+        wait_until(lambda: not other.alive())
+        assert other.stop() == 1
+        said = other.log.read_text()
+        assert "was written with encoder 'hashing-" in said
+        assert "this process runs 'hashing-" in said
+        assert "tidemark topics create" in said
+        assert "partitions assigned" not in said
+        assert "Traceback" not in said
+
+
+def test_a_service_that_meets_another_encoder_later_is_not_ready(
+    embedded_broker: str, tmp_path: Path
+) -> None:
+    """It starts on empty topics, and then a worker of another encoder writes to them."""
+    deployment = Deployment(embedded_broker, tmp_path)
+    with deployment.retrieval(TIDEMARK_ENCODER__DIM="32") as client, deployment.worker() as worker:
+        deployment.publish_items(FILMS)
+        wait_until(lambda: client.get("/readyz").status_code == 503, check=worker.check)
         refused = client.get("/v1/users/ann/candidates")
         assert refused.status_code == 503
         assert "start it with that encoder" in refused.json()["error"]["reason"]
@@ -180,10 +199,12 @@ def test_an_absent_model_is_said_in_words(
 def test_a_worker_of_another_policy_refuses_to_start(
     system: tuple[Deployment, Child, httpx.Client],
 ) -> None:
-    deployment, first, _ = system
-    assert first.stop() == 0
+    deployment, _, _ = system
     with deployment.worker(TIDEMARK_POLICY__NAME="decay") as other:
         wait_until(lambda: not other.alive())
         assert other.stop() == 1
-        assert "the profiles were folded by constant(k=0.9)" in other.tail()
-        assert "Traceback" not in other.log.read_text()
+        said = other.log.read_text()
+        assert "was folded by constant(k=0.9), this worker folds by decay(" in said
+        assert "set policy.* to what it was folded by" in said
+        assert "partitions assigned" not in said
+        assert "Traceback" not in said

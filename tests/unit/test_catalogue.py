@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from streams_fakes import (
     FakeSource,
@@ -18,6 +19,7 @@ from streams_fakes import (
 )
 
 from encoders import Templates
+from store.interner import Interner
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ItemDecoder, Limits
 from streams.schema import Action, Item
@@ -45,7 +47,7 @@ def action(name: str = "view", item_id: str | None = "1", **fields: Any) -> Acti
 
 
 def catalogue_of(*items: Item, texts: Mapping[str, str] | None = None) -> Catalogue:
-    catalogue = Catalogue(Templates(texts))
+    catalogue = Catalogue(Templates(texts), Interner())
     for item in items:
         catalogue.put(item)
     return catalogue
@@ -90,12 +92,40 @@ def test_a_template_may_use_all_there_is() -> None:
 
 def test_a_text_of_the_item_alone_is_made_once() -> None:
     templates = CountingTemplates({"cart": "{title}"})
-    catalogue = Catalogue(templates)
+    catalogue = Catalogue(templates, Interner())
     catalogue.put(ALIEN)
     for _ in range(3):
         assert catalogue.action_text(action()) == "Alien. horror, sci-fi. In space"
         assert catalogue.action_text(action("cart")) == "Alien"
     assert templates.rendered == 2
+
+
+def test_the_texts_of_many_items_come_in_order() -> None:
+    codes = Interner()
+    catalogue = Catalogue(Templates({"cart": "{title}"}), codes)
+    for item in (ALIEN, Item(item_id="2", title="Solaris")):
+        catalogue.put(item)
+    first, second = codes.find(b"1"), codes.find(b"2")
+    assert catalogue.texts("cart", [second, first, second]) == ["Solaris", "Alien", "Solaris"]
+
+
+def test_it_says_which_templates_need_the_item_alone() -> None:
+    texts = {"cart": "{title}", "rate": "{title}, {rating}", "review": "{text}"}
+    catalogue = catalogue_of(texts=texts)
+    found = [catalogue.item_template(name) for name in ("view", "cart", "rate", "review")]
+    assert found == ["item", "cart", None, None]
+
+
+def test_known_items_are_told_by_their_codes() -> None:
+    codes = Interner()
+    other = codes.code(b"never an item")
+    catalogue = Catalogue(Templates(), codes)
+    for number in range(100):
+        catalogue.put(Item(item_id=str(number), title="x"))
+    catalogue.delete("5")
+    later = codes.code(b"of a profile restored")
+    asked = np.array([codes.find(b"99"), codes.find(b"5"), other, later, -1], np.int32)
+    assert catalogue.knows(asked).tolist() == [True, False, False, False, False]
 
 
 def test_a_text_with_words_is_made_each_time() -> None:

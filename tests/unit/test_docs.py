@@ -40,7 +40,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
     said = documented()
     for name, default in leaves(Settings).items():
         words = said[name].strip("`").replace(",", "").replace("−", "-")
-        if isinstance(default, str):
+        if isinstance(default, bool):
+            assert words == str(default).lower(), name
+        elif isinstance(default, str):
             assert words == default, name
         elif isinstance(default, int | float):
             assert float(words) == default, name

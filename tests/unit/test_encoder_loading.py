@@ -53,7 +53,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     Bert(config).save_pretrained(path)
     vocabulary = {word: number for number, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
@@ -61,7 +61,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # As MiniLM's tokenizer.json does: settings that an encoder must replace.
     tokenizer.enable_padding(length=32)
     tokenizer.enable_truncation(8)
-    FastTokenizer(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(path)  # noqa: S106
+    FastTokenizer(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(path)
     return path
 
 

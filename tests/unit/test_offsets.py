@@ -151,3 +151,28 @@ def test_forget_of_what_is_unknown_is_nothing() -> None:
     tracker.committed("a", 5)
     assert tracker.partitions() == []
     assert tracker.in_flight("a") == 0
+
+
+def test_what_is_acknowledged_is_known_until_the_partition_is_given_up() -> None:
+    tracker: OffsetTracker[str] = OffsetTracker()
+    first, second = tracker.deliver("a", 4), tracker.deliver("a", 9)
+    assert tracker.acknowledged("a") is None
+    tracker.done(second)
+    assert tracker.acknowledged("a") is None
+    tracker.done(first)
+    assert tracker.acknowledged("a") == 10
+    tracker.committed("a", 10)
+    assert tracker.acknowledged("a") == 10
+    tracker.forget(["a"])
+    assert tracker.acknowledged("a") is None
+
+
+def test_a_batch_is_overtaken_by_those_handed_over_after_it_and_done() -> None:
+    tracker: OffsetTracker[str] = OffsetTracker()
+    tracker.deliver("a", 0)
+    later = [tracker.deliver("b", offset) for offset in range(3)]
+    assert (tracker.overtaken("a"), tracker.overtaken("b"), tracker.overtaken("c")) == (0, 0, 0)
+    tracker.done(later[1])
+    assert (tracker.overtaken("a"), tracker.overtaken("b")) == (2, 1)
+    tracker.done(later[0])
+    assert (tracker.overtaken("a"), tracker.overtaken("b")) == (2, 0)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from streams.activity import Activities
 from streams.errors import PublishError
 from streams.outbox import KafkaOutbox
 from streams.records import OutRecord
@@ -26,16 +29,17 @@ class FakeProducer:
 
     async def send_batch(
         self, batch: FakeBatch, topic: str, *, partition: int
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[Any]:
         self.batches += 1
-        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if any(size > self.limit for _, size in batch.records):
             outcome.set_exception(MessageSizeTooLargeError())
         elif self.failures:
             outcome.set_exception(self.failures.pop(0))
         else:
+            offset = len(self.taken[topic, partition])
             self.taken[topic, partition] += batch.records
-            outcome.set_result(None)
+            outcome.set_result(SimpleNamespace(offset=offset))
         return outcome
 
 
@@ -114,6 +118,34 @@ def test_a_profile_that_is_too_large_is_an_error_and_never_cut() -> None:
     with pytest.raises(PublishError, match=r"too large.*max\.message\.bytes"):
         asyncio.run(outbox_on(producer).publish([OutRecord("profiles", 0, b"k", b"x" * 1_000_000)]))
     assert not producer.taken
+
+
+def test_where_the_broker_put_the_records_is_told() -> None:
+    """Also of the batches beside one that failed; that one is where it is sent again."""
+    told: list[tuple[str, int, int, int]] = []
+    producer = FakeProducer(KafkaTimeoutError())
+    outbox = KafkaOutbox("nowhere:1", on_acknowledged=lambda *one: told.append(one))
+    outbox._producer = producer  # noqa: SLF001
+    asyncio.run(outbox.publish(records(4)))
+    assert producer.taken["t", 0] == [(b"%d" % n, 1) for n in (3, 0, 1, 2, 3)]
+    assert told == [("t", 0, 0, 1), ("t", 0, 1, 3), ("t", 0, 4, 1)]
+
+
+def test_what_is_published_is_seen_while_it_is() -> None:
+    activities = Activities(lambda: 7.0)
+    seen: list[tuple[str, str]] = []
+
+    class Looking(FakeProducer):
+        def create_batch(self) -> FakeBatch:
+            seen.extend((one.stage, one.what) for one in activities.current())
+            return super().create_batch()
+
+    outbox = KafkaOutbox("nowhere:1", activities=activities)
+    outbox._producer = Looking()  # noqa: SLF001
+    asyncio.run(outbox.publish(records(2)))
+    assert seen == [("publish", "2 records")]
+    assert activities.current() == []
+    assert activities.done == 2
 
 
 def test_nothing_to_publish_sends_nothing() -> None:

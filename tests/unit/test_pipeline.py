@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,13 +35,16 @@ from streams_fakes import (
 )
 
 from encoders import EncodingFailedError, Templates
+from store.interner import Interner
 from store.item_vector import ItemVector
 from store.profile import Fence, ProfileState
-from store.table import Memory
+from store.table import Memory, Vocabulary
+from streams.activity import Activities
 from streams.batches import Inbound
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import PublishError
+from streams.health import Health
 from streams.partitions import OwnedPartitions
 from streams.pipeline import Pipeline
 from streams.reading import ActionReader
@@ -88,7 +92,8 @@ class Rig:
     batches: int = 0
 
     def __post_init__(self) -> None:
-        self.catalogue = Catalogue(Templates())
+        vocabulary = Vocabulary(Interner(), Interner())
+        self.catalogue = Catalogue(Templates(), vocabulary.items)
         decoder = ItemDecoder(Limits())
         limits = Limits()
         decoders = {
@@ -99,11 +104,14 @@ class Rig:
             lambda partition: FakeSource(list(self.profiles.get(partition, []))),
             IDENTITY,
             Memory(),
+            vocabulary,
             self.sensor,
+            health=Health(),
+            activities=Activities(time.monotonic),
         )
         self.pipeline = Pipeline(
             names=NAMES,
-            reader=ActionReader(decoders, RULES, self.catalogue, lambda: NOW),
+            reader=ActionReader(decoders, RULES, self.catalogue, vocabulary, lambda: NOW),
             item_decoder=decoder,
             catalogue=self.catalogue,
             follower=CatalogueFollower(self.items, decoder, self.catalogue),

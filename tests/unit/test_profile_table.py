@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from streams_fakes import DIM, IDENTITY, NOW, forget, make_profile, unit_rows, weighed
+from store_fakes import NOW, VOCABULARY, Given, apply, forget, hash_of, take, weighed
+from streams_fakes import DIM, IDENTITY, make_profile, unit_rows
 
 from store.errors import EncoderMismatchError
 from store.policies import Policy
@@ -24,7 +26,7 @@ from store.profile import (
     encode_profile,
 )
 from store.reference import ReferenceProfile, fold_one
-from store.table import Applied, Identity, Memory, ProfileTable, WeighedAction
+from store.table import Identity, Memory, ProfileTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,13 +41,13 @@ POLICIES = [
 
 
 def new_table(policy: Policy = POLICIES[0], memory: Memory = SMALL) -> ProfileTable:
-    return ProfileTable(3, Identity(IDENTITY.encoder, DIM, policy), memory)
+    return ProfileTable(3, Identity(IDENTITY.encoder, DIM, policy), memory, VOCABULARY)
 
 
-def after(*actions: WeighedAction, memory: Memory = SMALL) -> tuple[ProfileTable, Applied]:
-    """A new table to which these were applied in one batch, and what that changed."""
+def after(*actions: Given, memory: Memory = SMALL) -> tuple[ProfileTable, dict[str, int]]:
+    """A new table to which these were applied in one batch, and the counts."""
     table = new_table(memory=memory)
-    return table, table.apply("actions", actions, VECTORS)
+    return table, apply(table, actions, VECTORS)
 
 
 def vector_in(table: ProfileTable, user_id: str = "ann") -> list[float]:
@@ -67,78 +69,78 @@ def test_an_action_is_folded_and_told() -> None:
         "constant(k=0.7)",
     )
     assert (state.applied, state.fresh_from) == ({"actions": 7}, 9)
-    assert (state.seen, state.event_ids) == (["i"], ["e"])
+    assert (state.seen, state.event_ids) == (["i"], [hash_of("e")])
     (contribution,) = state.contributions
     assert (contribution.action, contribution.item_id) == ("view", "i")
     assert (contribution.k, contribution.strength) == (0.0, 0.5)
-    assert list(applied.changed) == ["ann"]
-    assert not applied.forgotten
-    assert applied.counts == {"applied": 1}
+    assert take(table) == (["ann"], [])
+    assert applied == {"applied": 1}
 
 
 @pytest.mark.parametrize("offset", [0, 4, 5])
 def test_an_offset_at_or_below_the_applied_one_is_skipped(offset: int) -> None:
     table, _ = after(weighed(5))
+    take(table)
     before = table.state("ann")
-    applied = table.apply("actions", [weighed(offset, row=1, item_id="i", event_id="e")], VECTORS)
-    assert applied.counts == {"fenced": 1}
-    assert not applied.changed
+    applied = apply(table, [weighed(offset, row=1, item_id="i", event_id="e")], VECTORS)
+    assert applied == {"fenced": 1}
+    assert take(table) == ([], [])
     assert table.state("ann") == before
 
 
 def test_offset_zero_counts() -> None:
     table, applied = after(weighed(0))
-    assert applied.counts == {"applied": 1}
+    assert applied == {"applied": 1}
     assert table.state("ann").applied == {"actions": 0}
 
 
 def test_each_source_topic_has_its_own_fence() -> None:
     table, _ = after(weighed(50))
-    assert table.apply("orders", [weighed(10)], VECTORS).counts == {"applied": 1}
-    assert table.apply("orders", [weighed(10)], VECTORS).counts == {"fenced": 1}
-    assert table.apply("actions", [weighed(50)], VECTORS).counts == {"fenced": 1}
+    assert apply(table, [weighed(10)], VECTORS, "orders") == {"applied": 1}
+    assert apply(table, [weighed(10)], VECTORS, "orders") == {"fenced": 1}
+    assert apply(table, [weighed(50)], VECTORS) == {"fenced": 1}
     assert table.state("ann").applied == {"actions": 50, "orders": 10}
 
 
 def test_each_user_has_a_fence() -> None:
     table, _ = after(weighed(5, "ann"))
-    assert table.apply("actions", [weighed(4, "bob")], VECTORS).counts == {"applied": 1}
+    assert apply(table, [weighed(4, "bob")], VECTORS) == {"applied": 1}
 
 
 def test_an_event_seen_before_is_skipped_and_counted() -> None:
     table, applied = after(weighed(0, event_id="e"), weighed(1, row=1, event_id="e"))
-    assert applied.counts == {"applied": 1, "duplicate": 1}
+    assert applied == {"applied": 1, "duplicate": 1}
     assert table.state("ann").count == 1
     assert vector_in(table) == VECTORS[0].tolist()
 
 
 def test_actions_without_an_event_id_are_never_repeats() -> None:
-    assert after(weighed(0), weighed(1))[1].counts == {"applied": 2}
+    assert after(weighed(0), weighed(1))[1] == {"applied": 2}
 
 
 def test_two_users_may_use_the_same_event_id() -> None:
     _, applied = after(weighed(0, "ann", event_id="e"), weighed(1, "bob", event_id="e"))
-    assert applied.counts == {"applied": 2}
+    assert applied == {"applied": 2}
 
 
 def test_the_window_of_event_ids_is_bounded() -> None:
     table, _ = after(*(weighed(n, event_id=f"e{n}") for n in range(3)))
-    assert table.state("ann").event_ids == ["e1", "e2"]
+    assert table.state("ann").event_ids == [hash_of("e1"), hash_of("e2")]
     again = [weighed(3, event_id="e1"), weighed(4, event_id="e0")]
-    assert table.apply("actions", again, VECTORS).counts == {"duplicate": 1, "applied": 1}
+    assert apply(table, again, VECTORS) == {"duplicate": 1, "applied": 1}
 
 
 def test_a_repeat_does_not_keep_its_event_id_in_the_window() -> None:
     # else the same log would give another window after a restart between the two
     table, _ = after(weighed(0, event_id="a"), weighed(1, event_id="b"), weighed(2, event_id="a"))
-    assert table.state("ann").event_ids == ["a", "b"]
+    assert table.state("ann").event_ids == [hash_of("a"), hash_of("b")]
 
 
 def test_seen_items_are_in_order_without_repeats_and_bounded() -> None:
     items = ["a", "b", None, "a", "c"]
     table, _ = after(*(weighed(n, item_id=item) for n, item in enumerate(items)))
     assert table.state("ann").seen == ["b", "a", "c"]
-    table.apply("actions", [weighed(9, item_id="d")], VECTORS)
+    apply(table, [weighed(9, item_id="d")], VECTORS)
     assert table.state("ann").seen == ["a", "c", "d"]
 
 
@@ -154,32 +156,33 @@ def test_windows_shrink_to_a_lowered_setting() -> None:
     )
     table = new_table()
     table.take_over("ann", roomy.state("ann"))
-    table.apply("actions", [weighed(6, item_id="i6", event_id="e6")], VECTORS)
+    apply(table, [weighed(6, item_id="i6", event_id="e6")], VECTORS)
     state = table.state("ann")
     assert state.seen == ["i4", "i5", "i6"]
-    assert state.event_ids == ["e5", "e6"]
+    assert state.event_ids == [hash_of("e5"), hash_of("e6")]
     assert [one.item_id for one in state.contributions] == ["i3", "i4", "i5", "i6"]
 
 
-def test_fresh_from_is_the_oldest_action_of_the_batch() -> None:
+def test_fresh_from_is_the_oldest_action_since_the_last_publication() -> None:
     table, _ = after(weighed(0, published=30), weighed(1, published=20), weighed(2, published=25))
     assert table.state("ann").fresh_from == 20
-    table.apply("actions", [weighed(3, published=40)], VECTORS)
-    assert table.state("ann").fresh_from == 40
-
-
-def test_fresh_from_is_the_oldest_of_all_batches_that_are_published_together() -> None:
-    table, applied = after(weighed(0, published=20))
-    table.apply("orders", [weighed(0, published=30)], VECTORS, applied)
+    apply(table, [weighed(0, published=40)], VECTORS, "orders")
     assert table.state("ann").fresh_from == 20
-    assert applied.counts == {"applied": 2}
+    take(table)
+    apply(table, [weighed(3, published=50)], VECTORS)
+    assert table.state("ann").fresh_from == 50
+
+
+def test_fresh_from_is_not_that_of_a_forgotten_profile() -> None:
+    table, _ = after(weighed(0, published=20), forget(1, ts=500), weighed(2, published=40, ts=600))
+    assert table.state("ann").fresh_from == 40
 
 
 def test_a_state_that_was_handed_out_does_not_change() -> None:
     table, _ = after(weighed(0, item_id="a", event_id="e"))
     state = table.state("ann")
     kept = encode_profile(state)
-    table.apply("actions", [weighed(1, item_id="b", event_id="f", row=1)], VECTORS)
+    apply(table, [weighed(1, item_id="b", event_id="f", row=1)], VECTORS)
     assert encode_profile(state) == kept
 
 
@@ -187,7 +190,8 @@ def test_more_users_than_rows_at_the_start() -> None:
     actions = [weighed(n, f"u{n % 300}", row=n % 6) for n in range(900)]
     table, applied = after(*actions)
     assert len(table) == 300
-    assert len(applied.changed) == 300
+    assert len(take(table)[0]) == 300
+    assert applied == {"applied": 900}
     for user_id in ("u0", "u63", "u64", "u128", "u299"):
         alone, _ = after(*(action for action in actions if action.user_id == user_id))
         assert table.state(user_id) == alone.state(user_id)
@@ -199,11 +203,7 @@ def test_more_users_than_rows_at_the_start() -> None:
 )
 def test_contributions_rebuild_the_vector(policy: Policy, actions: list[tuple[int, float]]) -> None:
     table = new_table(policy, Memory(contributions=len(actions)))
-    table.apply(
-        "actions",
-        [weighed(n, row=row, strength=s) for n, (row, s) in enumerate(actions)],
-        VECTORS,
-    )
+    apply(table, [weighed(n, row=row, strength=s) for n, (row, s) in enumerate(actions)], VECTORS)
     weights = contribution_weights(table.state("ann").contributions)
     rebuilt = np.array(weights) @ VECTORS[[row for row, _ in actions]]
     np.testing.assert_allclose(rebuilt, vector_in(table), atol=1e-5)
@@ -214,7 +214,7 @@ def test_the_table_folds_as_the_reference_does() -> None:
     table, profile = new_table(policy), ReferenceProfile.empty(DIM)
     for offset, (row, strength, weight) in enumerate([(0, 1.0, 1.0), (3, -0.3, 0.5), (1, 0.5, 3)]):
         action = weighed(offset, row=row, strength=strength, weight=weight)
-        table.apply("actions", [action], VECTORS)
+        apply(table, [action], VECTORS)
         fold_one(
             profile, VECTORS[row], strength=strength, weight=weight, ts=action.ts, policy=policy
         )
@@ -236,57 +236,59 @@ def test_forget_leaves_a_fence_and_nothing_else() -> None:
     assert len(table) == 1
     assert table.fence("ann") == Fence(partition=3, applied={"actions": 2}, forgotten_ts=500)
     assert table.fence("bob") is None
-    assert (list(applied.changed), list(applied.forgotten)) == (["bob"], ["ann"])
-    assert applied.counts == {"applied": 2, "forget": 1}
+    assert take(table) == (["bob"], ["ann"])
+    assert applied == {"applied": 2, "forget": 1}
 
 
 def test_forget_of_a_user_never_seen_leaves_a_fence() -> None:
-    table, applied = after(forget(4, ts=500))
+    table, _ = after(forget(4, ts=500))
     assert table.fence("ann") == Fence(partition=3, applied={"actions": 4}, forgotten_ts=500)
-    assert list(applied.forgotten) == ["ann"]
+    assert take(table) == ([], ["ann"])
 
 
 def test_a_forget_is_fenced_like_any_action() -> None:
     table, _ = after(weighed(5))
-    assert table.apply("actions", [forget(5)], VECTORS).counts == {"fenced": 1}
+    assert apply(table, [forget(5)], VECTORS) == {"fenced": 1}
     assert "ann" in table
-    table.apply("actions", [forget(6)], VECTORS)
-    assert table.apply("actions", [forget(6)], VECTORS).counts == {"fenced": 1}
+    apply(table, [forget(6)], VECTORS)
+    assert apply(table, [forget(6)], VECTORS) == {"fenced": 1}
 
 
 @pytest.mark.parametrize("ts", [1, 499, 500])
 def test_events_from_before_a_forget_do_not_bring_the_user_back(ts: int) -> None:
     table, _ = after(weighed(0), forget(1, ts=500))
-    applied = table.apply("actions", [weighed(2, ts=ts)], VECTORS)
-    assert applied.counts == {"forgotten_user": 1}
-    assert not applied.changed
+    take(table)
+    applied = apply(table, [weighed(2, ts=ts)], VECTORS)
+    assert applied == {"forgotten_user": 1}
+    assert take(table) == ([], [])
     assert "ann" not in table
 
 
 def test_a_later_event_starts_a_fresh_profile_that_remembers_the_forget() -> None:
     table, _ = after(weighed(0, item_id="a", event_id="e"), weighed(1), forget(2, ts=500))
-    applied = table.apply("actions", [weighed(3, row=4, ts=501)], VECTORS)
+    take(table)
+    apply(table, [weighed(3, row=4, ts=501)], VECTORS)
     state = table.state("ann")
     assert (state.count, state.seen, state.event_ids) == (1, [], [])
     assert len(state.contributions) == 1
     assert vector_in(table) == VECTORS[4].tolist()
     assert (state.forgotten_ts, state.applied) == (500, {"actions": 3})
-    assert list(applied.changed) == ["ann"]
+    assert take(table) == (["ann"], [])
     assert table.fence("ann") is None
-    late = table.apply("actions", [weighed(4, ts=500)], VECTORS)
-    assert late.counts == {"forgotten_user": 1}
+    late = apply(table, [weighed(4, ts=500)], VECTORS)
+    assert late == {"forgotten_user": 1}
 
 
 def test_the_fence_keeps_the_offsets_of_every_topic() -> None:
     table, _ = after(weighed(5))
-    table.apply("orders", [weighed(9), forget(10, ts=NOW)], VECTORS)
+    apply(table, [weighed(9), forget(10, ts=NOW)], VECTORS, "orders")
     assert table.fence("ann") == Fence(
         partition=3, applied={"actions": 5, "orders": 10}, forgotten_ts=NOW
     )
-    again = table.apply("actions", [weighed(5, ts=NOW + 1)], VECTORS)
-    assert again.counts == {"fenced": 1}
-    back = table.apply("actions", [weighed(6, ts=NOW + 1)], VECTORS)
-    assert back.counts == {"applied": 1}
+    again = apply(table, [weighed(5, ts=NOW + 1)], VECTORS)
+    assert again == {"fenced": 1}
+    back = apply(table, [weighed(6, ts=NOW + 1)], VECTORS)
+    assert back == {"applied": 1}
     assert table.state("ann").applied == {"actions": 6, "orders": 10}
 
 
@@ -295,15 +297,15 @@ def test_an_earlier_forget_does_not_open_the_door_again() -> None:
     fence = table.fence("ann")
     assert fence is not None
     assert fence.forgotten_ts == 500
-    table.apply("actions", [weighed(2, ts=600), forget(3, ts=400)], VECTORS)
+    apply(table, [weighed(2, ts=600), forget(3, ts=400)], VECTORS)
     fence = table.fence("ann")
     assert fence is not None
     assert (fence.forgotten_ts, fence.applied) == (500, {"actions": 3})
 
 
 def test_forgotten_and_back_in_one_batch_is_a_change() -> None:
-    table, applied = after(weighed(0), forget(1, ts=500), weighed(2, row=1, ts=600))
-    assert (list(applied.changed), list(applied.forgotten)) == (["ann"], [])
+    table, _ = after(weighed(0), forget(1, ts=500), weighed(2, row=1, ts=600))
+    assert take(table) == (["ann"], [])
     assert vector_in(table) == VECTORS[1].tolist()
 
 
@@ -312,8 +314,8 @@ def test_a_row_that_is_used_again_has_no_trace_of_its_first_user(policy: Policy)
     history = [weighed(n, "ann", row=n, weight=2) for n in range(4)]
     newcomer = [weighed(n, "bob", row=n % 3) for n in range(5, 9)]
     used, fresh = new_table(policy), new_table(policy)
-    used.apply("actions", [*history, forget(4), *newcomer], VECTORS)
-    fresh.apply("actions", newcomer, VECTORS)
+    apply(used, [*history, forget(4), *newcomer], VECTORS)
+    apply(fresh, newcomer, VECTORS)
     assert len(used) == 1
     assert encode_profile(used.state("bob")) == encode_profile(fresh.state("bob"))
 
@@ -327,7 +329,7 @@ def test_taking_a_fence_over_removes_the_user() -> None:
     table.take_over("ann", fence)
     assert "ann" not in table
     assert table.fence("ann") == fence
-    table.apply("actions", [weighed(3, "cid", row=5)], VECTORS)
+    apply(table, [weighed(3, "cid", row=5)], VECTORS)
     assert vector_in(table, "cid") == VECTORS[5].tolist()
     assert vector_in(table, "bob") == VECTORS[0].tolist()
 
@@ -365,7 +367,7 @@ def test_what_was_made_otherwise_is_refused(state: ProfileState, parts: list[str
 class Stream:
     """A log of one partition of two topics, in the order it was read."""
 
-    entries: list[tuple[str, WeighedAction]]
+    entries: list[tuple[str, Given]]
 
     def batches(self, start: int, end: int, cuts: Iterable[int]) -> list[tuple[int, int]]:
         edges = sorted({start, end, *(cut for cut in cuts if start < cut < end)})
@@ -399,17 +401,21 @@ def streams(draw: st.DrawFn, topics: Sequence[str] = ("actions",)) -> Stream:
     return Stream(entries)
 
 
-def feed(table: ProfileTable, stream: Stream, start: int, end: int, cuts: Iterable[int]) -> None:
-    """Apply a stretch of the log; every batch is of one topic."""
+def feed(
+    table: ProfileTable, stream: Stream, start: int, end: int, cuts: Iterable[int]
+) -> dict[str, int]:
+    """Apply a stretch of the log; every batch is of one topic. The counts of all."""
+    counts: Counter[str] = Counter()
     for first, last in stream.batches(start, end, cuts):
-        run: list[WeighedAction] = []
+        run: list[Given] = []
         topic = stream.entries[first][0]
         for of, action in stream.entries[first:last]:
             if of != topic:
-                table.apply(topic, run, VECTORS)
+                counts.update(apply(table, run, VECTORS, topic))
                 topic, run = of, []
             run.append(action)
-        table.apply(topic, run, VECTORS)
+        counts.update(apply(table, run, VECTORS, topic))
+    return dict(counts)
 
 
 def versions(table: ProfileTable) -> dict[str, bytes]:
@@ -445,6 +451,84 @@ def test_any_batching_gives_the_same_bytes(
     for table, chosen in zip(tables, (cuts, other_cuts), strict=True):
         feed(table, stream, 0, len(stream.entries), chosen)
     assert versions(tables[0]) == versions(tables[1])
+
+
+class Reference:
+    """The same rules for one action at a time, in dicts and lists."""
+
+    def __init__(self, policy: Policy, memory: Memory) -> None:
+        self.policy, self.memory = policy, memory
+        self.profiles: dict[str, ReferenceProfile] = {}
+        self.seen: dict[str, list[str]] = {}
+        self.events: dict[str, list[str]] = {}
+        self.latest: dict[str, list[tuple[str | None, float]]] = {}
+        self.applied: dict[str, dict[str, int]] = {}
+        self.forgotten: dict[str, int] = {}
+
+    def apply(self, topic: str, one: Given) -> str:
+        user, applied = one.user_id, self.applied.setdefault(one.user_id, {})
+        if one.offset <= applied.get(topic, -1):
+            return "fenced"
+        if one.row == -1:
+            for held in (self.profiles, self.seen, self.events, self.latest):
+                held.pop(user, None)
+            applied[topic] = one.offset
+            self.forgotten[user] = max(self.forgotten.get(user, 0), one.ts)
+            return "forget"
+        if one.ts <= self.forgotten.get(user, 0):
+            return "forgotten_user"
+        if one.event_id is not None and one.event_id in self.events.get(user, []):
+            return "duplicate"
+        applied[topic] = one.offset
+        profile = self.profiles.setdefault(user, ReferenceProfile.empty(DIM))
+        k = fold_one(
+            profile, VECTORS[one.row],
+            strength=one.strength, weight=one.weight, ts=one.ts, policy=self.policy,
+        )  # fmt: skip
+        self._keep(self.seen, user, one.item_id, self.memory.seen)
+        self._keep(self.events, user, one.event_id, self.memory.event_ids)
+        latest = self.latest.setdefault(user, [])
+        latest.append((one.item_id, k))
+        del latest[: -self.memory.contributions]
+        return "applied"
+
+    def _keep(self, held: dict[str, list[str]], user: str, value: str | None, limit: int) -> None:
+        window = held.setdefault(user, [])
+        if value is not None:
+            held[user] = [*(one for one in window if one != value), value][-limit:]
+
+
+@given(st.sampled_from(POLICIES), streams(("actions", "orders")), CUTS)
+def test_any_batching_gives_what_one_at_a_time_gives(
+    policy: Policy, stream: Stream, cuts: list[int]
+) -> None:
+    table, reference = new_table(policy), Reference(policy, SMALL)
+    counts = feed(table, stream, 0, len(stream.entries), cuts)
+    outcomes = [reference.apply(topic, one) for topic, one in stream.entries]
+    assert counts == {name: outcomes.count(name) for name in outcomes}
+    assert len(table) == len(reference.profiles)
+    for user_id, applied in reference.applied.items():
+        profile = reference.profiles.get(user_id)
+        if profile is None:
+            expected = Fence(
+                partition=3, applied=applied, forgotten_ts=reference.forgotten.get(user_id, 0)
+            )
+            assert table.fence(user_id) == (expected if applied else None)
+            continue
+        state = table.state(user_id)
+        np.testing.assert_allclose(state.array(), profile.vector, atol=1e-5)
+        assert (state.count, state.last_ts) == (profile.count, profile.last_ts)
+        assert (state.applied, state.forgotten_ts) == (applied, reference.forgotten.get(user_id, 0))
+        assert state.seen == reference.seen[user_id]
+        assert state.event_ids == [hash_of(one) for one in reference.events[user_id]]
+        assert [one.item_id for one in state.contributions] == [
+            item for item, _ in reference.latest[user_id]
+        ]
+        np.testing.assert_allclose(
+            [one.k for one in state.contributions],
+            [k for _, k in reference.latest[user_id]],
+            atol=1e-5,
+        )
 
 
 @given(
@@ -516,7 +600,7 @@ def test_a_row_is_not_shared_by_users_taken_over_and_new_ones() -> None:
         vector = np.full(DIM, n, "<f4").tobytes()
         table.take_over(f"u{n}", make_profile(n, vector=vector))
     table.take_over("u50", Fence(partition=3, applied={"actions": 200}, forgotten_ts=1))
-    table.apply("actions", [weighed(201, "new", row=3)], VECTORS)
+    apply(table, [weighed(201, "new", row=3)], VECTORS)
     assert vector_in(table, "new") == VECTORS[3].tolist()
     assert vector_in(table, "u49") == [49.0] * DIM
     assert vector_in(table, "u99") == [99.0] * DIM

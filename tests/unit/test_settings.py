@@ -58,6 +58,29 @@ def test_settings_are_frozen() -> None:
         ("[actions.view]\nweight = 0", "actions.view.weight"),
         ("[worker]\nmetrics_port = 70000", "worker.metrics_port"),
         ("= 5", "is not TOML"),
+        ("[kafka.security]\nprotocol = 'TLS'", "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or"),
+        ("[kafka.security]\nprotocol = 'SASL_SSL'", "kafka.security: SASL_SSL needs a username"),
+        (
+            "[kafka.security]\nprotocol = 'SASL_SSL'\nusername = 'ann'",
+            "kafka.security: SASL_SSL needs a password",
+        ),
+        (
+            "[kafka.security]\nprotocol = 'SSL'\nca_file = '/no/ca.pem'",
+            "ca_file is '/no/ca.pem'; there is no such file",
+        ),
+        (
+            "[kafka.security]\nprotocol = 'SSL'\nkey_file = '/no/key.pem'",
+            "key_file is given without cert_file",
+        ),
+        (
+            "[kafka.security]\nprotocol = 'SASL_SSL'\nusername = 'ann'\npassword_file = '/no/pw'",
+            "password_file /no/pw cannot be read: No such file or directory",
+        ),
+        (
+            "[kafka.security]\npassword = 'a'\npassword_file = '/no/pw'",
+            "password and password_file are both given",
+        ),
+        ("[kafka.security]\nmechanism = 'GSSAPI'", "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, toml: str, says: str) -> None:
@@ -78,3 +101,41 @@ def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_KAFKA__GROUP", "later")
     assert settings.kafka.group == "tidemark"
     assert isinstance(settings, Settings)
+
+
+_SASL = "[kafka.security]\nprotocol = 'SASL_SSL'\nusername = 'ann'\n"
+
+
+def test_a_password_comes_from_a_mounted_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("se cret\n")
+    file = tmp_path / "tidemark.toml"
+    file.write_text(f"{_SASL}password_file = '{tmp_path / 'password'}'")
+    assert load_settings(file).kafka.security.security().password == "se cret"
+
+
+def test_a_password_is_shown_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "tidemark.toml"
+    file.write_text(f"{_SASL}password = 'hush-hush'")
+    settings = load_settings(file)
+    security = settings.kafka.security.security()
+    assert security.password == "hush-hush"
+    for shown in (repr(settings), str(settings.model_dump(mode="json")), repr(security)):
+        assert "ann" in shown
+        assert "hush" not in shown
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "[kafka.security]\npassword = 987654",
+        "[kafka.security]\nprotocol = 'SASL_SSL'\npassword = 'hush-987654'",
+        "[kafka.security]\npassword = ['hush-987654']",
+        "[kafka.security]\npassword = 'hush-987654'\npassword_file = 'x'",
+    ],
+)
+def test_an_error_does_not_show_the_password(tmp_path: Path, toml: str) -> None:
+    file = tmp_path / "tidemark.toml"
+    file.write_text(toml)
+    with pytest.raises(SettingsError, match=r"kafka\.security") as error:
+        load_settings(file)
+    assert "987654" not in str(error.value)

@@ -130,7 +130,7 @@ def _print_urls(system: LocalSystem) -> None:
         f"\n  broker      {system.bootstrap}\n"
         f"  retrieval   {system.retrieval_url}/docs\n"
         f"  status      {system.retrieval_url}/v1/status\n"
-        f"  metrics     {system.retrieval_url}/metrics  {system.metrics_url}\n"
+        f"  metrics     {system.retrieval_url}/metrics  {system.worker_url}/metrics\n"
         f"  logs        {system.folder}\n\n"
         f"Publish: tidemark publish FILE --bootstrap {system.bootstrap}\n"
         f"Query: curl '{system.retrieval_url}/v1/users/USER/candidates?k=5'\nCtrl-C stops.",

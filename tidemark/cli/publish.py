@@ -114,10 +114,12 @@ def _publish(
 def _publisher(settings: Settings, kind: Kind, topic: str | None) -> Any:
     from streams.publisher import ActionPublisher, ItemPublisher  # noqa: PLC0415 # a Kafka client
 
+    kafka = settings.kafka
+    security = kafka.security.security()
     if kind is Kind.items:
-        return ItemPublisher(settings.kafka.bootstrap, settings.topics.items)
+        return ItemPublisher(kafka.bootstrap, settings.topics.items, security=security)
     names = {one.name: one for one in settings.topics.actions}
     if topic is not None and topic not in names:
         raise fail(f"--topic is {topic!r}; the settings name {', '.join(names)}", 2)
     chosen = names[topic] if topic else settings.topics.actions[0]
-    return ActionPublisher(settings.kafka.bootstrap, chosen.name, wire=chosen.format)
+    return ActionPublisher(kafka.bootstrap, chosen.name, wire=chosen.format, security=security)

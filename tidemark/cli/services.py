@@ -7,12 +7,15 @@ import logging
 import os
 import signal
 import threading
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
+from streams.health import Health
+from streams.health_server import HealthServer
 from streams.processes import require_free_port
 from tidemark.cli.common import (
     Bootstrap,
@@ -25,7 +28,15 @@ from tidemark.cli.common import (
 )
 from tidemark.settings import load_settings
 
-__all__ = ["retrieval", "worker"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
+    from encoders import EncoderService, TextEncoder
+    from streams.worker import Worker
+    from tidemark.settings import Settings
+
+__all__ = ["WorkerSeams", "retrieval", "run_worker", "worker"]
 
 # Before torch is loaded. OpenMP's threads wait for each other by spinning, which costs when another
 # process wants the cores, as the broker and other service do: 150 texts/s, against 232 passive
@@ -35,14 +46,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 logger = logging.getLogger(__name__)
 #: How long a worker may take to finish what is in flight.
 _STOP_SECONDS = 9.0
+#: And how long, of this, its encoder may take for the call it is in.
+_CLOSE_SECONDS = 2.0
 _DEFAULT_STATE = Path(".tidemark")
+
+
+class WorkerSeams(TypedDict, total=False):
+    """Where a worker can be made to fail; see `tidemark.compose.build_worker`."""
+
+    wrap_encoder: Callable[[TextEncoder], TextEncoder] | None
+    clock: Callable[[], int]
 
 
 def worker(
     config: ConfigFile = None,
     bootstrap: Bootstrap = None,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve /metrics on this port.", show_default=False)
+        int | None,
+        typer.Option(help="Serve /healthz, /readyz and /metrics on this port.", show_default=False),
     ] = None,
     state: StateFolder = _DEFAULT_STATE,
     log_level: LogLevelOption = LogLevel.info,
@@ -56,15 +77,48 @@ def worker(
         config,
         **overrides(kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port}),
     )
+    run_worker(settings, state)
+
+
+def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) -> None:
+    """Run a worker until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: of everything.
+        state: for what it writes.
+        seams: as for `tidemark.compose.build_worker`; tests put failures there.
+
+    Raises:
+        StreamsError, StoreError, EncoderError: it cannot begin, or cannot go on.
+    """
     metrics = settings.worker
     if metrics.metrics_port is not None:
         require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
     from tidemark.compose import build_worker  # noqa: PLC0415 # loads faust and the model
 
-    registry = CollectorRegistry()
-    running, encoding = build_worker(settings, registry, state)
-    if metrics.metrics_port is not None:
-        start_http_server(metrics.metrics_port, metrics.metrics_host, registry=registry)
+    registry, health = CollectorRegistry(), Health()
+    with ExitStack() as serving:
+        if metrics.metrics_port is not None:
+            serving.enter_context(
+                HealthServer(health, registry, metrics.metrics_host, metrics.metrics_port)
+            )
+        running, encoding = build_worker(settings, registry, state, health, **seams)
+        _run_until_stopped(running)
+    if not _closes(encoding):
+        # All that counts is done: what the encoder still works on was never acknowledged.
+        logger.warning("the encoder did not end within %.0f s; leaving", _CLOSE_SECONDS)
+        logging.shutdown()
+        os._exit(0)
+    logger.info("stopped")
+
+
+def _run_until_stopped(running: Worker) -> None:
+    """Run until SIGTERM or SIGINT; whatever ends it, the process ends in time."""
+
+    def leave_in_time() -> None:
+        last = threading.Timer(_STOP_SECONDS, _leave)
+        last.daemon = True
+        last.start()
 
     async def run() -> None:
         stopping = asyncio.Event()
@@ -73,19 +127,26 @@ def worker(
             if stopping.is_set():
                 os._exit(1)  # asked twice
             stopping.set()
-            last = threading.Timer(_STOP_SECONDS, _leave)
-            last.daemon = True
-            last.start()
+            leave_in_time()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        await running.run(stopping)
+        try:
+            await running.run(stopping)
+        except Exception:
+            # What it failed of may also keep a thread, and with it the process.
+            leave_in_time()
+            raise
 
-    try:
-        asyncio.run(run())
-    finally:
-        encoding.close()
-    logger.info("stopped")
+    asyncio.run(run())
+
+
+def _closes(encoding: EncoderService) -> bool:
+    """Close the encoder; whether it ended in time. A call that hangs is not waited for."""
+    closing = threading.Thread(target=encoding.close, name="encoder-close", daemon=True)
+    closing.start()
+    closing.join(_CLOSE_SECONDS)
+    return not closing.is_alive()
 
 
 def _leave() -> None:

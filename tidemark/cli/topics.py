@@ -47,6 +47,7 @@ def create(
             topic_names(settings),
             partitions=settings.topics.partitions,
             replication=settings.topics.replication,
+            security=settings.kafka.security.security(),
         )
     )
 
@@ -58,7 +59,11 @@ def check(config: ConfigFile = None, bootstrap: Bootstrap = None) -> None:
     from streams.topics import check_topics  # noqa: PLC0415
     from tidemark.compose import topic_names  # noqa: PLC0415
 
-    partitions = check_topics(settings.kafka.bootstrap, topic_names(settings))
+    partitions = check_topics(
+        settings.kafka.bootstrap,
+        topic_names(settings),
+        security=settings.kafka.security.security(),
+    )
     console.print(f"all topics are there, with {partitions} partitions")
 
 

@@ -1,0 +1,86 @@
+"""What a worker answers over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from encoders import EncoderService, HashingEncoder, VectorCache
+from streams.health import Health
+from streams.health_server import HealthServer
+from streams.metrics import PrometheusSensor
+from streams.watchdog import Verdict
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+@pytest.fixture
+def client(health: Health) -> Iterator[httpx.Client]:
+    registry = CollectorRegistry()
+    encoding = EncoderService(HashingEncoder(4), VectorCache(0))
+    PrometheusSensor(registry, encoding.stats, health)
+    with (
+        HealthServer(health, registry, "127.0.0.1", 0) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20.0) as client,
+    ):
+        yield client
+    encoding.close()
+
+
+def answer(client: httpx.Client, path: str) -> tuple[int, str]:
+    response = client.get(path)
+    return response.status_code, response.text.removesuffix("\n")
+
+
+def test_from_start_to_service(client: httpx.Client, health: Health) -> None:
+    assert answer(client, "/healthz") == (200, "ok")
+    assert answer(client, "/readyz") == (503, "starting")
+    health.on_phase("joining the consumer group")
+    assert answer(client, "/readyz") == (503, "joining the consumer group")
+    health.on_restoring(3, 41_200, 50_000)
+    health.on_restoring(1, 0, 9)
+    line = "restoring partition 1: 0 of ~9 profiles; restoring partition 3: 41,200 of ~50,000"
+    assert answer(client, "/readyz") == (503, f"{line} profiles")
+    assert "tidemark_restoring_read_records 41200.0" in client.get("/metrics").text
+    assert "tidemark_restoring_expected_records 50009.0" in client.get("/metrics").text
+    health.on_restored(1)
+    health.on_restored(3)
+    health.on_serving()
+    assert answer(client, "/readyz") == (200, "ok")
+    assert "tidemark_restoring_read_records 0.0" in client.get("/metrics").text
+
+
+def test_who_stands_still_is_neither_alive_nor_ready(client: httpx.Client, health: Health) -> None:
+    health.on_serving()
+    health.on_verdict(Verdict(61.0, False, False, "nothing advanced"))
+    assert answer(client, "/healthz") == (503, "nothing advanced")
+    assert answer(client, "/readyz") == (503, "nothing advanced")
+    assert "tidemark_stalled_seconds 61.0" in client.get("/metrics").text
+    health.on_verdict(Verdict(0.0, True, False, ""))
+    assert answer(client, "/healthz") == (200, "ok")
+
+
+def test_a_blocked_loop_is_answered_for(client: httpx.Client, health: Health) -> None:
+    health.on_blocked("the event loop has not run for 70 s")
+    assert answer(client, "/healthz") == (503, "the event loop has not run for 70 s")
+    health.on_blocked(None)
+    assert answer(client, "/healthz") == (200, "ok")
+
+
+def test_other_paths_are_not_found(client: httpx.Client) -> None:
+    assert answer(client, "/") == (404, "there is /healthz, /readyz and /metrics")
+
+
+def test_it_listens_on_ipv6() -> None:
+    try:
+        server = HealthServer(Health(), CollectorRegistry(), "::1", 0)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with server:
+        assert httpx.get(f"http://[::1]:{server.port}/healthz").text == "ok\n"

@@ -1,0 +1,113 @@
+"""What the profiles should be: the log, folded one action at a time in plain NumPy."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from store.reference import ReferenceProfile, fold_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from store.policies import Policy
+    from streams.rules import ActionRules
+    from streams.schema import Action
+
+__all__ = ["Expected", "ExpectedUser", "Logged", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An action as it lies in the log."""
+
+    partition: int
+    offset: int
+    action: Action
+
+
+@dataclass(slots=True)
+class ExpectedUser:
+    """A user's profile as it should be.
+
+    Attributes:
+        latest: the last actions applied, item and strength, oldest first.
+    """
+
+    profile: ReferenceProfile
+    latest: deque[tuple[str | None, float]]
+    event_ids: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Expected:
+    """What should have come of a log.
+
+    Attributes:
+        users: by id.
+        refused: partition and offset of the actions to be dead-lettered.
+        duplicates: actions to be skipped, for their event was applied before.
+    """
+
+    users: dict[str, ExpectedUser] = field(default_factory=dict)
+    refused: set[tuple[int, int]] = field(default_factory=set)
+    duplicates: int = 0
+
+    @property
+    def applied(self) -> int:
+        """Actions that should count."""
+        return sum(user.profile.count for user in self.users.values())
+
+
+def replay(
+    log: Iterable[Logged],
+    vectors: Mapping[str, NDArray[np.float32]],
+    *,
+    text_of: Callable[[Action], str],
+    rules: ActionRules,
+    policy: Policy,
+    dim: int,
+    contributions: int,
+    event_ids: int,
+) -> Expected:
+    """Fold a log.
+
+    Args:
+        log: in offset order by partition; a user's actions are in one partition.
+        vectors: by text, ``(dim,) float32`` of norm 1; a text without one is refused.
+        text_of: the text of an action.
+        rules: weigh an action.
+        policy: chooses k.
+        dim: length of the vectors.
+        contributions: how many a profile keeps.
+        event_ids: how many a profile keeps.
+    """
+    expected = Expected()
+    for logged in log:
+        action = logged.action
+        vector = vectors.get(text_of(action))
+        if vector is None:
+            # Refused before anything else is looked at: its event counts as never seen.
+            expected.refused.add((logged.partition, logged.offset))
+            continue
+        user = expected.users.get(action.user_id)
+        if user is not None and action.event_id is not None and action.event_id in user.event_ids:
+            expected.duplicates += 1
+            continue
+        if user is None:
+            user = ExpectedUser(ReferenceProfile.empty(dim), deque(maxlen=contributions))
+            expected.users[action.user_id] = user
+        weight, strength = rules.weigh(action)
+        fold_one(
+            user.profile, vector, strength=strength, weight=weight, ts=action.ts, policy=policy
+        )
+        user.latest.append((action.item_id, strength))
+        if action.event_id is not None:
+            user.event_ids[action.event_id] = None
+            if len(user.event_ids) > event_ids:
+                del user.event_ids[next(iter(user.event_ids))]
+    return expected
