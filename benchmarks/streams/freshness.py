@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,17 +33,20 @@ from benchmarks.common.broker import Bench, bench_broker
 from benchmarks.common.load import load
 from benchmarks.common.results import Bar, Measurement
 from benchmarks.common.stopwatch import CpuSampler, stretch_of
-from benchmarks.streams.deployment import Deployment, applied, running_worker, wait_until_ready
+from benchmarks.streams.deployment import applied, running_worker, wait_until_ready
 from benchmarks.streams.running import TAIL, watch
 from benchmarks.streams.traffic import movielens_like, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from streams.processes import Child
 
 __all__ = ["measure"]
 
 _PARTITIONS = 4
-_TOPIC = "actions"
+#: Actions before anything is measured; the first 1,682 name every film.
+_WARM = 4_000
 _PROBE_SECONDS = 0.005
 _PROBE_PAUSE = 0.1
 _PROBE_LIMIT = 30.0
@@ -73,57 +77,79 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
     backlog = 40_000 if quick else 600_000
     seconds = 5.0 if quick else 30.0
     outcome = Measurement("freshness", "Freshness at half of the maximum rate", "ms")
-    paced: list[_Paced] = []
     with bench_broker() as bench:
-        bench.create_topic(_TOPIC, _PARTITIONS)
-        with running_worker(bench, _TOPIC, _PARTITIONS, model="all-MiniLM-L6-v2") as deployed:
-            bench.wait_for_group(deployed.group)
-            most = [_saturate(bench, deployed, backlog) for _ in range(1 if quick else 3)]
-            rate = statistics.median(most) / 2
-            for number in range(repetitions):
-                paced.append(_pace(bench, deployed, rate, seconds, number))
+        most = []
+        for number in range(1 if quick else 3):
+            with _deployed(bench, f"saturated{number}") as deployed:
+                most.append(_saturate(bench, deployed, backlog))
+                print(f"saturated: {most[-1]:,.0f} actions/s retrievable")
+        rate = statistics.median(most) / 2
+        paced = []
+        for number in range(repetitions):
+            with _deployed(bench, f"paced{number}") as deployed:
+                paced.append(_pace(bench, deployed, rate, seconds))
                 print(json.dumps({**paced[-1].as_json(), "probes_ms": len(paced[-1].probes)}))
     _fill(outcome, most, rate, paced)
     return outcome
 
 
-def _saturate(bench: Bench, deployed: Deployment, backlog: int) -> float:
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """A worker that knows every text, and a retrieval service that has caught up with it."""
+
+    topic: str
+    worker: Child
+    retrieval: Child
+    http: httpx.Client
+
+
+@contextmanager
+def _deployed(bench: Bench, topic: str) -> Iterator[_Deployed]:
+    """A deployment of its own, with the default model and empty topics but for the warm-up."""
+    bench.create_topic(topic, _PARTITIONS)
+    load(bench.bootstrap, topic, records_of(movielens_like(_WARM)))
+    with running_worker(bench, topic, _PARTITIONS, model="all-MiniLM-L6-v2") as deployed:
+        watch(deployed.worker, deployed.committed, end=_WARM)
+        # Started after the warm-up, its summary of freshness holds nothing of it.
+        with (
+            deployed.retrieval() as (retrieval, url),
+            httpx.Client(base_url=url, timeout=30) as http,
+        ):
+            wait_until_ready(retrieval, http)
+            yield _Deployed(topic, deployed.worker, retrieval, http)
+
+
+def _saturate(bench: Bench, deployed: _Deployed, backlog: int) -> float:
     """Actions a second that become retrievable while a backlog is worked off."""
-    with deployed.retrieval() as (retrieval, url), httpx.Client(base_url=url, timeout=30) as http:
-        wait_until_ready(retrieval, http)
-        before = applied(http)
-        load(bench.bootstrap, _TOPIC, records_of(movielens_like(backlog + TAIL)))
-        pids = {"worker": deployed.worker.pid, "retrieval": retrieval.pid, "broker": bench.pid}
-        with CpuSampler(pids) as cpu:
-            progress = watch(retrieval, lambda: applied(http) - before, end=backlog, every=0.2)
-        # What was worked off while the backlog was still being published does not count.
-        start = max(backlog // 5, progress[0][1])
-        stretch = stretch_of(progress, cpu, start=start, end=backlog)
-        watch(retrieval, lambda: applied(http) - before, end=backlog + TAIL)
-    print(f"saturated: {stretch.rate:,.0f} actions/s retrievable")
-    return stretch.rate
+    load(bench.bootstrap, deployed.topic, records_of(movielens_like(backlog + TAIL)))
+    pids = {"worker": deployed.worker.pid, "retrieval": deployed.retrieval.pid}
+    with CpuSampler({**pids, "broker": bench.pid}) as cpu:
+        progress = watch(
+            deployed.retrieval, lambda: applied(deployed.http) - _WARM, end=backlog, every=0.2
+        )
+    # What was worked off while the backlog was still being published does not count.
+    start = max(backlog // 5, progress[0][1])
+    return stretch_of(progress, cpu, start=start, end=backlog).rate
 
 
-def _pace(bench: Bench, deployed: Deployment, rate: float, seconds: float, number: int) -> _Paced:
-    """One stretch with a fresh retrieval service, whose summary then holds nothing else."""
-    with deployed.retrieval() as (retrieval, url), httpx.Client(base_url=url, timeout=30) as http:
-        wait_until_ready(retrieval, http)
-        given = {
-            "bootstrap": bench.bootstrap, "topic": _TOPIC, "rate": rate, "seconds": seconds,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "benchmarks.streams.paced", json.dumps(given)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
-            try:
-                # Its preparations are over: before, the system is idle, which would flatter us.
-                publisher.stdout.readline()  # type: ignore[union-attr] # it is a pipe
-                probes = _probe(bench, http, publisher, f"probe{number}")
-                said, _ = publisher.communicate(timeout=120)
-            finally:
-                publisher.kill()
-        if publisher.returncode != 0:
-            raise RuntimeError("the paced publisher failed; what it said is above")
-        published = json.loads(said)
-        summary = http.get("/v1/status").raise_for_status().json()["freshness"]
+def _pace(bench: Bench, deployed: _Deployed, rate: float, seconds: float) -> _Paced:
+    """Publish at a rate for so many seconds, and ask both clocks."""
+    given = {
+        "bootstrap": bench.bootstrap, "topic": deployed.topic, "rate": rate, "seconds": seconds,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.streams.paced", json.dumps(given)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
+        try:
+            # Its preparations are over: before, the system is idle, which would flatter us.
+            publisher.stdout.readline()  # type: ignore[union-attr] # it is a pipe
+            probes = _probe(bench, deployed, publisher)
+            said, _ = publisher.communicate(timeout=120)
+        finally:
+            publisher.kill()
+    if publisher.returncode != 0:
+        raise RuntimeError("the paced publisher failed; what it said is above")
+    published = json.loads(said)
+    summary = deployed.http.get("/v1/status").raise_for_status().json()["freshness"]
     return _Paced(
         published["rate"],
         published["latest_seconds"],
@@ -133,9 +159,7 @@ def _pace(bench: Bench, deployed: Deployment, rate: float, seconds: float, numbe
     )
 
 
-def _probe(
-    bench: Bench, http: httpx.Client, publisher: subprocess.Popen[str], prefix: str
-) -> list[float]:
+def _probe(bench: Bench, deployed: _Deployed, publisher: subprocess.Popen[str]) -> list[float]:
     """Seconds from publishing an action to its new user's profile being answered, one by one."""
     producer = Producer(
         {"bootstrap.servers": bench.bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"}
@@ -143,14 +167,14 @@ def _probe(
     pause = np.random.default_rng(3)
     found: list[float] = []
     while publisher.poll() is None:
-        user = f"{prefix}-{len(found)}"
+        user = f"probe-{len(found)}"
         published = time.time()
         action: Mapping[str, object] = {
             "user_id": user, "action": "view", "ts": int(published * 1000), "item_id": "1",
         }  # fmt: skip
-        producer.produce(_TOPIC, msgspec.msgpack.encode(action), user.encode())
+        producer.produce(deployed.topic, msgspec.msgpack.encode(action), user.encode())
         producer.poll(0)
-        while http.get(f"/v1/users/{user}/profile").status_code != httpx.codes.OK:
+        while deployed.http.get(f"/v1/users/{user}/profile").status_code != httpx.codes.OK:
             if time.time() - published > _PROBE_LIMIT:
                 raise RuntimeError(
                     f"{user} cannot be retrieved {_PROBE_LIMIT:.0f} s after its action"

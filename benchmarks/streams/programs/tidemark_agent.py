@@ -6,6 +6,8 @@ from pathlib import Path
 from meter import Meter, arguments
 
 from streams.app import GroupSettings, build_app, run_app
+from streams.health import Health
+from tidemark.settings import KafkaSettings
 
 given = arguments()
 meter = Meter(given["progress"])
@@ -26,9 +28,14 @@ class EmptyPipeline:
 
 
 app = build_app(
-    GroupSettings(group=given["group"], bootstrap=given["bootstrap"]),
+    GroupSettings(
+        group=given["group"],
+        bootstrap=given["bootstrap"],
+        poll_records=KafkaSettings().poll_records,
+    ),
     [given["topic"]],
     EmptyPipeline(),
+    Health(),
     Path(given["folder"]),
 )
 asyncio.run(run_app(app, asyncio.Event()))
