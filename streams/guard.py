@@ -40,7 +40,7 @@ class Peek(Protocol):
         self, partitions: Collection[tuple[str, int]]
     ) -> Mapping[tuple[str, int], int]: ...
     def read(  # noqa: D102
-        self, topic: str, partition: int, first: int, stop: int | None
+        self, topic: str, partition: int, first: int, stop: int
     ) -> AsyncIterator[tuple[Sequence[Record], int]]: ...
 
 

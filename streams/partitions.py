@@ -61,6 +61,10 @@ class Snapshots(Protocol):
         """
         ...
 
+    def save(self, table: ProfileTable, offset: int) -> object:
+        """Write a table that does not change any more, later and elsewhere."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Owned:
@@ -151,8 +155,16 @@ class OwnedPartitions:
         if partition in self._owned:
             self._owned[partition].written.explain(first, first + count)
 
-    def drop_all(self) -> None:
-        """Give every partition up: another worker may write to it from now on."""
+    def drop_all(self, *, save: bool = False) -> None:
+        """Give every partition up: another worker may write to it from now on.
+
+        Args:
+            save: write snapshots of them, for when they come back. Only where every state in
+                the tables is published: one that is not never would be.
+        """
+        if save and self._snapshots is not None:
+            for one in self._owned.values():
+                self._snapshots.save(one.table, one.written.known)
         self._owned.clear()
 
     async def _restore(self, partition: int) -> None:

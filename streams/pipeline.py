@@ -139,6 +139,7 @@ class Pipeline:
         actions = {one.partition for one in assigned if one.topic != self._names.items}
         try:
             async with self._applying:
+                self._settled = False  # what a restore finds overtaken is to be published
                 await self._owned.restore(actions)
                 await self._publish(self._changes(actions))
         except RestoreAbandonedError:
@@ -157,14 +158,14 @@ class Pipeline:
         self._revoked.add(generation)
         self._sensor.on_assigned(0)
         async with self._applying:
-            self._owned.drop_all()
+            self._owned.drop_all(save=self._settled)
 
     async def drain(self) -> None:
         """Finish what is being published, and begin nothing more."""
         self._draining = True
         self._owned.stop()
         async with self._applying:
-            pass
+            self._owned.drop_all(save=self._settled)
 
     async def run(self) -> None:
         """Process until cancelled.
@@ -289,11 +290,11 @@ class Pipeline:
             if not self._draining and part.inbound.generation not in self._revoked
         ]
         partitions = {part.inbound.partition for part in parts if part.actions is not None}
+        self._settled = False
         try:
             await self._owned.restore(partitions)
         except RestoreAbandonedError:
             return  # unacknowledged: the next owner reads these batches again
-        self._settled = False
         out: list[OutRecord] = []
         actions = 0
         for part in parts:

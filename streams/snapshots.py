@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for_futures
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from store.snapshot import load_table, save_table
@@ -62,8 +63,10 @@ class LocalSnapshots:
         self._clock = clock
         self._sensor = sensor
         # One at a time, in the order they were taken: a later one is never replaced by an earlier.
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
-        self._pending: set[Future[None]] = set()
+        # A thread that does not keep the process: a disk that hangs must not delay its end.
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._work, name="snapshots", daemon=True)
+        self._writer.start()
 
     def path(self, partition: int) -> Path:
         """Where the partition's snapshot is, if there is one."""
@@ -76,38 +79,53 @@ class LocalSnapshots:
             return None
         try:
             # Not in a thread: the vocabulary it adds to belongs to the event loop.
-            table, meta = load_table(path, self._identity, self._memory, self._vocabulary)
+            table, meta = load_table(
+                path, partition, self._identity, self._memory, self._vocabulary
+            )
         except (SnapshotError, OSError) as error:
-            return _refused(path, str(error))
-        offset, created = meta["offset"], meta["created_ms"]
+            return self._refuse(path, str(error))
+        problem = self._problem(meta, first, end)
+        return self._refuse(path, problem) if problem else (table, meta["offset"])
+
+    def _problem(self, meta: Mapping[str, Any], first: int, end: int) -> str | None:
         if meta["topic_id"] != self._topic.topic_id:
-            return _refused(path, f"topic {self._topic.name!r} was made anew since")
-        if table.partition != partition:
-            return _refused(path, f"it is of partition {table.partition}, not {partition}")
+            return f"topic {self._topic.name!r} was made anew since"
         # A user deleted since may have neither a record nor a tombstone left in the topic.
-        if self._clock() - created > self._topic.tombstone_ms / 2:
-            return _refused(path, "it is older than half of the topic's delete.retention.ms")
-        if not first <= offset <= end:
-            return _refused(path, f"the topic has offsets {first} to {end}, it ends at {offset}")
-        return table, offset
+        if self._clock() - meta["created_ms"] > self._topic.tombstone_ms / 2:
+            return "it is older than half of the topic's delete.retention.ms"
+        if not first <= meta["offset"] <= end:
+            return f"the topic has offsets {first} to {end}, it ends at {meta['offset']}"
+        return None
+
+    @staticmethod
+    def _refuse(path: Path, why: str) -> None:
+        logger.warning("the snapshot %s is not used: %s; reading from the beginning", path, why)
 
     def save(self, table: ProfileTable | TableCopy, offset: int) -> Future[None]:
         """Write a table that holds everything before ``offset``, in a thread; never raises.
 
         The table must not change until it is written.
         """
-        writing = self._writer.submit(self._write, table, offset, self._clock())
-        self._pending.add(writing)
-        writing.add_done_callback(self._pending.discard)
-        return writing
+        written: Future[None] = Future()
+        created = self._clock()
+
+        def write() -> None:
+            self._write(table, offset, created)
+            written.set_result(None)
+
+        self._tasks.put(write)
+        return written
 
     def close(self, seconds: float) -> None:
-        """Wait so long for what is being written; what is not begun by then is not written."""
-        pending = set(self._pending)
-        _, late = wait_for_futures(pending, timeout=seconds)
-        self._writer.shutdown(wait=False, cancel_futures=True)
-        if late:
-            logger.warning("%d snapshots were not written within %.1f s", len(late), seconds)
+        """Write what was given, for so long at most."""
+        self._tasks.put(None)
+        self._writer.join(seconds)
+        if self._writer.is_alive():
+            logger.warning("not all snapshots were written within %.1f s", seconds)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
 
     def _write(self, table: ProfileTable | TableCopy, offset: int, created: int) -> None:
         path = self.path(table.partition)
@@ -128,10 +146,6 @@ class LocalSnapshots:
             self._sensor.on_snapshot(None)
         else:
             self._sensor.on_snapshot(time.perf_counter() - started)
-
-
-def _refused(path: Path, why: str) -> None:
-    logger.warning("the snapshot %s is not used: %s; reading from the beginning", path, why)
 
 
 class _Owned(Protocol):

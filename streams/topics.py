@@ -263,13 +263,15 @@ def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAI
     return counts[names.profiles]
 
 
-def identify_profiles(bootstrap: str, names: TopicNames) -> TopicIdentity:
+def identify_profiles(
+    bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT
+) -> TopicIdentity:
     """Which topic ``profiles`` is, for the snapshots of it.
 
     Raises:
         BrokerUnavailableError: no broker answers.
     """
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, security) as admin:
         (found,) = [one for one in admin.describe_topics() if one["name"] == names.profiles]
         described = admin.describe_configs(
             [ConfigResource(ConfigResourceType.TOPIC, found["name"])]

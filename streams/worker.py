@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from streams.health import Health
     from streams.outbox import KafkaOutbox
     from streams.pipeline import Pipeline
+    from streams.snapshots import LocalSnapshots
 
 __all__ = ["Service", "Worker"]
 
 logger = logging.getLogger(__name__)
+#: What a stop waits at most for snapshots: they make the next start faster, and that is all.
+_SNAPSHOT_SECONDS = 2.0
 
 
 class Service(Protocol):
@@ -43,6 +46,7 @@ class Worker:
         follower: the catalogue's.
         outbox: the pipeline's.
         services: run beside the pipeline: what watches it, and what saves it.
+        snapshots: of its tables; None: none.
         health: is told what goes on.
         stall: the event loop may be silent for so many seconds, before that is told, and before
             the process ends.
@@ -56,6 +60,7 @@ class Worker:
         follower: CatalogueFollower,
         outbox: KafkaOutbox,
         services: Sequence[Service],
+        snapshots: LocalSnapshots | None,
         health: Health,
         stall: tuple[float, float],
         bootstrap: str,
@@ -65,6 +70,7 @@ class Worker:
         self._follower = follower
         self._outbox = outbox
         self._services = services
+        self._snapshots = snapshots
         self._health = health
         self._stall = stall
         self._bootstrap = bootstrap
@@ -107,6 +113,8 @@ class Worker:
             raise cause from errors
         finally:
             await self._outbox.stop()
+            if self._snapshots is not None:
+                self._snapshots.close(_SNAPSHOT_SECONDS)
 
     async def _consume(self, stopping: asyncio.Event) -> None:
         """The app, and before it ends: what is being published is finished and committed."""

@@ -26,7 +26,7 @@ from streams.schema import Action, Item
 from streams.sensor import Sensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -204,6 +204,13 @@ class FakeSource:
     async def read_to_end(self) -> Sequence[KafkaRecord]:
         self.reads += 1
         return self._take()
+
+    async def bounds(self) -> tuple[int, int]:
+        return 0, len(self.contents)
+
+    async def chunks(self, begin: int) -> AsyncIterator[tuple[Sequence[KafkaRecord], int]]:
+        end = len(self.contents)
+        yield (await self.read_to_end())[begin:], end
 
     async def poll(self) -> Sequence[KafkaRecord]:
         await self.pushed.wait()

@@ -31,10 +31,11 @@ from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
+from streams.snapshots import LocalSnapshots, Snapshotter
 from streams.tail import PartitionTail, TopicTail
-from streams.topics import ActionTopic, TopicNames, check_topics
+from streams.topics import ActionTopic, TopicNames, check_topics, identify_profiles
 from streams.watchdog import Watchdog
-from streams.worker import Worker
+from streams.worker import Service, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,14 +187,28 @@ def build_worker(
     follower = CatalogueFollower(
         TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue
     )
+    identity = Identity(encoding.encoder_id, encoding.dim, policy)
+    memory = Memory(**settings.memory.model_dump())
+    snapshots = None
+    if settings.worker.snapshot_seconds:
+        snapshots = LocalSnapshots(
+            folder / "snapshots",
+            identify_profiles(bootstrap, names, security=security),
+            identity,
+            memory,
+            vocabulary,
+            clock,
+            sensor,
+        )
     owned = OwnedPartitions(
         lambda partition: PartitionTail(bootstrap, names.profiles, partition, security=security),
-        Identity(encoding.encoder_id, encoding.dim, policy),
-        Memory(**settings.memory.model_dump()),
+        identity,
+        memory,
         vocabulary,
         sensor,
         health=health,
         activities=activities,
+        snapshots=snapshots,
     )
 
     def on_acknowledged(topic: str, partition: int, first: int, count: int) -> None:
@@ -260,7 +275,12 @@ def build_worker(
         time.monotonic,
         interval=min(1.0, stall[0] / 4),
     )
-    worker = Worker(app, pipeline, follower, outbox, [monitor, guard], health, stall, bootstrap)
+    services: list[Service] = [monitor, guard]
+    if snapshots is not None:
+        services.append(
+            Snapshotter(snapshots, owned, pipeline.settled, settings.worker.snapshot_seconds)
+        )
+    worker = Worker(app, pipeline, follower, outbox, services, snapshots, health, stall, bootstrap)
     return worker, encoding
 
 

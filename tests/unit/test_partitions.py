@@ -27,7 +27,7 @@ from store.table import Memory, ProfileTable, Vocabulary
 from streams.activity import Activities
 from streams.errors import BrokerUnavailableError
 from streams.health import Health
-from streams.partitions import OwnedPartitions
+from streams.partitions import OwnedPartitions, RestoreAbandonedError
 from streams.restore import Restore, newest_versions
 
 
@@ -258,10 +258,14 @@ class Snapshots:
     def __init__(self, **tables: tuple[ProfileTable, int]) -> None:
         self.tables = tables
         self.asked: list[tuple[int, int, int]] = []
+        self.saved: list[tuple[ProfileTable, int]] = []
 
     def load(self, partition: int, first: int, end: int) -> tuple[ProfileTable, int] | None:
         self.asked.append((partition, first, end))
         return self.tables.get(f"p{partition}")
+
+    def save(self, table: ProfileTable, offset: int) -> None:
+        self.saved.append((table, offset))
 
 
 def owning(
@@ -363,6 +367,41 @@ async def test_a_snapshot_saves_reading_what_it_holds() -> None:
     assert changed(owned.table(0)) == {"ann"}
     assert owned.watched()[0][1].known == 4
     assert sensor.restored == [(0, 2)]
+
+
+@asynchronous
+async def test_what_is_given_up_is_saved_if_it_may_be() -> None:
+    owned, _ = owning(Topic(p0=[profile_record("ann", make_profile(5))]), snapshots := Snapshots())
+    await owned.restore([0])
+    table = owned.table(0)
+    owned.drop_all(save=True)
+    assert snapshots.saved == [(table, 1)]
+    await owned.restore([0])
+    owned.drop_all()
+    assert len(snapshots.saved) == 1
+
+
+@asynchronous
+async def test_a_worker_that_stops_abandons_its_restores() -> None:
+    topic = Topic(p0=[profile_record("ann", make_profile(5))])
+    source = topic.read(0)
+    waits = asyncio.Event()
+
+    async def start() -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    source.start = start  # type: ignore[method-assign]
+    topic.read = lambda _: source  # type: ignore[method-assign]
+    owned, _ = owning(topic)
+    restoring = asyncio.create_task(owned.restore([0]))
+    await waits.wait()
+    owned.stop()
+    with pytest.raises(RestoreAbandonedError):
+        await restoring
+    assert source.stopped == 1
+    with pytest.raises(RestoreAbandonedError):
+        await owned.restore([0])
 
 
 @asynchronous

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,10 +39,12 @@ from store.interner import Interner
 from store.item_vector import ItemVector
 from store.profile import Fence, ProfileState
 from store.table import Memory, Vocabulary
+from streams.activity import Activities
 from streams.batches import Inbound
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import PublishError
+from streams.health import Health
 from streams.partitions import OwnedPartitions
 from streams.pipeline import Pipeline
 from streams.reading import ActionReader
@@ -103,6 +106,8 @@ class Rig:
             Memory(),
             vocabulary,
             self.sensor,
+            health=Health(),
+            activities=Activities(time.monotonic),
         )
         self.pipeline = Pipeline(
             names=NAMES,
