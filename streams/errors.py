@@ -26,8 +26,8 @@ __all__ = [
     "PublisherClosedError",
     "RejectReason",
     "RejectedError",
-    "StalledError",
     "SecurityError",
+    "StalledError",
     "StreamsError",
     "TopicMismatchError",
 ]

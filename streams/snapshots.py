@@ -15,9 +15,8 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
-from store.snapshot import load_table, save_table
-
 from store.errors import SnapshotError
+from store.snapshot import load_table, save_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
