@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
 
-.PHONY: demo test unit lint types check clean
+.PHONY: demo test unit lint types check bench clean
 
 demo: $(READY)  ## replay MovieLens 100K through an embedded broker, and show what came of it
 	$(BIN)/tidemark demo
@@ -24,8 +25,12 @@ types: $(READY)
 
 check: lint types test  ## what CI runs
 
+# AREA=streams  ONLY=growth  QUICK=1: see benchmarks/README.md
+bench: $(BENCH_READY)  ## measure against the bars and beside others; takes an hour and a quiet machine
+	$(BIN)/python -m benchmarks $(if $(AREA),--area $(AREA)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark
+	rm -rf $(VENV) benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark
 
 # torch first and by itself: a later step that may choose its version would choose another build.
 $(READY): pyproject.toml constraints.txt data-packages.txt
@@ -36,3 +41,7 @@ $(READY): pyproject.toml constraints.txt data-packages.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps --requirement data-packages.txt
 	@touch $(READY)
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,dev,bench]"
+	@touch $(BENCH_READY)

@@ -53,7 +53,7 @@ class Actions(NamedTuple):
     rows: NDArray[np.int32]
 
 
-@part
+@compiled
 def fold_action(
     rows: Rows,
     row: int,

@@ -154,7 +154,8 @@ class FollowedProfiles:
             held = self._users.get(user_id)
             new = held.packed_seen if held is not None else _NOTHING
             try:
-                self._popularity.change(_unpacked(_seen, packed), _unpacked(_seen, new))
+                old_seen, new_seen = _unpacked(_seen, packed), _unpacked(_seen, new)
+                self._popularity.change(old_seen, new_seen)
             except CorruptRecordError as error:
                 logger.warning("popularity leaves a user out: user=%s reason=%s", user_id, error)
         return self._popularity

@@ -60,21 +60,21 @@ class ChildBroker(Child):
         if wait:
             self.wait_until_listening()
 
-    def wait_until_listening(self) -> None:
+    def wait_until_listening(self, seconds: float = _START_SECONDS) -> None:
         """Return when clients can connect; where that fails, it is stopped.
 
         Raises:
             ChildFailedError, BrokerUnavailableError: it ended, or does not listen in time.
         """
         try:
-            self._wait()
+            self._wait(seconds)
         except BaseException:
             self.stop()
             raise
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         port = self._port
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.check()
             with socket.socket() as probe:
@@ -83,8 +83,7 @@ class ChildBroker(Child):
                     return
             time.sleep(0.05)
         raise BrokerUnavailableError(
-            f"{self.name} did not listen on port {port} within {_START_SECONDS:.0f} s; "
-            f"see {self.log}"
+            f"{self.name} did not listen on port {port} within {seconds:.0f} s; see {self.log}"
         )
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaCluster", "KafkaNode"]
 
+#: After a crash, on a busy machine, with two others.
+_START_SECONDS = 180.0
+
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
@@ -79,7 +82,7 @@ class KafkaNode:
                 wait=False,
             )
         if wait:
-            self._process.wait_until_listening()
+            self._process.wait_until_listening(_START_SECONDS)
 
     def alive(self) -> bool:
         """Whether it runs."""
@@ -172,6 +175,11 @@ class KafkaCluster:
             node.terminate()
         for node in self.nodes:
             node.stop()
+
+    def kill(self) -> None:
+        """End every node by SIGKILL: for data that nobody wants any more."""
+        for node in self.nodes:
+            node.kill()
 
     def __enter__(self) -> Self:
         self.start()

@@ -96,6 +96,11 @@ class TopicTail:
                 if existing is None:
                     # Topics that nobody subscribed to yet come with the next metadata.
                     existing = await _partitions_of(consumer, topic)
+                if existing is None:
+                    await asyncio.to_thread(require_access, self._bootstrap, self._security)
+                    raise BrokerUnavailableError(  # noqa: TRY301 # the consumer is stopped below
+                        f"the broker at {self._bootstrap} went away while its topics were read"
+                    )
                 if not existing:
                     raise TopicMismatchError(  # noqa: TRY301 # the consumer is stopped below
                         f"topic {topic!r} does not exist; create it with: tidemark topics create"
@@ -119,6 +124,12 @@ class TopicTail:
                 await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
             except (KafkaError, TimeoutError) as error:
                 logger.warning("a reader did not stop cleanly: %r", error)
+            except asyncio.CancelledError:
+                # Without its broker aiokafka lets the cancelling of its own fetch out: taken for
+                # ours, it would end the caller's task without a word.
+                if _cancelled():
+                    raise
+                logger.warning("a reader did not stop cleanly: its fetch was waiting for a broker")
 
     async def poll(self) -> list[ConsumerRecord]:
         """Records that came, in offset order by partition; none after ``poll_seconds``.
@@ -266,19 +277,31 @@ class PartitionTail:
 
 
 def _connected(client: Any, partitions: Sequence[TopicPartition]) -> bool:
-    """Whether there is a connection to the leader of each partition, as far as it is known."""
+    """Whether there is a connection to the leader of each partition, as far as it is known.
+
+    A broker that shuts down gives its leadership up first: then none is known, and the connection
+    goes.
+    """
     leaders = {client.cluster.leader_for_partition(partition) for partition in partitions}
     connected = {node for (node, _), conn in client._conns.items() if conn.connected()}  # noqa: SLF001
-    return leaders - {None, -1} <= connected
+    return bool(connected) and leaders - {None, -1} <= connected
 
 
-async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int] | None:
+    """None where no broker told: that is not to say that there are none."""
     client = consumer._client  # noqa: SLF001 # the public way needs a subscription
     client.add_topic(topic)
+    told = False
     for _ in range(10):
-        await client.force_metadata_update()
+        told = await client.force_metadata_update()
         found = client.cluster.partitions_for_topic(topic)
         if found:
             return set(found)
         await asyncio.sleep(0.2)
-    return set()
+    return set() if told else None
+
+
+def _cancelled() -> bool:
+    """Whether this task was asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

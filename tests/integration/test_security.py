@@ -183,13 +183,18 @@ def refused(
     return errors[0]
 
 
+@pytest.mark.timeout(480)  # the broker is started twice
 def test_a_password_changed_while_they_run(kafka: SecureKafka, deployment: Deployment) -> None:
     """The worker ends with the reason; the retrieval service says it, and recovers.
 
     Connections that are there stay as they are; it shows when the broker comes back.
     """
     with deployment.worker() as worker, deployment.retrieval() as client:
-        wait_until(lambda: "partitions assigned" in worker.log.read_text(), check=worker.check)
+        with deployment.actions() as actions:
+            actions.publish("ann", "search", text="anything")
+        wait_until(
+            lambda: client.get("/v1/users/ann/profile").status_code == 200, check=worker.check
+        )
         kafka.set_password("another")
         kafka.stop()
         worker.check()

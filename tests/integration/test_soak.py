@@ -13,7 +13,7 @@ from soak_helpers import require_kafka_home
 
 from tidemark.soak.run import SoakReport
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 #: Of this seed's first faults; late_write has a test of its own.
 PLAN = ["--kills", "8", "--seed", "20", "--skip", "late_write"]
@@ -27,7 +27,7 @@ def soak(*words: str, home: Path | None) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "tidemark", "soak", *words],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
         env={**environment, "COLUMNS": "200", "NO_COLOR": "1"},
     )

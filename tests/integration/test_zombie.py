@@ -12,7 +12,7 @@ from tidemark.soak.plan import Fault, FaultKind
 from tidemark.soak.system import SoakSystem
 from tidemark.soak.verdict import Verdict
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 def run(folder: Path, kind: FaultKind) -> tuple[Verdict, str, SoakSystem]:

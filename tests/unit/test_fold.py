@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,11 +11,11 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from streams_fakes import unit_rows
 
+from store.columns import Rows, new_columns
 from store.errors import PolicyError
-from store.fold import fold_actions
+from store.fold import Rule, fold_action
 from store.policies import Policy, PolicyName
 from store.reference import ReferenceProfile, fold_one
-from store.table import Columns
 
 DIM = 8
 USERS = 4
@@ -58,34 +57,25 @@ POLICIES = st.one_of(
 )
 
 
-def fold(columns: Columns, steps: list[Step], policy: Policy) -> list[float]:
-    used: list[float] = fold_actions(
-        columns,
-        np.array([step.user for step in steps], np.int64),
-        VECTORS,
-        np.array([step.vector for step in steps], np.int64),
-        np.array([step.strength for step in steps], np.float64),
-        np.array([step.weight for step in steps], np.float64),
-        np.array([step.ts for step in steps], np.int64),
-        policy,
-    ).tolist()
-    return used
+def new_rows() -> Rows:
+    return new_columns(DIM, 1, 1, 1).rows
 
 
-def fold_in_batches(
-    steps: list[Step], cuts: list[int], policy: Policy
-) -> tuple[Columns, list[float]]:
-    columns, used = Columns(DIM), list[float]()
-    edges = [0, *sorted(min(cut, len(steps)) for cut in cuts), len(steps)]
-    for start, end in pairwise(edges):
-        used += fold(columns, steps[start:end], policy)
-    return columns, used
+def rule_of(policy: Policy) -> Rule:
+    return Rule(policy.code, *policy.parameters())
 
 
-@given(STEPS, st.lists(st.integers(0, 60), max_size=5), POLICIES)
-def test_any_batching_equals_the_reference_one_at_a_time(
-    steps: list[Step], cuts: list[int], policy: Policy
-) -> None:
+def fold(rows: Rows, steps: list[Step], policy: Policy) -> list[float]:
+    """Fold by the compiled function; the k's."""
+    rule = rule_of(policy)
+    return [
+        fold_action(rows, one.user, VECTORS[one.vector], one.strength, one.weight, one.ts, rule)
+        for one in steps
+    ]
+
+
+@given(STEPS, POLICIES)
+def test_the_compiled_fold_equals_the_reference(steps: list[Step], policy: Policy) -> None:
     profiles = [ReferenceProfile.empty(DIM) for _ in range(USERS)]
     expected = []
     for step in steps:
@@ -103,39 +93,31 @@ def test_any_batching_equals_the_reference_one_at_a_time(
                 policy=policy,
             )
         )
-    columns, used = fold_in_batches(steps, cuts, policy)
+    rows = new_rows()
+    used = fold(rows, steps, policy)
     np.testing.assert_allclose(used, expected, atol=1e-5)
     for row, profile in enumerate(profiles):
-        np.testing.assert_allclose(columns.vectors[row], profile.vector, atol=1e-5)
-        assert columns.counts[row] == profile.count
-        assert columns.last_ts[row] == profile.last_ts
-        assert columns.masses[row] == pytest.approx(profile.mass, rel=1e-9)
-        assert columns.sums_k[row] == pytest.approx(profile.sum_k, abs=1e-3)
-        assert columns.sums_k2[row] == pytest.approx(profile.sum_k2, abs=1e-3)
-
-
-@given(STEPS, st.lists(st.integers(0, 60), max_size=5), POLICIES)
-def test_batching_changes_no_bit(steps: list[Step], cuts: list[int], policy: Policy) -> None:
-    whole, used = fold_in_batches(steps, [], policy)
-    cut, used_cut = fold_in_batches(steps, cuts, policy)
-    assert used == used_cut
-    for name, column in vars(whole).items():
-        assert column.tobytes() == getattr(cut, name).tobytes(), name
+        np.testing.assert_allclose(rows.vector[row], profile.vector, atol=1e-5)
+        assert rows.count[row] == profile.count
+        assert rows.last_ts[row] == profile.last_ts
+        assert rows.mass[row] == pytest.approx(profile.mass, rel=1e-9)
+        assert rows.sum_k[row] == pytest.approx(profile.sum_k, abs=1e-3)
+        assert rows.sum_k2[row] == pytest.approx(profile.sum_k2, abs=1e-3)
 
 
 @given(STEPS, POLICIES)
 def test_a_first_action_becomes_the_profile(steps: list[Step], policy: Policy) -> None:
     first = steps[0]
-    columns = Columns(DIM)
-    assert fold(columns, [first], policy) == [0.0]
+    rows = new_rows()
+    assert fold(rows, [first], policy) == [0.0]
     expected = np.float32(first.strength) * VECTORS[first.vector]
-    np.testing.assert_array_equal(columns.vectors[first.user], expected)
+    np.testing.assert_array_equal(rows.vector[first.user], expected)
 
 
 @given(STEPS, POLICIES)
 def test_k_stays_in_its_range(steps: list[Step], policy: Policy) -> None:
     seen: set[int] = set()
-    for step, k in zip(steps, fold_in_batches(steps, [], policy)[1], strict=True):
+    for step, k in zip(steps, fold(new_rows(), steps, policy), strict=True):
         if step.user not in seen:
             assert k == 0.0
         elif policy.name == "adaptive":
@@ -148,10 +130,11 @@ def test_k_stays_in_its_range(steps: list[Step], policy: Policy) -> None:
 
 
 @given(st.lists(st.integers(0, len(VECTORS) - 1), min_size=1, max_size=9))
-def test_constant_is_a_running_mean_until_k(rows: list[int]) -> None:
-    steps = [Step(0, row, 1.0, 1.0, BASE) for row in rows]
-    columns, _ = fold_in_batches(steps, [], Policy("constant", k=0.9))
-    np.testing.assert_allclose(columns.vectors[0], VECTORS[rows].mean(axis=0), atol=1e-6)
+def test_constant_is_a_running_mean_until_k(drawn: list[int]) -> None:
+    steps = [Step(0, row, 1.0, 1.0, BASE) for row in drawn]
+    rows = new_rows()
+    fold(rows, steps, Policy("constant", k=0.9))
+    np.testing.assert_allclose(rows.vector[0], VECTORS[drawn].mean(axis=0), atol=1e-6)
 
 
 def steps_at(*at: tuple[float, float]) -> list[Step]:
@@ -168,7 +151,7 @@ def both(steps: list[Step], policy: Policy) -> list[list[float]]:
         )
         for s in steps
     ]
-    return [fold(Columns(DIM), steps, policy), reference]
+    return [fold(new_rows(), steps, policy), reference]
 
 
 def test_constant_by_hand() -> None:
@@ -193,11 +176,12 @@ def test_a_late_action_neither_decays_nor_turns_the_clock_back() -> None:
 
 def test_decay_is_the_time_weighted_mean() -> None:
     steps = steps_at((0, 1), (30, 2), (45, 0.5), (45, 3), (100, 1))
-    columns, _ = fold_in_batches(steps, [], Policy("decay", half_life_seconds=20))
+    rows = new_rows()
+    fold(rows, steps, Policy("decay", half_life_seconds=20))
     weights = np.array([step.weight * 2 ** (-(BASE + 100_000 - step.ts) / 20e3) for step in steps])
     expected = weights @ VECTORS[: len(steps)] / weights.sum()
-    np.testing.assert_allclose(columns.vectors[0], expected, atol=1e-6)
-    assert columns.masses[0] == pytest.approx(weights.sum())
+    np.testing.assert_allclose(rows.vector[0], expected, atol=1e-6)
+    assert rows.mass[0] == pytest.approx(weights.sum())
 
 
 def test_adaptive_by_hand() -> None:
@@ -208,10 +192,9 @@ def test_adaptive_by_hand() -> None:
     # 3rd: orthogonal to both, r = 0; spread = 0.75/0.75² = 4/3. k = 2/3
     vectors[2, 2] = 1
     policy = Policy("adaptive", alpha=0.5, k_min=0.1, k_max=0.9)
-    columns = Columns(DIM)
-    ones, zeros = np.ones(3), np.zeros(3, np.int64)
-    used = fold_actions(columns, zeros, vectors, np.arange(3), ones, ones, zeros, policy)
-    assert used.tolist() == pytest.approx([0, 0.75, 2 / 3])
+    rows = new_rows()
+    used = [fold_action(rows, 0, vector, 1.0, 1.0, 0, rule_of(policy)) for vector in vectors]
+    assert used == pytest.approx([0, 0.75, 2 / 3])
     profile = ReferenceProfile.empty(DIM)
     for vector, k in zip(vectors, used, strict=True):
         kept = fold_one(profile, vector, strength=1, weight=1, ts=0, policy=policy)
@@ -227,9 +210,9 @@ def test_adaptive_is_clamped(strength: float, k: float) -> None:
 
 
 def test_no_action_changes_nothing() -> None:
-    columns = Columns(DIM)
-    assert fold(columns, [], Policy()) == []
-    assert not columns.counts.any()
+    rows = new_rows()
+    assert fold(rows, [], Policy()) == []
+    assert not rows.count.any()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def states(draw: st.DrawFn) -> ProfileState:
         fresh_from=draw(offsets),
         contributions=draw(st.lists(contributions, max_size=5)),
         seen=draw(st.lists(st.text(), max_size=5)),
-        event_ids=draw(st.lists(st.text(), max_size=5)),
+        event_ids=draw(st.lists(st.integers(1, 2**64 - 1), max_size=5)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -400,17 +401,21 @@ def streams(draw: st.DrawFn, topics: Sequence[str] = ("actions",)) -> Stream:
     return Stream(entries)
 
 
-def feed(table: ProfileTable, stream: Stream, start: int, end: int, cuts: Iterable[int]) -> None:
-    """Apply a stretch of the log; every batch is of one topic."""
+def feed(
+    table: ProfileTable, stream: Stream, start: int, end: int, cuts: Iterable[int]
+) -> dict[str, int]:
+    """Apply a stretch of the log; every batch is of one topic. The counts of all."""
+    counts: Counter[str] = Counter()
     for first, last in stream.batches(start, end, cuts):
         run: list[Given] = []
         topic = stream.entries[first][0]
         for of, action in stream.entries[first:last]:
             if of != topic:
-                apply(table, run, VECTORS, topic)
+                counts.update(apply(table, run, VECTORS, topic))
                 topic, run = of, []
             run.append(action)
-        apply(table, run, VECTORS, topic)
+        counts.update(apply(table, run, VECTORS, topic))
+    return dict(counts)
 
 
 def versions(table: ProfileTable) -> dict[str, bytes]:
@@ -446,6 +451,84 @@ def test_any_batching_gives_the_same_bytes(
     for table, chosen in zip(tables, (cuts, other_cuts), strict=True):
         feed(table, stream, 0, len(stream.entries), chosen)
     assert versions(tables[0]) == versions(tables[1])
+
+
+class Reference:
+    """The same rules for one action at a time, in dicts and lists."""
+
+    def __init__(self, policy: Policy, memory: Memory) -> None:
+        self.policy, self.memory = policy, memory
+        self.profiles: dict[str, ReferenceProfile] = {}
+        self.seen: dict[str, list[str]] = {}
+        self.events: dict[str, list[str]] = {}
+        self.latest: dict[str, list[tuple[str | None, float]]] = {}
+        self.applied: dict[str, dict[str, int]] = {}
+        self.forgotten: dict[str, int] = {}
+
+    def apply(self, topic: str, one: Given) -> str:
+        user, applied = one.user_id, self.applied.setdefault(one.user_id, {})
+        if one.offset <= applied.get(topic, -1):
+            return "fenced"
+        if one.row == -1:
+            for held in (self.profiles, self.seen, self.events, self.latest):
+                held.pop(user, None)
+            applied[topic] = one.offset
+            self.forgotten[user] = max(self.forgotten.get(user, 0), one.ts)
+            return "forget"
+        if one.ts <= self.forgotten.get(user, 0):
+            return "forgotten_user"
+        if one.event_id is not None and one.event_id in self.events.get(user, []):
+            return "duplicate"
+        applied[topic] = one.offset
+        profile = self.profiles.setdefault(user, ReferenceProfile.empty(DIM))
+        k = fold_one(
+            profile, VECTORS[one.row],
+            strength=one.strength, weight=one.weight, ts=one.ts, policy=self.policy,
+        )  # fmt: skip
+        self._keep(self.seen, user, one.item_id, self.memory.seen)
+        self._keep(self.events, user, one.event_id, self.memory.event_ids)
+        latest = self.latest.setdefault(user, [])
+        latest.append((one.item_id, k))
+        del latest[: -self.memory.contributions]
+        return "applied"
+
+    def _keep(self, held: dict[str, list[str]], user: str, value: str | None, limit: int) -> None:
+        window = held.setdefault(user, [])
+        if value is not None:
+            held[user] = [*(one for one in window if one != value), value][-limit:]
+
+
+@given(st.sampled_from(POLICIES), streams(("actions", "orders")), CUTS)
+def test_any_batching_gives_what_one_at_a_time_gives(
+    policy: Policy, stream: Stream, cuts: list[int]
+) -> None:
+    table, reference = new_table(policy), Reference(policy, SMALL)
+    counts = feed(table, stream, 0, len(stream.entries), cuts)
+    outcomes = [reference.apply(topic, one) for topic, one in stream.entries]
+    assert counts == {name: outcomes.count(name) for name in outcomes}
+    assert len(table) == len(reference.profiles)
+    for user_id, applied in reference.applied.items():
+        profile = reference.profiles.get(user_id)
+        if profile is None:
+            expected = Fence(
+                partition=3, applied=applied, forgotten_ts=reference.forgotten.get(user_id, 0)
+            )
+            assert table.fence(user_id) == (expected if applied else None)
+            continue
+        state = table.state(user_id)
+        np.testing.assert_allclose(state.array(), profile.vector, atol=1e-5)
+        assert (state.count, state.last_ts) == (profile.count, profile.last_ts)
+        assert (state.applied, state.forgotten_ts) == (applied, reference.forgotten.get(user_id, 0))
+        assert state.seen == reference.seen[user_id]
+        assert state.event_ids == [hash_of(one) for one in reference.events[user_id]]
+        assert [one.item_id for one in state.contributions] == [
+            item for item, _ in reference.latest[user_id]
+        ]
+        np.testing.assert_allclose(
+            [one.k for one in state.contributions],
+            [k for _, k in reference.latest[user_id]],
+            atol=1e-5,
+        )
 
 
 @given(

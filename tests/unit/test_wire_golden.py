@@ -18,9 +18,11 @@ import msgpack
 import msgspec
 import numpy as np
 import pytest
+from store_fakes import VOCABULARY, hash_of
 from streams_fakes import KafkaRecord, bad_record, make_profile, profile_record
 
 from store.item_vector import ItemVector
+from store.policies import Policy
 from store.profile import (
     FENCE_HEADER,
     Contribution,
@@ -29,9 +31,8 @@ from store.profile import (
     decode_fence,
     decode_profile,
     encode_fence,
-    encode_profile,
 )
-from store.table import Memory
+from store.table import Identity, Memory, ProfileTable
 from streams.dead_letters import dead_letter
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import RejectedError, RejectReason
@@ -88,12 +89,12 @@ PROFILE = ProfileState(
     fresh_from=NOW + 260,
     forgotten_ts=NOW - 86_400_000,
     contributions=[
-        Contribution("view", "i7", 0.0, 0.3),
+        Contribution("view", "i7", 0.0, 0.25),
         Contribution("search", None, 0.5, 0.5),
-        Contribution("rate", "i42", 0.75, 0.9),
+        Contribution("rate", "i42", 0.75, float(np.float32(0.9))),
     ],
     seen=["i7", "i42"],
-    event_ids=["01JX2V9M"],
+    event_ids=[hash_of("01JX2V9M")],
 )
 FENCE = Fence(partition=3, applied={"actions": 72, "orders": 9}, forgotten_ts=NOW + 300)
 
@@ -102,6 +103,18 @@ def pack(message: object) -> bytes:
     """As `streams.publisher` does."""
     packed: bytes = msgpack.packb(msgspec.to_builtins(message))
     return packed
+
+
+def publish_profile(state: ProfileState) -> bytes:
+    """As the worker does: from its table."""
+    policy = Policy("decay", half_life_seconds=30 * 86_400)
+    identity = Identity(state.encoder, state.dim, policy)
+    table = ProfileTable(state.partition, identity, Memory(), VOCABULARY)
+    table.take_over("ann", state)
+    table.touch("ann")
+    (value,) = table.take_changes().values
+    assert value is not None
+    return value
 
 
 def read_action(value: bytes) -> Action:
@@ -127,7 +140,7 @@ FILES: list[tuple[str, Any, Callable[[Any], bytes], Callable[[bytes], object]]] 
     ("action-rate", RATE, pack, read_action),
     ("item", ITEM, pack, read_item),
     ("item-vector", ITEM_VECTOR, msgspec.msgpack.encode, read_item_vector),
-    ("profile", PROFILE, encode_profile, decode_profile),
+    ("profile", PROFILE, publish_profile, decode_profile),
     ("fence", FENCE, encode_fence, read_fence),
 ]
 files = pytest.mark.parametrize(
@@ -273,7 +286,7 @@ def test_the_topics_are_the_document_s() -> None:
 
 def test_the_dead_letters_headers_are_the_document_s() -> None:
     error = RejectedError(RejectReason.MALFORMED, "no message")
-    letter = dead_letter("actions-dead-letter", bad_record(), error, NOW)
+    letter = dead_letter("actions-dead-letter", bad_record(), bad_record(), error, NOW)
     names = [row[0] for row in table("Dead letters")]
     assert names == [*(name for name, _ in letter.headers), "truncated-from-bytes"]
     text = DOCUMENT.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from encoders import Templates
+from store.interner import Interner
 from streams.catalogue import Catalogue
 from streams.errors import RejectedError
 from streams.files import format_of, read_file
@@ -38,7 +39,7 @@ class SoakLog:
 
     def catalogue(self) -> Catalogue:
         """Makes the texts of the actions."""
-        catalogue = Catalogue(Templates())
+        catalogue = Catalogue(Templates(), Interner())
         for item in self.items:
             catalogue.put(item)
         return catalogue
@@ -92,7 +93,7 @@ def load_log(actions: Path | None, items: Path | None, rules: ActionRules) -> So
     if actions is None or items is None:
         folder = find_movielens()
         return SoakLog(read_films(folder), read_ratings(folder))
-    catalogue = Catalogue(Templates())
+    catalogue = Catalogue(Templates(), Interner())
     known = list(read_file(items, Item, format_of(items)))
     for item in known:
         catalogue.put(item)

@@ -140,7 +140,7 @@ class SoakSystem:
                 WorkerSlot(place, folder, proxies, ControlFile(folder / "control.json"))
             )
         await asyncio.to_thread(self.cluster.start)
-        self._stack.push_async_callback(asyncio.to_thread, self.cluster.stop)
+        self._stack.push_async_callback(asyncio.to_thread, self.cluster.kill)
         self.bootstrap = self.cluster.bootstrap
         self.admin = BrokerAdmin(self.bootstrap)
         await asyncio.to_thread(self._prepare)

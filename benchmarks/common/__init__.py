@@ -1,0 +1,1 @@
+"""What every measurement needs: a broker, a loaded topic, a stopwatch, a report."""

@@ -1,0 +1,1 @@
+"""How fast actions become profiles."""

@@ -1,0 +1,134 @@
+"""Rate and memory as the number of users grows, when every action publishes a record.
+
+Every user comes once in a pass. The first pass makes the profiles; the clock runs in what follows,
+where every action changes and publishes a profile that is there. Memory is the worker's resident
+memory at the end, beyond that of a worker which did the same with 1,000 users and so holds the same
+model, buffers and texts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from typing import TYPE_CHECKING
+
+from benchmarks.common.broker import bench_broker
+from benchmarks.common.load import load
+from benchmarks.common.results import Bar, Measurement
+from benchmarks.common.stopwatch import CpuSampler, Stretch, cpu_columns, resident_bytes, stretch_of
+from benchmarks.streams.deployment import running_worker
+from benchmarks.streams.running import BROKER, TAIL, WORKER, watch
+from benchmarks.streams.traffic import passes, records_of
+
+if TYPE_CHECKING:
+    from benchmarks.common.broker import Bench
+
+__all__ = ["measure"]
+
+_PARTITIONS = 4
+_DIM = 384
+_BASE_USERS = 1_000
+#: A run with a million users publishes two million profiles; their files go a minute later.
+_DISK_BYTES = 15 * 1024**3
+
+
+def measure(repetitions: int, *, quick: bool) -> Measurement:
+    """See the module."""
+    sizes = (2_000, 10_000, 20_000) if quick else (10_000, 100_000, 1_000_000)
+    least = 30_000 if quick else 400_000
+    # by number of users: where the clock starts and ends
+    stretches = {
+        users: (max(users, least // 4), max(users, least // 4) + max(users, least))
+        for users in (_BASE_USERS, *sizes)
+    }
+    runs: dict[int, list[Stretch]] = {users: [] for users in stretches}
+    resident: dict[int, list[int]] = {users: [] for users in stretches}
+    with bench_broker() as bench:
+        if not quick:
+            _require_disk(bench)
+        for users, (_, end) in stretches.items():
+            bench.create_topic(f"u{users}", _PARTITIONS)
+            load(bench.bootstrap, f"u{users}", records_of(passes(users, end + TAIL)))
+        for _ in range(repetitions):
+            for users, (start, end) in stretches.items():
+                stretch, size = _run(bench, f"u{users}", start, end)
+                runs[users].append(stretch)
+                resident[users].append(size)
+                print(f"{users:,} users: {stretch.rate:,.0f} actions/s, {size / 2**20:,.0f} MiB")
+    return _outcome(sizes, runs, resident)
+
+
+def _require_disk(bench: Bench) -> None:
+    free = shutil.disk_usage(bench.folder).free
+    if free < _DISK_BYTES:
+        raise RuntimeError(
+            f"{bench.folder} has {free / 1e9:.0f} GB free; this needs {_DISK_BYTES / 1e9:.0f}: "
+            "point TMPDIR at a larger disk"
+        )
+
+
+def _run(bench: Bench, topic: str, start: int, end: int) -> tuple[Stretch, int]:
+    with (
+        running_worker(bench, topic, _PARTITIONS) as deployed,
+        CpuSampler({WORKER: deployed.worker.pid, BROKER: bench.pid}) as cpu,
+    ):
+        progress = watch(deployed.worker, deployed.committed, end=end)
+        size = resident_bytes([deployed.worker.pid])
+    return stretch_of(progress, cpu, start=start, end=end), size
+
+
+def _outcome(
+    sizes: tuple[int, ...], runs: dict[int, list[Stretch]], resident: dict[int, list[int]]
+) -> Measurement:
+    outcome = Measurement("growth", "Growth, every action publishes a profile", "actions/s")
+    per_profile = {}
+    for users in sizes:
+        label = f"Tidemark, {users:,} users"
+        # Each repetition against the base of the same round.
+        values = [
+            (own - base) / (users - _BASE_USERS)
+            for own, base in zip(resident[users], resident[_BASE_USERS], strict=True)
+        ]
+        per_profile[users] = statistics.median(values)
+        outcome.values[label] = [run.rate for run in runs[users]]
+        outcome.details[label] = {
+            "bytes/profile": f"{per_profile[users]:,.0f}",
+            "worker MiB": f"{statistics.median(resident[users]) / 2**20:,.0f}",
+            **cpu_columns(runs[users]),
+        }
+    outcome.runs = [
+        {"users": users, "resident_bytes": size, **run.as_json()}
+        for users in runs
+        for run, size in zip(runs[users], resident[users], strict=True)
+    ]
+    medians = [outcome.median(label) for label in outcome.values]
+    most = sizes[-1]
+    outcome.bars = [
+        Bar.at_least(
+            f"growth: lowest rate / highest rate from {sizes[0]:,} to {most:,} users",
+            0.8,
+            min(medians) / max(medians),
+            "x",
+        ),
+        Bar.at_least(
+            f"growth: actions/s with {most:,} users, a record each",
+            50_000,
+            medians[-1],
+            "actions/s",
+        ),
+        *(
+            Bar.at_most(
+                f"growth: worker's memory a profile with {users:,} users",
+                1.25 * 4 * _DIM + 600,
+                per_profile[users],
+                "bytes",
+            )
+            for users in sizes[1:]
+        ),
+    ]
+    base = statistics.median(resident[_BASE_USERS]) / 2**20
+    outcome.notes.append(
+        f"memory is counted beyond a worker with {_BASE_USERS:,} users ({base:,.0f} MiB); with "
+        f"{sizes[0]:,} users the difference is within that worker's own noise"
+    )
+    return outcome

@@ -1,0 +1,34 @@
+"""Tidemark's Faust app with an empty body: the transport driver and the whole-batch hand-over."""
+
+import asyncio
+from pathlib import Path
+
+from meter import Meter, arguments
+
+from streams.app import GroupSettings, build_app, run_app
+
+given = arguments()
+meter = Meter(given["progress"])
+
+
+class EmptyPipeline:
+    """Acknowledges at once."""
+
+    async def put(self, inbound):
+        meter.add(len(inbound.records))
+        inbound.acknowledge()
+
+    async def on_assigned(self, generation, assigned):
+        pass
+
+    async def on_revoked(self, generation):
+        pass
+
+
+app = build_app(
+    GroupSettings(group=given["group"], bootstrap=given["bootstrap"]),
+    [given["topic"]],
+    EmptyPipeline(),
+    Path(given["folder"]),
+)
+asyncio.run(run_app(app, asyncio.Event()))
