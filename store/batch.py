@@ -123,7 +123,7 @@ def check_batch(
                 f"{name} is {column.dtype} of shape {column.shape}; "
                 f"expected {np.dtype(dtype)} of shape {(length,)}"
             )
-    if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != dim:
+    if vectors.dtype != np.float32 or vectors.shape[1:] != (dim,):
         raise ValueError(
             f"the vectors are {vectors.dtype} of shape {vectors.shape}; "
             f"expected float32 of shape (m, {dim})"

@@ -33,6 +33,7 @@ __all__ = [
     "new_columns",
     "put_contribution",
     "remove_row",
+    "reserve_rows",
     "reserve_users",
 ]
 
@@ -74,7 +75,7 @@ class Rows(NamedTuple):
     """
 
     vector: NDArray[np.float32]
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     mass: NDArray[np.float64]
     sum_k: NDArray[np.float64]
     sum_k2: NDArray[np.float64]
@@ -121,7 +122,7 @@ def new_columns(dim: int, seen: int, contributions: int, events: int) -> Columns
         ),
         Rows(
             vector=np.zeros((n, dim), np.float32),
-            count=np.zeros(n, np.int64),
+            counts=np.zeros(n, np.int64),
             mass=np.zeros(n),
             sum_k=np.zeros(n),
             sum_k2=np.zeros(n),
@@ -149,14 +150,20 @@ def reserve_users(columns: Columns, codes: int) -> None:
         _lengthen(columns.users, max(codes, have + have // 8))
 
 
+def reserve_rows(columns: Columns, more: int) -> None:
+    """Have room for so many more rows."""
+    have = len(columns.rows.counts)
+    needed = int(columns.next_row[0] - columns.free[0]) + more
+    if needed > have:
+        length = max(needed, have + max(have // 8, _FIRST))
+        _lengthen(columns.rows, length)
+        for windows in (columns.seen, columns.events):
+            _lengthen((windows.at, windows.length), length)
+
+
 def make_room(columns: Columns) -> None:
     """Make room where `can_add` found none."""
-    have = len(columns.rows.count)
-    if columns.free[0] == 0 and columns.next_row[0] == have:
-        more = have + max(have // 8, _FIRST)
-        _lengthen(columns.rows, more)
-        for windows in (columns.seen, columns.events):
-            _lengthen((windows.at, windows.length), more)
+    reserve_rows(columns, 1)
     grow(columns.seen)
     grow(columns.events)
 
@@ -171,7 +178,7 @@ def _lengthen(columns: tuple[NDArray[Any], ...], length: int) -> None:
 def can_add(columns: Columns) -> bool:
     """Whether one more action can be taken in without growing, whosever it is."""
     return (
-        (columns.free[0] > 0 or columns.next_row[0] < columns.rows.count.shape[0])
+        (columns.free[0] > 0 or columns.next_row[0] < columns.rows.counts.shape[0])
         and has_room(columns.seen)
         and has_room(columns.events)
     )
@@ -204,7 +211,7 @@ def remove_row(columns: Columns, user: int) -> None:
     """Take the row of a user who has one; the user is `FENCED` from now on."""
     rows, row = columns.rows, np.int64(columns.users.row[user])
     rows.vector[row] = 0
-    rows.count[row] = 0
+    rows.counts[row] = 0
     rows.mass[row] = 0
     rows.sum_k[row] = 0
     rows.sum_k2[row] = 0

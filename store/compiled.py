@@ -6,7 +6,7 @@ What they have in common:
   another file's function that a loop calls: delete ``__pycache__/*.nb?`` after one (the tests
   keep their own, by content).
 - Indexes are not checked: callers check lengths and ranges before the loop. Where a loop is hot,
-  indexes are unsigned: a signed one may count from the end, which keeps loops from being vectorised.
+  indexes are unsigned: a signed one may count from the end, and keeps loops from being vectorised.
 - References to arrays are not counted (``_nrt``), since that is two atomic instructions for every
   array of every call, more than the work itself. So a loop makes no array, and the caller holds
   every array until it returns.

@@ -252,7 +252,7 @@ def _put_profile(
     at = _put_piece(out, at, pieces, _HEAD)
     vector = rows.vector[row].view(np.uint8)
     at = _put(out, at, vector, 0, vector.shape[0])
-    at = _put_int(out, _put_piece(out, at, pieces, _COUNT), rows.count[row])
+    at = _put_int(out, _put_piece(out, at, pieces, _COUNT), rows.counts[row])
     at = _put_int(out, _put_piece(out, at, pieces, _LAST_TS), rows.last_ts[row])
     at = _put_piece(out, at, pieces, _PARTITION)
     at = _put_applied(out, at, columns.users.next_offset, user, pieces)
@@ -302,7 +302,9 @@ def encode_users(
         users: codes; of a user without a profile the key alone is written.
         begin: the first to write.
         pieces: of the table.
-        keys, actions, items: what the codes stand for.
+        keys: what the codes of users stand for.
+        actions: those of actions.
+        items: those of items.
         out: written to from its beginning.
         bounds: ``(2 * len(users) + 1,)`` key i is ``out[bounds[2i]:bounds[2i + 1]]``, its value
             ends at ``bounds[2i + 2]``; those written are counted from ``begin``.

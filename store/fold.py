@@ -76,7 +76,7 @@ def fold_action(
     """
     p = rows.vector[row]
     dim = p.shape[0]
-    n = rows.count[row]
+    n = rows.counts[row]
     if rule.code == CONSTANT:
         k = min(rule.a, n / (n + 1.0))
     elif rule.code == ADAPTIVE:
@@ -103,7 +103,7 @@ def fold_action(
     add = np.float32((1.0 - k) * strength)
     for j in range(dim):
         p[j] = keep * p[j] + add * v[j]
-    rows.count[row] = n + 1
+    rows.counts[row] = n + 1
     rows.sum_k[row] += k
     rows.sum_k2[row] += k * k
     rows.last_ts[row] = max(rows.last_ts[row], ts)

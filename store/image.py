@@ -15,6 +15,8 @@ from store.columns import FENCED, add_row, can_add, put_contribution, remove_row
 from store.compiled import compiled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from store.blocks import Windows
@@ -31,7 +33,7 @@ class Image(NamedTuple):
         forgotten_ts: ``(n,)`` ms.
         profile: ``(n,)`` which of the m profiles; -1 for a fence.
         vector: ``(m, dim)``.
-        count, mass, sum_k, sum_k2, last_ts, fresh_from: ``(m,)`` see `ProfileState`.
+        counts, mass, sum_k, sum_k2, last_ts, fresh_from: ``(m,)`` see `ProfileState`.
         contribution_ends, seen_ends, event_ends: ``(m + 1,)`` profile j's are at
             ``ends[j]:ends[j + 1]`` of the columns that follow.
         actions, items, ks, strengths: contributions, oldest first; codes of the vocabulary,
@@ -44,7 +46,7 @@ class Image(NamedTuple):
     forgotten_ts: NDArray[np.int64]
     profile: NDArray[np.int64]
     vector: NDArray[np.float32]
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     mass: NDArray[np.float64]
     sum_k: NDArray[np.float64]
     sum_k2: NDArray[np.float64]
@@ -99,7 +101,7 @@ def put_image(
         row = add_row(columns, user)
         for at in range(image.vector.shape[1]):
             rows.vector[row, at] = image.vector[j, at]
-        rows.count[row] = image.count[j]
+        rows.counts[row] = image.counts[j]
         rows.mass[row] = image.mass[j]
         rows.sum_k[row] = image.sum_k[j]
         rows.sum_k2[row] = image.sum_k2[j]
@@ -162,7 +164,7 @@ def copy_image(columns: Columns, users: NDArray[np.int32]) -> Image:
         forgotten_ts=held.forgotten_ts[users],
         profile=np.where(row > 0, np.cumsum(row > 0) - 1, -1),
         vector=rows.vector[chosen],
-        count=rows.count[chosen],
+        counts=rows.counts[chosen],
         mass=rows.mass[chosen],
         sum_k=rows.sum_k[chosen],
         sum_k2=rows.sum_k2[chosen],
@@ -187,6 +189,7 @@ def copy_image(columns: Columns, users: NDArray[np.int32]) -> Image:
 
 
 def ends_of(lengths: NDArray[np.int32] | NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:
+    """``(n + 1,)`` where each of n stretches of these lengths begins, and the end of the last."""
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
     return ends

@@ -188,7 +188,8 @@ class Interner:
 
         Args:
             buffer: bytes of many keys.
-            starts, ends: ``(n,)`` spans within the buffer; start < 0 means no value.
+            starts: ``(n,)`` where each span begins; below 0 means no value.
+            ends: ``(n,)`` where it ends.
             insert: whether unknown keys get a code.
 
         Returns:

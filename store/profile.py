@@ -39,7 +39,7 @@ PROFILE_VERSION = 1
 FENCE_HEADER = "tidemark-fence"
 
 
-class Contribution(msgspec.Struct, frozen=True, array_like=True):
+class Contribution(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One action's part in a profile: what it was, and the k and signed strength it was folded by.
 
     Its weight in today's profile is ``(1-k)·s`` times the k of every later contribution
@@ -52,7 +52,7 @@ class Contribution(msgspec.Struct, frozen=True, array_like=True):
     strength: float
 
 
-class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """All that is known of a user: value of a ``profiles`` record, key ``user_id``.
 
     Attributes:

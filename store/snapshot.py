@@ -2,7 +2,8 @@
 
     magic, length of the header | header (MessagePack) | arrays, raw | CRC-32 of all before it
 
-Arrays begin at multiples of 8 bytes and are of this machine's byte order, which the header names. A snapshot is a view: what cannot be used is refused, and the topic is read instead.
+Arrays begin at multiples of 8 bytes, in the byte order that the header names. A snapshot is a view:
+what cannot be used is refused, and the topic is read instead.
 """
 
 from __future__ import annotations
@@ -12,26 +13,26 @@ import math
 import os
 import struct
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from store.batch import Vocabulary
 from store.compiled import compiled
 from store.errors import SnapshotError
 from store.image import Image
-from store.table import Identity, Memory, ProfileTable, TableCopy
+from store.table import ProfileTable, TableCopy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from store.interner import Interner
+    from store.table import Identity, Memory, Vocabulary
 
-__all__ = ["SNAPSHOT_FORMAT", "load_table", "save_table"]
+__all__ = ["SNAPSHOT_FORMAT", "arrays_of", "load_table", "save_table"]
 
 #: Goes up when the file's layout changes; other formats are refused.
 SNAPSHOT_FORMAT = 1
@@ -59,7 +60,6 @@ class _Header(msgspec.Struct, kw_only=True, frozen=True):
 
 
 _header_encoder = msgspec.msgpack.Encoder()
-_header_decoder = msgspec.msgpack.Decoder(_Header)
 
 
 def save_table(table: ProfileTable | TableCopy, path: Path, meta: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def save_table(table: ProfileTable | TableCopy, path: Path, meta: Mapping[str, A
         OSError: it cannot be written (no space, no permission); the file of before stays.
     """
     copy = table.copy() if isinstance(table, ProfileTable) else table
-    arrays = {name: np.ascontiguousarray(array) for name, array in _arrays_of(copy)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays_of(copy)}
     header = _header_encoder.encode(
         _Header(
             format=SNAPSHOT_FORMAT,
@@ -90,8 +90,8 @@ def save_table(table: ProfileTable | TableCopy, path: Path, meta: Mapping[str, A
             arrays=[_Array(name, one.dtype.str, one.shape) for name, one in arrays.items()],
         )
     )
-    pieces = [_START.pack(_MAGIC, len(header)), header]
-    pieces.append(_padding(sum(map(len, pieces))))
+    pieces: list[bytes | memoryview] = [_START.pack(_MAGIC, len(header)), header]
+    pieces.append(_padding(_START.size + len(header)))
     for one in arrays.values():
         pieces += [one.reshape(-1).view(np.uint8).data, _padding(one.nbytes)]
     partial = path.with_name(f"{path.name}.partial")
@@ -165,16 +165,17 @@ def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[_Header, int]:
     """The header, and where the arrays begin. Nothing is believed before the checksum is right."""
     if len(data) < _START.size + _CRC.size:
         raise SnapshotError(f"{path} is torn: it has {len(data)} bytes, not even a header")
-    magic, length = _START.unpack(data[: _START.size])
+    view = data.data
+    magic, length = _START.unpack(view[: _START.size])
     if magic != _MAGIC:
         raise SnapshotError(f"{path} is no snapshot: it begins with {magic!r}, not {_MAGIC!r}")
-    (crc,) = _CRC.unpack(data[-_CRC.size :])
-    if zlib.crc32(data[: -_CRC.size]) != crc:
+    (crc,) = _CRC.unpack(view[-_CRC.size :])
+    if zlib.crc32(view[: -_CRC.size]) != crc:
         raise SnapshotError(f"{path} is torn or damaged: its checksum is not that of its content")
     end = _START.size + length
     try:
         # The number alone first: another format may have another header.
-        found = msgspec.msgpack.decode(data[_START.size : end])
+        found = msgspec.msgpack.decode(view[_START.size : end])
         if found.get("format") != SNAPSHOT_FORMAT:
             raise SnapshotError(
                 f"{path} is of format {found.get('format')}; this program reads {SNAPSHOT_FORMAT}"
@@ -216,7 +217,7 @@ def _codes(
     return interner.codes(arena, ends[:-1], ends[1:], insert=True)
 
 
-def _arrays_of(copy: TableCopy) -> Iterator[tuple[str, NDArray[Any]]]:
+def arrays_of(copy: TableCopy) -> Iterator[tuple[str, NDArray[Any]]]:
     """The image and the strings that it names, in codes of these strings alone."""
     image = copy.image
     used_actions, actions = np.unique(image.actions, return_inverse=True)

@@ -55,7 +55,7 @@ def image_of(
         vector=np.array(
             np.frombuffer(b"".join([state.vector for state in states]), "<f4"), np.float32
         ).reshape(len(states), dim),
-        count=np.array([state.count for state in states], np.int64),
+        counts=np.array([state.count for state in states], np.int64),
         mass=np.array([state.mass for state in states], np.float64),
         sum_k=np.array([state.sum_k for state in states], np.float64),
         sum_k2=np.array([state.sum_k2 for state in states], np.float64),
@@ -81,15 +81,11 @@ def strings_of(interner: Interner, codes: NDArray[np.int32]) -> list[str]:
 
 def contributions_of(image: Image, actions: Interner, items: Interner) -> list[Contribution]:
     """All contributions of an image, oldest first."""
+    names = strings_of(actions, image.actions)
+    ids = [None if item < 0 else items.key(item).decode() for item in image.items.tolist()]
     return [
-        Contribution(
-            actions.key(action).decode(), None if item < 0 else items.key(item).decode(), k, s
+        Contribution(name, item_id, k, strength)
+        for name, item_id, k, strength in zip(
+            names, ids, image.ks.tolist(), image.strengths.tolist(), strict=True
         )
-        for action, item, k, s in zip(
-            image.actions.tolist(),
-            image.items.tolist(),
-            image.ks.tolist(),
-            image.strengths.tolist(),
-            strict=True,
-        )  # fmt: skip
     ]

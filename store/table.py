@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from store.batch import ActionBatch, Changes, Vocabulary, check_batch
-from store.columns import FENCED, LISTED, UNKNOWN, make_room, mark, new_columns, reserve_users
+from store.columns import (
+    FENCED,
+    LISTED,
+    UNKNOWN,
+    make_room,
+    mark,
+    new_columns,
+    reserve_rows,
+    reserve_users,
+)
 from store.encode import Pieces, Strings, encode_users, make_pieces
 from store.errors import EncoderMismatchError
 from store.fold import OUTCOMES, SKIP, Actions, Rule, apply_actions
@@ -137,6 +146,7 @@ class ProfileTable:
             CorruptRecordError: a value cannot be read. Those before it may be taken over.
             EncoderMismatchError: it was made by another encoder or policy.
         """
+        reserve_rows(self._columns, len(users))
         actions, items = Codes(self._vocabulary.actions), Codes(self._vocabulary.items)
         for start in range(0, len(users), _TAKEN_AT_ONCE):
             end = start + _TAKEN_AT_ONCE
@@ -235,7 +245,7 @@ class ProfileTable:
             policy=self._identity.policy.identity,
             dim=self._identity.dim,
             vector=image.vector.astype("<f4").tobytes(),
-            count=int(image.count[0]),
+            count=int(image.counts[0]),
             mass=float(image.mass[0]),
             sum_k=float(image.sum_k[0]),
             sum_k2=float(image.sum_k2[0]),
@@ -279,6 +289,7 @@ class ProfileTable:
         """
         columns = np.array([self._topic(topic) for topic in topics], np.int64)
         reserve_users(self._columns, len(self._keys))
+        reserve_rows(self._columns, len(image.counts))
         done = 0
         while True:
             done = put_image(self._columns, users, columns, image, done)
@@ -310,16 +321,17 @@ class ProfileTable:
         """Keys and values; the value of a user without a profile is empty."""
         keys: list[bytes] = []
         values: list[bytes | None] = []
-        strings = [
-            _strings(one) for one in (self._keys, self._vocabulary.actions, self._vocabulary.items)
-        ]
+        keys_of = _strings(self._keys)
+        actions = _strings(self._vocabulary.actions)
+        items = _strings(self._vocabulary.items)
         bounds = np.empty(2 * len(users) + 1, np.int64)
         done = 0
         while done < len(users):
             begin = done
             done, need = encode_users(
-                self._columns, users, begin, self._pieces, *strings, self._buffer, bounds
-            )
+                self._columns, users, begin, self._pieces, keys_of, actions, items,
+                self._buffer, bounds,
+            )  # fmt: skip
             at = bounds[: 2 * (done - begin) + 1].tolist()
             written = self._buffer[: at[-1]].tobytes()
             keys += [written[a:b] for a, b in zip(at[:-1:2], at[1::2], strict=True)]

@@ -8,6 +8,7 @@ from store.batch import ActionBatch, Vocabulary
 from store.interner import Interner
 from store.policies import Policy
 from store.profile import Fence, encode_profile
+from store.snapshot import arrays_of
 from store.table import Identity, Memory, ProfileTable
 
 __all__ = ["warm_up"]
@@ -40,3 +41,5 @@ def warm_up(dim: int) -> None:
     table.take_changes()
     table.take_over_many([b"a"], [encode_profile(table.state("b"))])
     table.take_over("b", Fence(partition=0, applied={}, forgotten_ts=1))
+    for _ in arrays_of(table.copy()):
+        pass

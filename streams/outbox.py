@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Without a broker the client waits for it.
 _STOP_SECONDS = 3.0
-#: One request's worth for a partition: well under Kafka's default of 1 MiB a batch.
-_BATCH_BYTES = 512 * 1024
+#: Of one partition's batch; Kafka takes 1 MiB by default.
+_BATCH_BYTES = 900 * 1024
 #: What is kept of a dead letter that the broker finds too large.
 _KEPT_BYTES = 64 * 1024
 
@@ -130,27 +130,40 @@ class KafkaOutbox:
         by_partition: dict[tuple[str, int], list[OutRecord]] = {}
         for record in records:
             by_partition.setdefault((record.topic, record.partition), []).append(record)
-        sent: list[tuple[str, int, int, Awaitable[Any]]] = []
-        for (topic, partition), group in by_partition.items():
-            batch, count = self._producer.create_batch(), 0
-            for record in group:
-                if _append(batch.append, record) is None:
-                    acknowledged = await self._producer.send_batch(
-                        batch, topic, partition=partition
-                    )
-                    sent.append((topic, partition, count, acknowledged))
-                    batch, count = self._producer.create_batch(), 0
-                    _append(batch.append, record)  # an empty batch takes any record
-                count += 1
-            acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
-            sent.append((topic, partition, count, acknowledged))
-        outcomes = await asyncio.gather(*(one[-1] for one in sent), return_exceptions=True)
-        for (topic, partition, count, _), outcome in zip(sent, outcomes, strict=True):
-            if not isinstance(outcome, BaseException) and outcome.offset >= 0:
-                self._on_acknowledged(topic, partition, outcome.offset, count)
+        # A partition takes one batch after the other; the partitions go on side by side.
+        outcomes = await asyncio.gather(
+            *(self._send_to(*place, group) for place, group in by_partition.items()),
+            return_exceptions=True,
+        )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _send_to(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        assert self._producer is not None  # noqa: S101 # the caller has it
+        sent: list[tuple[int, Awaitable[Any]]] = []
+        batch, count = self._producer.create_batch(), 0
+        for record in records:
+            if _append(batch.append, record) is None:
+                sent.append((count, await self._send_batch(batch, topic, partition)))
+                batch, count = self._producer.create_batch(), 0
+                _append(batch.append, record)  # an empty batch takes any record
+            count += 1
+        sent.append((count, await self._send_batch(batch, topic, partition)))
+        outcomes = await asyncio.gather(*(one for _, one in sent), return_exceptions=True)
+        for (number, _), outcome in zip(sent, outcomes, strict=True):
+            if not isinstance(outcome, BaseException) and outcome.offset >= 0:
+                self._on_acknowledged(topic, partition, outcome.offset, number)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _send_batch(self, batch: Any, topic: str, partition: int) -> Awaitable[Any]:
+        assert self._producer is not None  # noqa: S101 # the caller has it
+        acknowledged: Awaitable[Any] = await self._producer.send_batch(
+            batch, topic, partition=partition
+        )
+        return acknowledged
 
 
 def _append(append: Callable[..., object], record: OutRecord) -> object:

@@ -14,7 +14,7 @@ ROWS = 4
 
 
 @compiled
-def run(windows: Windows, what: int, row: int, value: int, values: np.ndarray) -> bool:
+def run(windows: Windows, what: int, row: int, values: np.ndarray) -> bool:
     """The compiled functions, which Python cannot call."""
     if what == 0:
         remember(windows, row, values[0])
@@ -35,9 +35,9 @@ REMEMBER, CLEAR, FILL, CONTAINS, HAS_ROOM = range(5)
 
 def do(windows: Windows, what: int, row: int, *values: int) -> bool:
     array = np.array(values, windows.data.dtype)
-    if not run(windows, HAS_ROOM, 0, 0, array):
+    if not run(windows, HAS_ROOM, 0, array):
         grow(windows)
-    return run(windows, what, row, 0, array)
+    return run(windows, what, row, array)
 
 
 def held(windows: Windows, row: int) -> list[int]:
@@ -46,14 +46,16 @@ def held(windows: Windows, row: int) -> list[int]:
     return values
 
 
+rows = st.integers(0, ROWS - 1)
+numbers = st.integers(0, 30)
 OPERATIONS = st.lists(
     st.one_of(
-        st.tuples(st.just(REMEMBER), st.integers(0, ROWS - 1), st.lists(st.integers(0, 30), min_size=1, max_size=1)),
-        st.tuples(st.just(CLEAR), st.integers(0, ROWS - 1), st.just([])),
-        st.tuples(st.just(FILL), st.integers(0, ROWS - 1), st.lists(st.integers(0, 30), max_size=30, unique=True)),
+        st.tuples(st.just(REMEMBER), rows, st.lists(numbers, min_size=1, max_size=1)),
+        st.tuples(st.just(CLEAR), rows, st.just([])),
+        st.tuples(st.just(FILL), rows, st.lists(numbers, max_size=30, unique=True)),
     ),
     max_size=150,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint64])

@@ -27,13 +27,24 @@ def tidemark(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command() -> None:
     done = tidemark("--help")
     assert done.returncode == 0
-    for command in ("demo", "up", "worker", "retrieval", "topics", "publish", "settings"):
+    for command in (
+        "demo", "up", "worker", "retrieval", "topics", "publish", "soak", "settings"
+    ):  # fmt: skip
         assert command in done.stdout
 
 
 @pytest.mark.parametrize(
     "command",
-    [["demo"], ["up"], ["worker"], ["retrieval"], ["topics", "create"], ["publish"], ["settings"]],
+    [
+        ["demo"],
+        ["up"],
+        ["worker"],
+        ["retrieval"],
+        ["topics", "create"],
+        ["publish"],
+        ["soak"],
+        ["settings"],
+    ],
 )
 def test_every_command_has_help(command: list[str]) -> None:
     done = tidemark(*command, "--help")

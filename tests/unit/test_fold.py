@@ -98,7 +98,7 @@ def test_the_compiled_fold_equals_the_reference(steps: list[Step], policy: Polic
     np.testing.assert_allclose(used, expected, atol=1e-5)
     for row, profile in enumerate(profiles):
         np.testing.assert_allclose(rows.vector[row], profile.vector, atol=1e-5)
-        assert rows.count[row] == profile.count
+        assert rows.counts[row] == profile.count
         assert rows.last_ts[row] == profile.last_ts
         assert rows.mass[row] == pytest.approx(profile.mass, rel=1e-9)
         assert rows.sum_k[row] == pytest.approx(profile.sum_k, abs=1e-3)
@@ -212,7 +212,7 @@ def test_adaptive_is_clamped(strength: float, k: float) -> None:
 def test_no_action_changes_nothing() -> None:
     rows = new_rows()
     assert fold(rows, [], Policy()) == []
-    assert not rows.count.any()
+    assert not rows.counts.any()
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_a_table_comes_back_under_other_codes(tmp_path: Path) -> None:
     assert meta == META
     assert len(loaded) == len(table) == 3
     assert take(loaded) == ([], [])
-    assert os.listdir(tmp_path) == ["t"]
+    assert [one.name for one in tmp_path.iterdir()] == ["t"]
 
 
 @given(st.integers(0, 60))
@@ -112,10 +112,10 @@ def without_freshness(content: dict[str, object]) -> dict[str, object]:
 
 
 def test_a_copy_does_not_change_with_its_table(tmp_path: Path) -> None:
-    table = filled(new_vocabulary(), log())
+    vocabulary = new_vocabulary()
+    table = filled(vocabulary, log())
     before = content(table)
     copy = table.copy()
-    vocabulary = table._vocabulary  # noqa: SLF001 # its own, to go on with
     table.apply(
         "actions",
         make_batch(
@@ -228,7 +228,7 @@ except OSError as error:
 def test_a_full_disk_leaves_the_file_of_before(tmp_path: Path) -> None:
     path = tmp_path / "t"
     path.write_bytes(b"of before")
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.getcwd()]
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path.cwd())]
     done = subprocess.run(
         [sys.executable, "-c", _SAVE_WITH_LITTLE_SPACE, str(path), *folders],
         capture_output=True,
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_file_of_before(tmp_path: Path) -> None:
         env={**os.environ},
     )
     assert done.stdout.split() == [str(errno.EFBIG)], done.stderr
-    assert os.listdir(tmp_path) == ["t"]
+    assert [one.name for one in tmp_path.iterdir()] == ["t"]
     assert path.read_bytes() == b"of before"
 
 

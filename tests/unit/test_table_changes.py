@@ -194,7 +194,7 @@ def test_a_forgotten_user_costs_no_row() -> None:
         apply(table, [weighed(2 * n, f"u{n}", item_id="i", event_id="e")], VECTORS)
         apply(table, [forget(2 * n + 1, f"u{n}")], VECTORS)
     assert len(table) == 0
-    assert len(table._columns.rows.count) == 64  # noqa: SLF001 # as many as at the start
+    assert len(table._columns.rows.counts) == 64  # noqa: SLF001 # as many as at the start
 
 
 def test_a_state_that_is_not_held_is_a_key_error() -> None:
@@ -210,7 +210,7 @@ def test_a_state_that_is_not_held_is_a_key_error() -> None:
         ({"items": np.array([10**6], np.int32)}, r"items\[0\]=1000000"),
         ({"items": np.array([-2], np.int32)}, r"items\[0\]=-2"),
         ({"actions": np.array([-1], np.int32)}, r"actions\[0\]=-1"),
-        ({"user_ends": np.array([4], np.int64)}, r"user_ends\[0\]=4; .*; users has 3 bytes|users has 3 bytes"),
+        ({"user_ends": np.array([4], np.int64)}, r"user_ends\[0\]=4, .* has 3 bytes"),
         ({"user_starts": np.array([-1], np.int64)}, r"user_starts\[0\]=-1"),
         ({"ts": np.array([1, 2], np.int64)}, r"ts is int64 of shape \(2,\); expected int64"),
         ({"weights": np.ones(1, np.float32)}, "weights is float32 .* expected float64"),

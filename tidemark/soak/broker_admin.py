@@ -55,11 +55,13 @@ class BrokerAdmin:
         return behind
 
     def move_leaders(self, topic: str) -> None:
-        """Ask that the next copy of every partition leads; `leaders` says when it does."""
+        """Ask that another copy of every partition leads; `leaders` says when it does."""
         with self._connected() as admin:
             turned = {
-                TopicPartition(topic, number): [*copies[1:], copies[0]]
-                for number, copies in _copies(admin, topic).items()
+                TopicPartition(topic, one["partition_index"]): _turned(
+                    list(one["replica_nodes"]), one["leader_id"]
+                )
+                for one in _described(admin, topic)
             }
             admin.alter_partition_reassignments(turned)
             admin.elect_leaders(0, {topic: [one.partition for one in turned]}, raise_errors=False)
@@ -99,5 +101,7 @@ def _partitions(admin: Any, topic: str) -> list[int]:
     return sorted(one["partition_index"] for one in _described(admin, topic))
 
 
-def _copies(admin: Any, topic: str) -> dict[int, list[int]]:
-    return {one["partition_index"]: list(one["replica_nodes"]) for one in _described(admin, topic)}
+def _turned(copies: list[int], leader: int) -> list[int]:
+    """The copies in their order, from the one after the leader on: the first is to lead."""
+    first = (copies.index(leader) + 1) % len(copies) if leader in copies else 0
+    return copies[first:] + copies[:first]
