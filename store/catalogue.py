@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from store.errors import CorruptRecordError, UnknownCategoryError, UnknownItemError
-from store.item_vector import ItemVector
+from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.record import key_of
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ class CatalogueItem(NamedTuple):
 
 
 class Catalogue:
-    """The view of ``item-vectors``; the last record of an item stands."""
+    """The view of ``item-vectors``; of an item the record with the highest source offset stands."""
 
     def __init__(self, encoder_id: str, index: VectorIndex, tally: RecordTally) -> None:
         self._encoder_id = encoder_id
         self._tally = tally
         self._items: dict[str, CatalogueItem] = {}
         self._categories: dict[str, set[str]] = {}
+        self._offsets: dict[str, int] = {}
         self.index = index
 
     def __len__(self) -> int:
@@ -90,11 +91,17 @@ class Catalogue:
                 if found is not None and found.encoder != self._encoder_id:
                     self._tally.on_foreign(record, found.encoder)
                     continue
+                offset = _deleted_at(record) if found is None else found.source_offset
+                if 0 <= offset < self._offsets.get(item_id, -1):
+                    self._tally.on_stale(record)
+                    continue
                 vectors[item_id] = None if found is None else self._vector(found)
             except CorruptRecordError as error:
                 self._tally.on_corrupt(record, error)
                 continue
             self._forget(item_id)
+            if offset >= 0:
+                self._offsets[item_id] = offset  # also of a deleted one: what is older stays so
             if found is not None:
                 self._items[item_id] = CatalogueItem(found.title, found.categories)
                 for category in found.categories:
@@ -130,3 +137,14 @@ class Catalogue:
             members.discard(item_id)
             if not members:
                 del self._categories[category]
+
+
+def _deleted_at(record: Record) -> int:
+    """The source offset of a tombstone; -1 of one written by hand, which means what it says."""
+    digits = dict(record.headers).get(ITEM_OFFSET_HEADER, b"-1")
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise CorruptRecordError(
+            f"the header {ITEM_OFFSET_HEADER!r} is {digits!r}; expected a number"
+        ) from error

@@ -23,7 +23,7 @@ import numpy as np
 
 from store.errors import StoreError
 from store.fold import SKIP as SKIPPED_ROW
-from store.item_vector import ItemVector
+from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.profile import FENCE_HEADER
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, RejectReason, StreamsError
@@ -242,7 +242,10 @@ class Pipeline:
         rows = iter(zip(texts, encoded.index.tolist(), strict=True))
         for record, item in items:
             value = None
-            if item is not None:
+            headers: tuple[tuple[str, bytes], ...] = ()
+            if item is None:
+                headers = ((ITEM_OFFSET_HEADER, b"%d" % record.offset),)
+            else:
                 text, row = next(rows)
                 if row < 0:
                     part.rejected.append((record, _encoder_rejection(encoded, text)))
@@ -255,10 +258,11 @@ class Pipeline:
                         vector=vector.astype("<f4").tobytes(),
                         title=item.title,
                         categories=item.categories,
+                        source_offset=record.offset,
                     )
                 )
             part.ready.append(
-                OutRecord(self._names.item_vectors, batch.partition, record.key, value)
+                OutRecord(self._names.item_vectors, batch.partition, record.key, value, headers)
             )
         return part
 

@@ -169,6 +169,7 @@ def item_record(
     title: str | None = None,
     categories: Sequence[str] = (),
     encoder: str = ENCODER,
+    source_offset: int = -1,
 ) -> FakeRecord:
     array = np.asarray(vector, dtype="<f4")
     item = ItemVector(
@@ -177,6 +178,7 @@ def item_record(
         vector=array.tobytes(),
         title=f"Title of {item_id}" if title is None else title,
         categories=tuple(categories),
+        source_offset=source_offset,
     )
     return FakeRecord("item-vectors", item_id.encode(), msgspec.msgpack.encode(item))
 

@@ -252,7 +252,7 @@ def test_with_a_hanging_encoder_memory_stays_flat_and_lag_stays_in_kafka(
         worker.control.change(hangs=True)
         before = worker.resident_bytes()
         asyncio.run(publish(deployment, count))
-        samples = []
+        samples: list[int] = []
         # Until what may be fetched is: then nothing moves any more.
         wait_until(lambda: _still(worker, samples), check=worker.child.check)
         # Of 100,000 actions (15 MB, and several times that as objects) what fits its queues.

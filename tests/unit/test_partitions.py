@@ -392,7 +392,7 @@ async def test_a_worker_that_stops_abandons_its_restores() -> None:
         await asyncio.Event().wait()
 
     source.start = start  # type: ignore[method-assign]
-    topic.read = lambda _: source  # type: ignore[method-assign]
+    topic.read = lambda partition: source  # type: ignore[method-assign]  # noqa: ARG005
     owned, _ = owning(topic)
     restoring = asyncio.create_task(owned.restore([0]))
     await waits.wait()

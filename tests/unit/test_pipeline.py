@@ -36,7 +36,7 @@ from streams_fakes import (
 
 from encoders import EncodingFailedError, Templates
 from store.interner import Interner
-from store.item_vector import ItemVector
+from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.profile import Fence, ProfileState
 from store.table import Memory, Vocabulary
 from streams.activity import Activities
@@ -373,11 +373,15 @@ async def test_items_become_item_vectors_and_a_null_a_tombstone() -> None:
             vector=vector_of("Alien. horror. In space").astype("<f4").tobytes(),
             title="Alien",
             categories=("horror",),
+            source_offset=0,
         ),
     )
     assert deleted == (b"2", None)
+    tombstone = rig.outbox.records("item-vectors")[1]
+    assert tombstone.headers == ((ITEM_OFFSET_HEADER, b"1"),)
     assert solaris[1] is not None
     assert solaris[1].vector == vector_of("Solaris").astype("<f4").tobytes()
+    assert solaris[1].source_offset == 2
     assert {record.partition for record in rig.outbox.records("item-vectors")} == {3}
     assert rig.sensor.items == {"published": 3}
     assert rig.acknowledged == [0]

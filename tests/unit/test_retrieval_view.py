@@ -28,6 +28,7 @@ from store_fakes import (
 )
 
 from store.errors import UnknownCategoryError, UnknownItemError, UnknownUserError
+from store.item_vector import ITEM_OFFSET_HEADER
 from store.profile import Contribution, Fence
 
 if TYPE_CHECKING:
@@ -63,6 +64,30 @@ def test_the_order_rule_holds_within_one_batch() -> None:
     )
     assert view.vector("u").tolist() == Y.tolist()
     assert view.records.stale == 1
+
+
+def test_of_an_item_the_highest_source_offset_stands() -> None:
+    """A late writer may send an older vector, or one of an item deleted since."""
+    view = make_view()
+    deleted = FakeRecord("item-vectors", b"b", None, headers=((ITEM_OFFSET_HEADER, b"7"),))
+    view.apply_items(
+        [
+            item_record("a", X, source_offset=5),
+            item_record("a", Y, source_offset=3),
+            item_record("b", X, source_offset=6),
+            deleted,
+        ]
+    )
+    view.apply_items([item_record("b", X, source_offset=6)])
+    assert view.item("a") is not None
+    assert view.item("b") is None
+    assert view.search_items(X, 1)[0].score == pytest.approx(1.0)
+    assert view.records.stale == 2
+    view.apply_items([item_record("b", Z, source_offset=8), FakeRecord("item-vectors", b"a", None)])
+    assert (view.item("a") is None, view.item("b") is None) == (True, False)
+    bad = FakeRecord("item-vectors", b"b", None, headers=((ITEM_OFFSET_HEADER, b"x"),))
+    view.apply_items([bad])
+    assert view.records.corrupt == 1
 
 
 def test_the_version_is_the_sum_over_source_topics() -> None:
