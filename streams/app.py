@@ -52,7 +52,7 @@ class GroupSettings:
 
     group: str
     bootstrap: str
-    poll_records: int = 4_000
+    poll_records: int = 8_000
     commit_seconds: float = 0.5
     session_seconds: float = 10.0
     security: Security = PLAINTEXT

@@ -90,7 +90,7 @@ class KafkaSettings(_Group):
     bootstrap: str = "localhost:9092"
     security: SecuritySettings = SecuritySettings()
     group: Annotated[str, Field(min_length=1)] = "tidemark"
-    poll_records: PositiveInt = 4_000
+    poll_records: PositiveInt = 8_000
     commit_seconds: Positive = 0.5
     session_seconds: Positive = 10.0
     retry_seconds: Positive = 120.0
@@ -233,7 +233,7 @@ class EncoderSettings(_Group):
 class WorkerSettings(_Group):
     """The worker process."""
 
-    batch_actions: PositiveInt = 4_000
+    batch_actions: PositiveInt = 8_000
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
     snapshot_seconds: Annotated[float, Field(ge=0)] = 60.0
