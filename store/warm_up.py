@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from store.batch import ActionBatch, Vocabulary
-from store.interner import Interner
+from store.interner import Interner, hash_bytes
 from store.policies import Policy
 from store.profile import Fence, encode_profile
 from store.snapshot import arrays_of
@@ -24,7 +24,7 @@ def warm_up(dim: int) -> None:
     vocabulary.actions.code(b"view")
     n = 200  # more than a new table has room for
     batch = ActionBatch(
-        users=np.arange(n).astype(np.uint8),
+        users=np.frombuffer(bytes(range(n)), np.uint8),  # read-only, as they come
         user_starts=np.arange(n, dtype=np.int64),
         user_ends=np.arange(1, n + 1, dtype=np.int64),
         offsets=np.arange(n, dtype=np.int64),
@@ -37,6 +37,7 @@ def warm_up(dim: int) -> None:
         strengths=np.ones(n),
         rows=np.zeros(n, np.int32),
     )
+    hash_bytes(batch.users, 0, 1)
     table.apply("", batch, np.zeros((1, dim), np.float32))
     table.take_changes()
     table.take_over_many([b"a"], [encode_profile(table.state("b"))])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from store.compiled import compiled
+from store.compiled import part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 
-@compiled
+@part
 def byte_at(buffer: NDArray[np.uint8], at: int) -> int:
     """A byte as a number that counts on: one of eight bits would wrap around."""
     return np.int64(buffer[at])  # type: ignore[return-value] # compiled, it is what int is
 
 
-@compiled
+@part
 def _bytes(buffer: NDArray[np.uint8], at: int, count: int) -> int:
     """A big-endian number of so many bytes; eight of them may make it negative."""
     number = 0
@@ -43,7 +43,7 @@ def _bytes(buffer: NDArray[np.uint8], at: int, count: int) -> int:
     return number
 
 
-@compiled
+@part
 def read_string(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
     """Where a string's bytes start and end."""
     if at >= end:
@@ -62,7 +62,7 @@ def read_string(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]
     return start, start + length
 
 
-@compiled
+@part
 def read_integer(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
     """An integer below 2^63, and what follows it."""
     if at >= end:
@@ -85,7 +85,7 @@ def read_integer(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int
     return number, at + 1 + width
 
 
-@compiled
+@part
 def read_number(
     buffer: NDArray[np.uint8], at: int, end: int, bits: NDArray[np.uint64]
 ) -> tuple[float, int]:
@@ -102,7 +102,7 @@ def read_number(
     return float(number), after
 
 
-@compiled
+@part
 def skip_scalar(
     buffer: NDArray[np.uint8], at: int, end: int, text_bytes: int, bits: NDArray[np.uint64]
 ) -> int:
@@ -120,7 +120,7 @@ def skip_scalar(
     return read_number(buffer, at, end, bits)[1]
 
 
-@compiled
+@part
 def skip_map(
     buffer: NDArray[np.uint8],
     at: int,
@@ -154,7 +154,7 @@ def skip_map(
     return at
 
 
-@compiled
+@part
 def is_utf8(buffer: NDArray[np.uint8], start: int, stop: int) -> bool:
     """As RFC 3629, section 4: no overlong forms, no surrogates, nothing above U+10FFFF."""
     at = start

@@ -11,12 +11,13 @@ otherwise; a property test holds that.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from store.compiled import compiled
+from store.compiled import compiled, part
 from store.interner import hash_bytes
+from streams.decode import Limits
 from streams.msgpack_bytes import (
     byte_at,
     is_utf8,
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streams.decode import Limits, RawRecord
+    from streams.decode import RawRecord
 
-__all__ = ["Scan", "scan_actions"]
+__all__ = ["Scan", "scan_actions", "warm_up"]
 
 #: Strings longer than 65,535 bytes are left to the decoder, whatever the limits say.
 _MOST_TEXT_BYTES = 65_535
@@ -120,8 +121,22 @@ def scan_actions(
             scan.ts, scan.ratings, scan.events,
             limits.message_bytes, limits.id_chars, min(limits.text_chars, _MOST_TEXT_BYTES),
             limits.context_entries, limits.clock_skew_ms, now_ms, _FIELD_BYTES, _FIELD_ENDS,
+            np.zeros(1, np.uint64),
         )  # fmt: skip
     return scan
+
+
+def warm_up() -> None:
+    """Load or compile the scan."""
+    record = _Sample(0, 0, b"a", b"\x80")
+    scan_actions([record], Limits(), 1)
+
+
+class _Sample(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
 
 
 def _joined(parts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -153,8 +168,8 @@ def _scan(
     now_ms: int,
     names: NDArray[np.uint8],
     name_ends: NDArray[np.int64],
+    bits: NDArray[np.uint64],  # one: to read floats, whose bytes it holds as a number
 ) -> None:
-    bits = np.zeros(1, np.uint64)  # to read floats: their bytes, seen as a number
     for i in range(len(plain)):
         at, end = value_ends[i], value_ends[i + 1]
         if end == at or end - at > message_bytes or not 0x80 <= values[at] <= 0x8F:
@@ -230,7 +245,7 @@ def _scan(
         events[i] = event
 
 
-@compiled
+@part
 def _field(
     buffer: NDArray[np.uint8],
     start: int,
@@ -245,7 +260,7 @@ def _field(
     return -1
 
 
-@compiled
+@part
 def _same(
     one: NDArray[np.uint8],
     start: int,

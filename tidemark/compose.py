@@ -31,6 +31,7 @@ from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
+from streams.scan import warm_up as warm_up_scan
 from streams.snapshots import LocalSnapshots, Snapshotter
 from streams.tail import PartitionTail, TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics, identify_profiles
@@ -177,6 +178,7 @@ def build_worker(
     encoding = build_encoding(settings, wrap_encoder)
     _require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up(encoding.dim)
+    warm_up_scan()
     sensor = PrometheusSensor(registry, encoding.stats, health)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)
