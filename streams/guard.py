@@ -133,7 +133,8 @@ class ProfileGuard:
         for user_id in overtaken:
             table.touch(user_id)
         if records:
-            logger.warning(
+            logger.log(
+                logging.WARNING if overtaken else logging.INFO,
                 "another writer in %s: partition=%d offsets=%d..%d records=%d overtaken=%d",
                 self._topic, partition, first, position - 1, records, len(overtaken),
             )  # fmt: skip

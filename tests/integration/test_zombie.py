@@ -33,11 +33,6 @@ def test_a_frozen_worker_harms_nothing_when_it_wakes(tmp_path: Path) -> None:
     assert system.slots[1].assignments() >= 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="no worker watches its own partition of profiles: what comes late after the last "
-    "restore stands last, and compaction keeps it (docs/design.md, guarantee 6)",
-)
 def test_a_late_write_does_not_survive_compaction(tmp_path: Path) -> None:
     verdict, said, system = run(tmp_path, FaultKind.late_write)
     if system.watch.late == 0:

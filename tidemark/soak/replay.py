@@ -6,12 +6,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from store.reference import ReferenceProfile, fold_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from store.policies import Policy
@@ -105,7 +106,8 @@ def replay(
         fold_one(
             user.profile, vector, strength=strength, weight=weight, ts=action.ts, policy=policy
         )
-        user.latest.append((action.item_id, strength))
+        # A profile carries it as float32.
+        user.latest.append((action.item_id, float(np.float32(strength))))
         if action.event_id is not None:
             user.event_ids[action.event_id] = None
             if len(user.event_ids) > event_ids:
