@@ -73,6 +73,7 @@ ITEM_VECTOR = ItemVector(
     vector=np.array([0.5, -0.5, 0.1, 0.7], "<f4").tobytes(),
     title="Solaris",
     categories=("drama", "sci-fi"),
+    source_offset=41,
 )
 PROFILE = ProfileState(
     encoder="e5-small/mean/384/f32",
