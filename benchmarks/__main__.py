@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 
 from rich.console import Console
@@ -28,6 +29,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few actions: shows that it works")
     parser.add_argument("--repetitions", type=int, help="5 by default, 1 with --quick")
     options = parser.parse_args()
+    # So that brokers and their folders go with us also when we are told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         met = _measure(parser, options)
     except (StreamsError, TidemarkError) as error:

@@ -57,16 +57,7 @@ def wait_until_served(bootstrap: str, topic: str) -> None:
     Raises:
         KafkaException: not within 30 s.
     """
-    deadline = time.monotonic() + _SERVED_SECONDS
-    while True:
-        try:
-            _end(bootstrap, topic)
-        except KafkaException:  # no leader yet
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+    _end(bootstrap, topic)
 
 
 def _partitions_of(bootstrap: str, topic: str) -> list[TopicPartition]:
@@ -74,6 +65,8 @@ def _partitions_of(bootstrap: str, topic: str) -> list[TopicPartition]:
     consumer = _reader(bootstrap, "tidemark-bench")
     try:
         found = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        if not found:
+            raise KafkaException(f"{topic} has no partitions yet")
         return [TopicPartition(topic, number) for number in sorted(found)]
     finally:
         consumer.close()
@@ -106,6 +99,18 @@ def _reader(bootstrap: str, group: str) -> Consumer:
 
 
 def _end(bootstrap: str, topic: str) -> int:
+    """Records in a topic. A partition of a new topic has no leader at first, and is asked again."""
+    deadline = time.monotonic() + _SERVED_SECONDS
+    while True:
+        try:
+            return _ask_end(bootstrap, topic)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _ask_end(bootstrap: str, topic: str) -> int:
     consumer = _reader(bootstrap, "tidemark-bench")
     try:
         partitions = _partitions_of(bootstrap, topic)
