@@ -24,6 +24,7 @@ from tidemark.cli.common import (
     LogLevel,
     LogLevelOption,
     StateFolder,
+    fail,
     overrides,
     setup_logging,
 )
@@ -131,8 +132,8 @@ def _spare_the_collector() -> None:
 def _run_until_stopped(running: Worker) -> None:
     """Run until SIGTERM or SIGINT; whatever ends it, the process ends in time."""
 
-    def leave_in_time() -> None:
-        last = threading.Timer(_STOP_SECONDS, _leave)
+    def leave_in_time(reason: Exception | None = None) -> None:
+        last = threading.Timer(_STOP_SECONDS, _leave, [reason])
         last.daemon = True
         last.start()
 
@@ -149,9 +150,9 @@ def _run_until_stopped(running: Worker) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop)
         try:
             await running.run(stopping)
-        except Exception:
+        except Exception as error:
             # What it failed of may also keep a thread, and with it the process.
-            leave_in_time()
+            leave_in_time(error)
             raise
 
     asyncio.run(run())
@@ -165,11 +166,13 @@ def _closes(encoding: EncoderService) -> bool:
     return not closing.is_alive()
 
 
-def _leave() -> None:
+def _leave(reason: Exception | None) -> None:
     """End at once: without a broker, Faust and the Kafka clients would wait for it."""
     logger.error(
         "not stopped within %.0f s; leaving. What was not committed is read again", _STOP_SECONDS
     )
+    if reason is not None:
+        fail(str(reason))
     logging.shutdown()
     os._exit(1)
 
