@@ -175,8 +175,8 @@ class Pipeline:
                 what was not acknowledged is read again by the next start.
         """
         async with asyncio.TaskGroup() as stages:
-            stages.create_task(self._prepare_stage())
-            stages.create_task(self._apply_stage())
+            stages.create_task(_until_cancelled(self._prepare_stage()))
+            stages.create_task(_until_cancelled(self._apply_stage()))
             stages.create_task(self._raise_trouble())
 
     async def _prepare_stage(self) -> None:
@@ -353,6 +353,21 @@ class Pipeline:
                 headers = ((FENCE_HEADER, fence),) if fence is not None else ()
                 out.append(OutRecord(self._names.profiles, partition, key, value, headers))
         return out
+
+
+async def _until_cancelled(stage: Awaitable[None]) -> None:
+    """A stage ends when it is told to, and at nothing else.
+
+    A task group takes any cancellation for a wanted end. One that comes out of a client's call
+    would leave a worker that is alive and does nothing.
+    """
+    try:
+        await stage
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            raise StreamsError("a client's call was cancelled, and nobody asked for it") from error
+        raise
 
 
 def _with_vectors(

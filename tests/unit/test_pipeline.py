@@ -43,7 +43,7 @@ from streams.activity import Activities
 from streams.batches import Inbound
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder, Limits
-from streams.errors import PublishError
+from streams.errors import PublishError, StreamsError
 from streams.health import Health
 from streams.partitions import OwnedPartitions
 from streams.pipeline import Pipeline
@@ -761,3 +761,15 @@ async def test_after_drain_nothing_more_is_published() -> None:
         await let_run()
     assert rig.acknowledged == [0]
     assert list(rig.states()) == ["ann"]
+
+
+@asynchronous
+async def test_a_stray_cancellation_is_an_error_and_no_end() -> None:
+    rig = Rig()
+    rig.outbox.error = asyncio.CancelledError()  # type: ignore[assignment] # what a client lets out
+    async with rig.running() as task:
+        await rig.pipeline.put(rig.inbound(search()))
+        await until(task.done)
+    (error,) = task.exception().exceptions  # type: ignore[union-attr]
+    assert isinstance(error, StreamsError)
+    assert rig.acknowledged == []

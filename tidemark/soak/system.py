@@ -42,7 +42,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "encoder": {"model": "hashing", "dim": 64},
     "kafka": {"session_seconds": SESSION_SECONDS, "poll_records": 500},
     "topics": {"partitions": PARTITIONS},
-    "worker": {"batch_actions": 1_000},
+    "worker": {"batch_actions": 1_000, "snapshot_seconds": 5},
 }
 #: Compaction is quick, but leaves a late write as long as the design asks for, to be repaired.
 _PROFILES = {
