@@ -99,7 +99,7 @@ class Pipeline:
         outbox: Outbox,
         sensor: Sensor,
         clock: Callable[[], int],
-        batch_actions: int = 8_000,
+        batch_actions: int = 20_000,
         retry_seconds: float = 120.0,
     ) -> None:
         self._names = names

@@ -233,7 +233,7 @@ class EncoderSettings(_Group):
 class WorkerSettings(_Group):
     """The worker process."""
 
-    batch_actions: PositiveInt = 8_000
+    batch_actions: PositiveInt = 20_000
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
     snapshot_seconds: Annotated[float, Field(ge=0)] = 60.0
