@@ -1,12 +1,13 @@
-"""From fetched batches to durable profiles: the worker's two stages.
+"""From fetched batches to durable profiles: the worker's three stages.
 
 1. ``prepare``: decode, weigh, render and encode a micro-batch made of several partitions' batches.
-2. ``apply``: in the order of arrival and partition by partition, fold the actions into the
-   profiles; publish states, tombstones and dead letters; when the broker has them all,
-   acknowledge the batches, so that their offsets may be committed.
+2. ``fold``: in the order of arrival and partition by partition, fold the actions into the
+   profiles, and write down states, tombstones and dead letters.
+3. ``publish``: one after the other, so that no state goes before an earlier one; when the broker
+   has all of a micro-batch, acknowledge its batches, so that their offsets may be committed.
 
-While one micro-batch is applied the next is prepared, and no more: the queues between are bounded,
-so what the worker cannot take stays in Kafka, where it is visible as lag.
+Each stage works while the next has its own work, and no more: the queues between are bounded, so
+what the worker cannot take stays in Kafka, where it is visible as lag.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from streams.partitions import RestoreAbandonedError
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,6 +68,17 @@ class _Prepared:
     parts: list[_Part]
     vectors: NDArray[np.float32]
     seconds: float
+
+
+@dataclass(slots=True)
+class _Folded:
+    """A micro-batch that is in the profiles and is to be published."""
+
+    out: list[OutRecord]
+    parts: list[_Part]
+    actions: int
+    prepare_seconds: float
+    started: float
 
 
 class Pipeline:
@@ -117,9 +129,10 @@ class Pipeline:
         self._inbox: asyncio.Queue[Inbound] = asyncio.Queue(maxsize=8)
         self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
-        self._applying = asyncio.Lock()
+        self._folded: asyncio.Queue[_Folded] = asyncio.Queue(maxsize=1)
+        self._applying = asyncio.Lock()  # held by whoever changes profiles
         self._draining = False
-        self._settled = True
+        self._unpublished = 0  # micro-batches and changes that are in the profiles alone
         self._revoked: set[int] = set()  # generations whose batches are no longer ours
 
     async def put(self, inbound: Inbound) -> None:
@@ -138,10 +151,9 @@ class Pipeline:
         self._revoked.discard(generation)
         actions = {one.partition for one in assigned if one.topic != self._names.items}
         try:
-            async with self._applying:
-                self._settled = False  # what a restore finds overtaken is to be published
+            async with self.settled():
                 await self._owned.restore(actions)
-                await self._publish(self._changes(actions))
+                await self._publish_changes(actions)
         except RestoreAbandonedError:
             logger.info("stopping: the restore is abandoned")
         except (StoreError, StreamsError) as error:
@@ -157,15 +169,15 @@ class Pipeline:
         """
         self._revoked.add(generation)
         self._sensor.on_assigned(0)
-        async with self._applying:
-            self._owned.drop_all(save=self._settled)
+        async with self.settled() as published:
+            self._owned.drop_all(save=published)
 
     async def drain(self) -> None:
         """Finish what is being published, and begin nothing more."""
         self._draining = True
         self._owned.stop()
-        async with self._applying:
-            self._owned.drop_all(save=self._settled)
+        async with self.settled() as published:
+            self._owned.drop_all(save=published)
 
     async def run(self) -> None:
         """Process until cancelled.
@@ -174,10 +186,17 @@ class Pipeline:
             BaseExceptionGroup: of a StreamsError, StoreError or EncoderError: it cannot go on;
                 what was not acknowledged is read again by the next start.
         """
-        async with asyncio.TaskGroup() as stages:
-            stages.create_task(_until_cancelled(self._prepare_stage()))
-            stages.create_task(_until_cancelled(self._apply_stage()))
-            stages.create_task(self._raise_trouble())
+        try:
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(_until_cancelled(self._prepare_stage()))
+                stages.create_task(_until_cancelled(self._fold_stage()))
+                stages.create_task(_until_cancelled(self._publish_stage()))
+                stages.create_task(self._raise_trouble())
+        finally:
+            # Nobody publishes these any more, so nobody need wait for them.
+            while not self._folded.empty():
+                self._folded.get_nowait()
+                self._folded.task_done()
 
     async def _prepare_stage(self) -> None:
         while True:
@@ -194,11 +213,21 @@ class Pipeline:
     async def _raise_trouble(self) -> None:
         raise await self._trouble.get()
 
-    async def _apply_stage(self) -> None:
+    async def _fold_stage(self) -> None:
         while True:
             prepared = await self._prepared.get()
             async with self._applying:
-                await self.apply(prepared)
+                folded = await self.fold(prepared)
+                if folded is not None:
+                    await self._folded.put(folded)
+
+    async def _publish_stage(self) -> None:
+        while True:
+            folded = await self._folded.get()
+            try:
+                await self.publish(folded)
+            finally:
+                self._folded.task_done()
 
     async def prepare(self, batches: Sequence[Inbound]) -> _Prepared:
         """Stage 1 for a micro-batch."""
@@ -284,8 +313,8 @@ class Pipeline:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 10.0)
 
-    async def apply(self, prepared: _Prepared) -> None:
-        """Stage 2 for a micro-batch."""
+    async def fold(self, prepared: _Prepared) -> _Folded | None:
+        """Stage 2 for a micro-batch; None where it is dropped, for its next owner to read."""
         started = time.perf_counter()
         # A partition given up since belongs to another worker: its batches are dropped.
         parts = [
@@ -294,13 +323,13 @@ class Pipeline:
             if not self._draining and part.inbound.generation not in self._revoked
         ]
         partitions = {part.inbound.partition for part in parts if part.actions is not None}
-        self._settled = False
         try:
             await self._owned.restore(partitions)
         except RestoreAbandonedError:
-            return  # unacknowledged: the next owner reads these batches again
+            return None
         out: list[OutRecord] = []
         actions = 0
+        self._unpublished += 1
         for part in parts:
             out += part.ready
             if part.ready:
@@ -313,29 +342,37 @@ class Pipeline:
                 self._sensor.on_dead_letter(error.reason.value)
         # One record a user and micro-batch, however many actions it had.
         out += self._changes(partitions)
-        await self._publish(out)
-        for part in parts:
+        return _Folded(out, parts, actions, prepared.seconds, started)
+
+    async def publish(self, folded: _Folded) -> None:
+        """Stage 3 for a micro-batch."""
+        await self._outbox.publish(folded.out)
+        self._unpublished -= 1
+        for part in folded.parts:
             part.inbound.acknowledge()
-        self._sensor.on_batch(actions, prepared.seconds, time.perf_counter() - started)
+        self._sensor.on_batch(
+            folded.actions, folded.prepare_seconds, time.perf_counter() - folded.started
+        )
 
     async def publish_changes(self) -> None:
         """Publish every profile that counts as changed, also where no action comes any more."""
-        async with self._applying:
-            await self._publish(self._changes(list(self._owned.watched())))
+        async with self.settled():
+            await self._publish_changes(list(self._owned.watched()))
+
+    async def _publish_changes(self, partitions: Collection[int]) -> None:
+        self._unpublished += 1
+        await self._outbox.publish(self._changes(partitions))
+        self._unpublished -= 1
 
     @asynccontextmanager
     async def settled(self) -> AsyncIterator[bool]:
-        """Within it nothing is applied. Gives whether all that was is published and acknowledged.
+        """Within it nothing is folded. Gives whether all that was is published and acknowledged.
 
         It is not where a publication failed: then the worker is about to end.
         """
         async with self._applying:
-            yield self._settled
-
-    async def _publish(self, records: Sequence[OutRecord]) -> None:
-        self._settled = False
-        await self._outbox.publish(records)
-        self._settled = True
+            await self._folded.join()
+            yield self._unpublished == 0
 
     def _fold(self, inbound: Inbound, actions: ActionBatch, vectors: NDArray[np.float32]) -> int:
         """Apply a batch to its partition's profiles; returns how many actions there were."""

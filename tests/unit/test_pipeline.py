@@ -138,7 +138,9 @@ class Rig:
 
     async def process(self, *batches: Inbound) -> None:
         """The batches as one micro-batch, through both stages."""
-        await self.pipeline.apply(await self.pipeline.prepare(batches))
+        folded = await self.pipeline.fold(await self.pipeline.prepare(batches))
+        assert folded is not None
+        await self.pipeline.publish(folded)
 
     async def take(self, *records: KafkaRecord) -> None:
         """One batch as a micro-batch."""
@@ -668,9 +670,10 @@ async def test_put_waits_while_the_pipeline_is_full() -> None:
     async with rig.running():
         producer = asyncio.create_task(produce())
         await let_run()
-        # 1 is published, 1 waits for it, 1 is prepared and waits to be handed over, 8 wait
-        assert taken == 11
-        assert len(rig.encoding.calls) == 3
+        # 1 is published, 1 is folded and waits for it, as does 1 more to be handed over, 1 is
+        # prepared and 1 waits to be handed over, 8 wait
+        assert taken == 13
+        assert len(rig.encoding.calls) == 5
         rig.outbox.gate.set()
         await producer
         await until(lambda: len(rig.acknowledged) == 50)
@@ -707,7 +710,9 @@ async def test_what_was_prepared_before_a_revocation_is_dropped() -> None:
     ]
     prepared = await rig.pipeline.prepare(mixed)
     await rig.pipeline.on_revoked(1)
-    await rig.pipeline.apply(prepared)
+    folded = await rig.pipeline.fold(prepared)
+    assert folded is not None
+    await rig.pipeline.publish(folded)
     assert [record.key for record in rig.outbox.published[0]] == [b"new"]
     assert rig.acknowledged == [2]
     assert rig.sensor.dead_letters == []
@@ -772,4 +777,38 @@ async def test_a_stray_cancellation_is_an_error_and_no_end() -> None:
         await until(task.done)
     (error,) = task.exception().exceptions  # type: ignore[union-attr]
     assert isinstance(error, StreamsError)
+    assert rig.acknowledged == []
+
+
+@asynchronous
+async def test_one_is_folded_while_another_is_published_and_never_published_before_it() -> None:
+    rig = Rig(batch_actions=1)
+    rig.outbox.gate.clear()
+    async with rig.running():
+        for offset, text in enumerate("abc"):
+            await rig.pipeline.put(rig.inbound(search(text=text, offset=offset)))
+        await until(lambda: rig.sensor.actions.get("applied") == 3)
+        assert rig.outbox.waiting == 1
+        rig.outbox.gate.set()
+        await until(lambda: len(rig.acknowledged) == 3)
+    versions = [state.applied["actions"] for state in rig.states()["ann"] if state]
+    assert versions == [0, 1, 2]
+    assert rig.acknowledged == [0, 1, 2]
+
+
+@asynchronous
+async def test_whoever_waits_for_publications_does_not_wait_for_those_that_never_come() -> None:
+    rig = Rig(batch_actions=1)
+    rig.outbox.gate.clear()
+    async with rig.running() as task:
+        for offset in range(4):
+            await rig.pipeline.put(rig.inbound(search(text=str(offset), offset=offset)))
+        await until(lambda: rig.outbox.waiting)
+        await let_run()
+        revoking = asyncio.create_task(rig.pipeline.on_revoked(GENERATION))
+        rig.outbox.error = PublishError("no broker")
+        rig.outbox.gate.set()
+        await until(task.done)
+        await revoking
+    assert isinstance(task.exception(), BaseExceptionGroup)
     assert rig.acknowledged == []
