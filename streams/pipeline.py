@@ -20,20 +20,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from store.errors import StoreError
-from store.fold import SKIP as SKIPPED_ROW
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.profile import FENCE_HEADER
 from streams.dead_letters import dead_letter
-from streams.errors import RejectedError, RejectReason, StreamsError
+from streams.errors import RejectedError, StreamsError
 from streams.partitions import RestoreAbandonedError
+from streams.reading import encoder_rejection, with_vectors
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from store.batch import ActionBatch
@@ -254,7 +254,7 @@ class Pipeline:
         for part, reading in read:
             rows = encoded.index[begin : begin + len(reading.texts)]
             begin += len(reading.texts)
-            part.rejected += _with_vectors(part.inbound.records, reading, rows, encoded)
+            part.rejected += with_vectors(part.inbound.records, reading, rows, encoded)
         return _Prepared(parts, encoded.vectors, time.perf_counter() - started)
 
     async def _prepare_items(self, batch: Inbound) -> _Part:
@@ -277,7 +277,7 @@ class Pipeline:
             else:
                 text, row = next(rows)
                 if row < 0:
-                    part.rejected.append((record, _encoder_rejection(encoded, text)))
+                    part.rejected.append((record, encoder_rejection(encoded, text)))
                     continue
                 vector = encoded.vectors[row]
                 value = _item_vector_encoder.encode(
@@ -405,26 +405,3 @@ async def _until_cancelled(stage: Awaitable[None]) -> None:
         if task is None or not task.cancelling():
             raise StreamsError("a client's call was cancelled, and nobody asked for it") from error
         raise
-
-
-def _with_vectors(
-    records: Sequence[RawRecord], reading: Reading, rows: NDArray[np.int32], encoded: EncodedTexts
-) -> list[tuple[RawRecord, RejectedError]]:
-    """Give the actions the rows of their texts' vectors; returns those whose text has none."""
-    batch = reading.batch
-    worded = batch.rows >= 0
-    if worded.any():
-        text_of = batch.rows
-        batch.rows = np.where(worded, rows[np.where(worded, text_of, 0)], text_of)
-        failed = worded & (batch.rows < 0)
-    else:
-        failed, text_of = worded, batch.rows
-    batch.rows[failed] = SKIPPED_ROW
-    return [
-        (records[place], _encoder_rejection(encoded, reading.texts[text_of[place]]))
-        for place in np.flatnonzero(failed).tolist()
-    ]
-
-
-def _encoder_rejection(encoded: EncodedTexts, text: str) -> RejectedError:
-    return RejectedError(RejectReason.ENCODER, f"the encoder failed: {encoded.errors[text]}")

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.batch import Vocabulary
+    from streams.batches import EncodedTexts
     from streams.catalogue import Catalogue
     from streams.decode import ActionDecoder, RawRecord
     from streams.rules import ActionRules
     from streams.scan import Scan
     from streams.schema import Action
 
-__all__ = ["ActionReader", "Decoded", "Reading"]
+__all__ = ["ActionReader", "Decoded", "Reading", "encoder_rejection", "with_vectors"]
 
 
 @dataclass(slots=True)
@@ -255,3 +256,27 @@ def _hash(event_id: str) -> np.uint64:
     """As the scan hashes an event_id."""
     buffer = np.frombuffer(event_id.encode(), np.uint8)
     return hash_bytes(buffer, 0, len(buffer))
+
+
+def with_vectors(
+    records: Sequence[RawRecord], reading: Reading, rows: NDArray[np.int32], encoded: EncodedTexts
+) -> list[tuple[RawRecord, RejectedError]]:
+    """Give the actions the rows of their texts' vectors; returns those whose text has none."""
+    batch = reading.batch
+    worded = batch.rows >= 0
+    if worded.any():
+        text_of = batch.rows
+        batch.rows = np.where(worded, rows[np.where(worded, text_of, 0)], text_of)
+        failed = worded & (batch.rows < 0)
+    else:
+        failed, text_of = worded, batch.rows
+    batch.rows[failed] = SKIPPED_ROW
+    return [
+        (records[place], encoder_rejection(encoded, reading.texts[text_of[place]]))
+        for place in np.flatnonzero(failed).tolist()
+    ]
+
+
+def encoder_rejection(encoded: EncodedTexts, text: str) -> RejectedError:
+    """Why a text that has no vector is dead-lettered."""
+    return RejectedError(RejectReason.ENCODER, f"the encoder failed: {encoded.errors[text]}")
