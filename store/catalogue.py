@@ -84,6 +84,7 @@ class Catalogue:
     def apply(self, records: Iterable[Record]) -> None:
         """Write the records' items, in one upsert."""
         vectors: dict[str, NDArray[np.float32] | None] = {}
+        applied: dict[str, int] = {}  # records by topic
         for record in records:
             try:
                 item_id = key_of(record)
@@ -106,7 +107,9 @@ class Catalogue:
                 self._items[item_id] = CatalogueItem(found.title, found.categories)
                 for category in found.categories:
                     self._categories.setdefault(category, set()).add(item_id)
-            self._tally.on_applied(record)
+            applied[record.topic] = applied.get(record.topic, 0) + 1
+        for topic, count in applied.items():
+            self._tally.on_applied(topic, count)
         self.index.delete([item_id for item_id, vector in vectors.items() if vector is None])
         written = {item_id: vector for item_id, vector in vectors.items() if vector is not None}
         if written:

@@ -251,5 +251,5 @@ class Follower:
         if items:
             self._view.apply_items(items)
         if profiles:
-            self._view.apply_profiles(profiles, self._now_ms())
+            self._view.apply_profiles(profiles, self._now_ms)
         return [future for future, one in waiting.items() if self._view.has_applied(*one)]

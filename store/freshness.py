@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Freshness"]
 
@@ -22,10 +26,10 @@ class Freshness:
         self._seconds: deque[float] = deque(maxlen=_KEPT)
         self.count = 0
 
-    def observe(self, seconds: float) -> None:
-        """One profile became retrievable after ``seconds``."""
-        self._seconds.append(seconds)
-        self.count += 1
+    def observe(self, seconds: NDArray[np.float64]) -> None:
+        """Profiles became retrievable after ``(n,) seconds``."""
+        self._seconds.extend(seconds.tolist())
+        self.count += len(seconds)
 
     def quantile(self, q: float) -> float | None:
         """The q-quantile (0 … 1) of those kept, in seconds; None where there are none."""

@@ -185,7 +185,7 @@ def version_of(applied: Mapping[str, int]) -> int:
     Readers keep, per key, the record with the highest version, not the last one written: a worker
     that was stopped past its session may still send an older state after its successor's.
     """
-    return sum(offset + 1 for offset in applied.values())
+    return sum(applied.values()) + len(applied)
 
 
 def contribution_weights(contributions: Iterable[Contribution]) -> list[float]:

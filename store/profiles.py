@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -40,7 +39,7 @@ _NOTHING = b"\x90"
 T = TypeVar("T")
 
 
-class FollowedState(msgspec.Struct, kw_only=True):
+class FollowedState(msgspec.Struct, kw_only=True, gc=False):
     """What is read at once of a `ProfileState`; its lists wait until someone asks.
 
     A busy user's state holds hundreds of ids and comes many times a second: read each time, they
@@ -74,9 +73,10 @@ def _decode(value: bytes) -> FollowedState:
     return state
 
 
-@dataclass(frozen=True, slots=True)
-class UserProfile:
+class UserProfile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is kept of a `ProfileState` beside its vector, which only the index holds.
+
+    In no reference cycle, and there may be millions: the cycle collector need not visit them.
 
     Attributes:
         version: `version_of` the applied offsets.
@@ -160,10 +160,15 @@ class FollowedProfiles:
                 logger.warning("popularity leaves a user out: user=%s reason=%s", user_id, error)
         return self._popularity
 
-    def apply(self, records: Iterable[Record]) -> list[FollowedState]:
-        """Write the records' profiles, in one upsert; returns the states that were applied."""
+    def apply(self, records: Iterable[Record]) -> NDArray[np.int64]:
+        """Write the records' profiles, in one upsert.
+
+        Returns:
+            ``fresh_from`` of the states that were applied and say it: ms since the epoch.
+        """
         changes, matrix, norms = self._read_all(records)
-        applied: list[FollowedState] = []
+        fresh_from: list[int] = []
+        applied: dict[str, int] = {}  # records by topic
         rows: dict[str, int | None] = {}  # what is to be indexed per user, None to be removed
         for record, user_id, change, row in changes:
             if isinstance(change, FollowedState):
@@ -171,20 +176,23 @@ class FollowedProfiles:
                     self._tally.on_stale(record)
                     continue
                 rows[user_id] = row if norms[row] else None
-                applied.append(change)
+                if change.fresh_from > 0:
+                    fresh_from.append(change.fresh_from)
             else:
                 if not self._remove(user_id, change):
                     self._tally.on_stale(record)
                     continue
                 rows[user_id] = None
-            self._tally.on_applied(record)
+            applied[record.topic] = applied.get(record.topic, 0) + 1
+        for topic, count in applied.items():
+            self._tally.on_applied(topic, count)
         self.index.delete([user_id for user_id, row in rows.items() if row is None])
         written = {user_id: row for user_id, row in rows.items() if row is not None}
         if written:
             taken = list(written.values())
-            units = matrix[taken] / norms[taken, np.newaxis]
+            units = matrix[taken] * (1.0 / norms[taken, np.newaxis])
             self.index.upsert(list(written), units.astype(np.float32))
-        return applied
+        return np.array(fresh_from, np.int64)
 
     def _read_all(
         self, records: Iterable[Record]
@@ -278,5 +286,8 @@ class FollowedProfiles:
 
     def _advance(self, partition: int, applied: Mapping[str, int]) -> None:
         for topic, offset in applied.items():
-            offsets = self.applied.setdefault(topic, {})
-            offsets[partition] = max(offset, offsets.get(partition, offset))
+            offsets = self.applied.get(topic)
+            if offsets is None:
+                offsets = self.applied[topic] = {}
+            if offset > offsets.get(partition, -1):
+                offsets[partition] = offset

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Record(Protocol):
-    """One Kafka record; aiokafka's ``ConsumerRecord`` is one.
+    """One Kafka record; `streams.fetching.FetchedRecord` is one.
 
     ``timestamp`` is in milliseconds since the epoch. A null value is a tombstone.
     """
@@ -71,19 +71,19 @@ class RecordTally:
         self.foreign = 0
         self.mismatch: str | None = None
 
-    def on_applied(self, record: Record) -> None:
-        """The record is in the view."""
-        self._sensor.on_record(record.topic, "applied")
+    def on_applied(self, topic: str, count: int) -> None:
+        """So many records are in the view."""
+        self._sensor.on_records(topic, "applied", count)
 
     def on_stale(self, record: Record) -> None:
         """The view holds this version or a newer one."""
         self.stale += 1
-        self._sensor.on_record(record.topic, "stale")
+        self._sensor.on_records(record.topic, "stale", 1)
 
     def on_corrupt(self, record: Record, error: CorruptRecordError) -> None:
         """The record is skipped, with a line in the log."""
         self.corrupt += 1
-        self._sensor.on_record(record.topic, "corrupt")
+        self._sensor.on_records(record.topic, "corrupt", 1)
         logger.warning(
             "skipped a record: topic=%s partition=%d offset=%d reason=%s",
             record.topic,
@@ -95,7 +95,7 @@ class RecordTally:
     def on_foreign(self, record: Record, encoder: str) -> None:
         """The record's vector is not comparable with ours and is not mixed in."""
         self.foreign += 1
-        self._sensor.on_record(record.topic, "foreign")
+        self._sensor.on_records(record.topic, "foreign", 1)
         if self.mismatch is None:
             self.mismatch = (
                 f"topic {record.topic} holds vectors of encoder {encoder!r}, this service uses "

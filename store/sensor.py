@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["NullSensor", "Sensor"]
 
@@ -10,12 +14,12 @@ __all__ = ["NullSensor", "Sensor"]
 class Sensor(Protocol):
     """Told what happens. Called from the owner thread and from the event loop; must not block."""
 
-    def on_freshness(self, seconds: float) -> None:
-        """A profile became retrievable this long after its oldest new action was published."""
+    def on_freshness(self, seconds: NDArray[np.float64]) -> None:
+        """Profiles became retrievable so long after their oldest new action was published."""
         ...
 
-    def on_record(self, topic: str, outcome: str) -> None:
-        """A record was ``applied``, or skipped as ``stale``, ``corrupt`` or ``foreign``."""
+    def on_records(self, topic: str, outcome: str, count: int) -> None:
+        """Records were ``applied``, or skipped as ``stale``, ``corrupt`` or ``foreign``."""
         ...
 
     def on_lag(self, records: int) -> None:
@@ -34,10 +38,10 @@ class Sensor(Protocol):
 class NullSensor:
     """Hears and does nothing."""
 
-    def on_freshness(self, seconds: float) -> None:
+    def on_freshness(self, seconds: NDArray[np.float64]) -> None:
         """See `Sensor`."""
 
-    def on_record(self, topic: str, outcome: str) -> None:
+    def on_records(self, topic: str, outcome: str, count: int) -> None:
         """See `Sensor`."""
 
     def on_lag(self, records: int) -> None:

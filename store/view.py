@@ -103,19 +103,19 @@ class RetrievalView:
         """Items held."""
         return len(self._catalogue)
 
-    def apply_profiles(self, records: Iterable[Record], now_ms: int) -> None:
+    def apply_profiles(self, records: Iterable[Record], now_ms: Callable[[], int]) -> None:
         """Write records of ``profiles``, in one upsert of the index.
 
         Args:
             records: states and tombstones. What cannot be read is counted, logged and skipped.
-            now_ms: wall clock, ms since the epoch; the end point of freshness.
+            now_ms: wall clock, ms since the epoch; asked when all is written: where freshness ends.
         """
-        for state in self._profiles.apply(records):
-            if self.live and state.fresh_from > 0:
-                # producers' and brokers' clocks may run ahead of ours
-                seconds = max(0, now_ms - state.fresh_from) / 1000
-                self.freshness.observe(seconds)
-                self._sensor.on_freshness(seconds)
+        published = self._profiles.apply(records)
+        if self.live and len(published) > 0:
+            # producers' and brokers' clocks may run ahead of ours
+            seconds = np.maximum(now_ms() - published, 0) / 1000
+            self.freshness.observe(seconds)
+            self._sensor.on_freshness(seconds)
         self._sensor.on_index_size("profiles", len(self._profiles.index))
 
     def apply_items(self, records: Iterable[Record]) -> None:

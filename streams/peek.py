@@ -10,13 +10,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailableError
+from streams.fetching import hand_over_light
 from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
-    from aiokafka import ConsumerRecord
-
+    from streams.fetching import FetchedRecord
     from streams.security import Security
 
 __all__ = ["TopicPeek"]
@@ -55,6 +55,7 @@ class TopicPeek:
             fetch_max_wait_ms=100,
             **self._security.for_aiokafka(),
         )
+        hand_over_light(consumer)
         try:
             await consumer.start()
         except KafkaError as error:
@@ -92,7 +93,7 @@ class TopicPeek:
 
     async def read(
         self, topic: str, partition: int, first: int, stop: int
-    ) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:
+    ) -> AsyncIterator[tuple[list[FetchedRecord], int]]:
         """The records from ``first`` to ``stop``, and those that end the batch ``stop`` is in.
 
         A batch may have more records than the least that `ends` says of its end.

@@ -6,8 +6,9 @@
 3. ``publish``: one after the other, so that no state goes before an earlier one; when the broker
    has all of a micro-batch, acknowledge its batches, so that their offsets may be committed.
 
-Each stage works while the next has its own work, and no more: the queues between are bounded, so
-what the worker cannot take stays in Kafka, where it is visible as lag.
+Two micro-batches are on their way at a time, whatever comes meanwhile waits for the next one: so
+micro-batches grow with the load, and an action waits for one before its own and not for a queue of
+them. What the inbox cannot take stays in Kafka, where it is visible as lag.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.profile import FENCE_HEADER
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, StreamsError
+from streams.inbox import Inbox
 from streams.partitions import RestoreAbandonedError
 from streams.reading import encoder_rejection, with_vectors
 from streams.records import OutRecord
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 logger = logging.getLogger(__name__)
+
+#: Taken from the inbox and not published yet: one is prepared and folded while the broker
+#: acknowledges another. More of them would be smaller and wait for each other.
+_MICRO_BATCHES = 2
 
 _item_vector_encoder = msgspec.msgpack.Encoder()
 
@@ -126,7 +132,8 @@ class Pipeline:
         self._clock = clock
         self._batch_actions = batch_actions
         self._retry_seconds = retry_seconds
-        self._inbox: asyncio.Queue[Inbound] = asyncio.Queue(maxsize=8)
+        self._inbox = Inbox(batch_actions)
+        self._room = asyncio.Semaphore(_MICRO_BATCHES)
         self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._folded: asyncio.Queue[_Folded] = asyncio.Queue(maxsize=1)
@@ -200,15 +207,14 @@ class Pipeline:
 
     async def _prepare_stage(self) -> None:
         while True:
-            batches = [await self._inbox.get()]
             # No timer: what is there is taken, and what comes meanwhile is the next micro-batch.
-            size = len(batches[0].records)
-            while size < self._batch_actions and not self._inbox.empty():
-                batches.append(self._inbox.get_nowait())
-                size += len(batches[-1].records)
+            await self._room.acquire()
+            batches = await self._inbox.take(self._batch_actions)
             current = [batch for batch in batches if batch.generation not in self._revoked]
             if current:
                 await self._prepared.put(await self.prepare(current))
+            else:
+                self._room.release()
 
     async def _raise_trouble(self) -> None:
         raise await self._trouble.get()
@@ -220,6 +226,8 @@ class Pipeline:
                 folded = await self.fold(prepared)
                 if folded is not None:
                     await self._folded.put(folded)
+                else:
+                    self._room.release()
 
     async def _publish_stage(self) -> None:
         while True:
@@ -228,6 +236,7 @@ class Pipeline:
                 await self.publish(folded)
             finally:
                 self._folded.task_done()
+            self._room.release()
 
     async def prepare(self, batches: Sequence[Inbound]) -> _Prepared:
         """Stage 1 for a micro-batch."""

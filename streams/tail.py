@@ -11,14 +11,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailableError, StreamsError, TopicMismatchError
+from streams.fetching import hand_over_light
 from streams.reach import require_access
 from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from aiokafka import ConsumerRecord
-
+    from streams.fetching import FetchedRecord
     from streams.security import Security
 
 __all__ = ["PartitionTail", "TopicTail"]
@@ -82,6 +82,7 @@ class TopicTail:
             max_partition_fetch_bytes=4 * 1024 * 1024,
             **self._security.for_aiokafka(),
         )
+        hand_over_light(consumer)
         try:
             await consumer.start()
         except KafkaError as error:
@@ -131,7 +132,7 @@ class TopicTail:
                     raise
                 logger.warning("a reader did not stop cleanly: its fetch was waiting for a broker")
 
-    async def poll(self) -> list[ConsumerRecord]:
+    async def poll(self) -> list[FetchedRecord]:
         """Records that came, in offset order by partition; none after ``poll_seconds``.
 
         Raises:
@@ -157,7 +158,7 @@ class TopicTail:
             behind += max(0, end - position)
         return behind
 
-    async def read_to_end(self) -> list[ConsumerRecord]:
+    async def read_to_end(self) -> list[FetchedRecord]:
         """All records that were there when this was called, and perhaps a few later ones.
 
         It ends however fast the topic grows: each partition's end is fixed once it is known for
@@ -167,7 +168,7 @@ class TopicTail:
         """
         return [record async for chunk in self.chunks() for record in chunk]
 
-    async def chunks(self) -> AsyncIterator[list[ConsumerRecord]]:
+    async def chunks(self) -> AsyncIterator[list[FetchedRecord]]:
         """What `read_to_end` returns, a poll at a time; some may be empty."""
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
         least = await self._consumer.end_offsets(self._partitions)
@@ -263,7 +264,7 @@ class PartitionTail:
         """The offset of the first record, and the end."""
         return await self._tail.bounds(*self._place)
 
-    async def chunks(self, begin: int) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:
+    async def chunks(self, begin: int) -> AsyncIterator[tuple[list[FetchedRecord], int]]:
         """All that is there from ``begin`` on, at the first call.
 
         Yields:

@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers import aiokafka as stock
 from faust.types.tuples import TP, ConsumerMessage
 
+from streams.fetching import hand_over_as_parsed
 from streams.offsets import Delivery, OffsetTracker
 from streams.watchdog import PartitionReading
 
@@ -35,32 +35,6 @@ __all__ = ["Consumer", "FetchedBatch", "Transport"]
 #: How long a broker with nothing new holds a fetch; 1,500 in Faust. The embedded broker answers
 #: only in the last part of the wait: after 660 ms of 1,500, 6 ms of 100 (medians).
 _FETCH_WAIT_MS = 100
-
-
-class _RecordsAsParsed(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
-    """Hands over the parser's own records: offset, timestamp, key, value and headers.
-
-    The ConsumerRecord that aiokafka makes of each, a frozen dataclass of eleven fields, costs three
-    times the parsing: half of what a worker did per action.
-    """
-
-    def _consumer_record(self, _: Any, record: Any) -> Any:
-        return record
-
-
-def _partition_records(tp: Any, records: Any, *args: Any) -> Any:
-    """Chosen by the consumer's key deserializer, the one thing of a consumer that comes here."""
-    _, _, key_deserializer, *_ = args
-    kind = _RecordsAsParsed if key_deserializer is _as_parsed else _PartitionRecords
-    return kind(tp, records, *args)
-
-
-def _as_parsed(key: bytes | None) -> bytes | None:
-    return key
-
-
-_PartitionRecords = fetcher.PartitionRecords
-fetcher.PartitionRecords = _partition_records
 
 
 #: What Faust is told of a batch's time; it does nothing with it.
@@ -145,7 +119,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
         # Range gives partition p of every topic to the same worker (the topics have the same
         # number of partitions), which a profile fed by several topics needs; round robin does not.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
-        consumer._key_deserializer = _as_parsed  # noqa: SLF001
+        hand_over_as_parsed(consumer)
         return consumer
 
 

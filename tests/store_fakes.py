@@ -52,11 +52,11 @@ class RecordingSensor(NullSensor):
         self.lags: list[int] = []
         self.sizes: dict[str, int] = {}
 
-    def on_freshness(self, seconds: float) -> None:
-        self.freshness.append(seconds)
+    def on_freshness(self, seconds: NDArray[np.float64]) -> None:
+        self.freshness += seconds.tolist()
 
-    def on_record(self, topic: str, outcome: str) -> None:
-        self.records.append((topic, outcome))
+    def on_records(self, topic: str, outcome: str, count: int) -> None:
+        self.records += [(topic, outcome)] * count
 
     def on_lag(self, records: int) -> None:
         self.lags.append(records)

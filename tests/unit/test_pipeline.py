@@ -52,7 +52,7 @@ from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.topics import ActionTopic, TopicNames
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from streams.records import OutRecord
 
@@ -643,15 +643,21 @@ async def test_the_next_micro_batch_is_prepared_while_one_is_published() -> None
 @asynchronous
 async def test_a_micro_batch_takes_what_is_there_up_to_its_size() -> None:
     rig = Rig(batch_actions=4)
+    rig.outbox.gate.clear()
     batches = [
         rig.inbound(*(search(text=f"{n}.{k}", offset=2 * n + k) for k in range(2)))
         for n in range(7)
     ]
-    for batch in batches:
-        await rig.pipeline.put(batch)
     async with rig.running():
+        # Two micro-batches are on their way; four actions wait, and a batch more is being put.
+        putting = asyncio.create_task(put_all(rig, batches))
+        await until(lambda: rig.outbox.waiting)
+        rig.outbox.gate.set()
         await until(lambda: len(rig.acknowledged) == 7)
-    assert [len(call) for call in rig.encoding.calls] == [4, 4, 4, 2]
+        await putting
+    sizes = [len(call) for call in rig.encoding.calls]
+    assert sum(sizes) == 14
+    assert max(sizes) == 4
     assert rig.acknowledged == list(range(7))
 
 
@@ -670,10 +676,9 @@ async def test_put_waits_while_the_pipeline_is_full() -> None:
     async with rig.running():
         producer = asyncio.create_task(produce())
         await let_run()
-        # 1 is published, 1 is folded and waits for it, as does 1 more to be handed over, 1 is
-        # prepared and 1 waits to be handed over, 8 wait
-        assert taken == 13
-        assert len(rig.encoding.calls) == 5
+        # 1 is published, 1 is folded and waits for it, 1 waits in the inbox
+        assert taken == 3
+        assert len(rig.encoding.calls) == 2
         rig.outbox.gate.set()
         await producer
         await until(lambda: len(rig.acknowledged) == 50)
@@ -683,7 +688,24 @@ async def test_put_waits_while_the_pipeline_is_full() -> None:
     assert newest.count == 50
 
 
+async def put_all(rig: Rig, batches: Iterable[Inbound]) -> None:
+    for batch in batches:
+        await rig.pipeline.put(batch)
+
+
 # Rebalances
+
+
+@asynchronous
+async def test_dropped_batches_leave_their_place_to_others() -> None:
+    rig = Rig(batch_actions=1)
+    await rig.pipeline.on_assigned(1, [TP("actions", 0)])
+    await rig.pipeline.on_revoked(1)
+    old = [rig.inbound(search("old", offset=n), generation=1) for n in range(5)]
+    async with rig.running():
+        await put_all(rig, [*old, rig.inbound(search("new", offset=5), generation=2)])
+        await until(lambda: rig.acknowledged == [5])
+    assert set(rig.states()) == {"new"}
 
 
 @asynchronous
@@ -787,7 +809,7 @@ async def test_one_is_folded_while_another_is_published_and_never_published_befo
     async with rig.running():
         for offset, text in enumerate("abc"):
             await rig.pipeline.put(rig.inbound(search(text=text, offset=offset)))
-        await until(lambda: rig.sensor.actions.get("applied") == 3)
+        await until(lambda: rig.sensor.actions.get("applied") == 2)
         assert rig.outbox.waiting == 1
         rig.outbox.gate.set()
         await until(lambda: len(rig.acknowledged) == 3)
@@ -801,7 +823,7 @@ async def test_whoever_waits_for_publications_does_not_wait_for_those_that_never
     rig = Rig(batch_actions=1)
     rig.outbox.gate.clear()
     async with rig.running() as task:
-        for offset in range(4):
+        for offset in range(3):
             await rig.pipeline.put(rig.inbound(search(text=str(offset), offset=offset)))
         await until(lambda: rig.outbox.waiting)
         await let_run()

@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def put(view: RetrievalView, *records: FakeRecord, now_ms: int = 0) -> None:
-    view.apply_profiles(records, now_ms)
+    view.apply_profiles(records, lambda: now_ms)
 
 
 # --- which version stands ---

@@ -198,6 +198,7 @@ def retrieval(
     from tidemark.compose import build_retrieval  # noqa: PLC0415
 
     app, close = build_retrieval(settings)
+    _spare_the_collector()
     try:
         uvicorn.run(
             app,
