@@ -1,8 +1,9 @@
-"""What aiokafka hands over for each record that it fetched: something lighter than its own.
+"""What aiokafka hands over of what it fetched: something lighter than its own records.
 
-Its ConsumerRecord, a frozen dataclass of eleven fields, costs three times the parsing. There is no
-setting for it, so the class that makes them is put before aiokafka's own here; consumers that did
-not ask for it get what they always got.
+Its ConsumerRecord, a frozen dataclass of eleven fields, costs three times the parsing, and even the
+parser's own records cost more than all that the worker does with them. There is no setting for it,
+so what makes them is put before aiokafka's own here; consumers that did not ask for it get what
+they always got.
 """
 
 from __future__ import annotations
@@ -11,13 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from streams.chunk import RecordChunk
+from streams.record_batch import BatchReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiokafka import AIOKafkaConsumer
 
-__all__ = ["FetchedRecord", "hand_over_as_parsed", "hand_over_light"]
+__all__ = ["FetchedRecord", "hand_over_chunks", "hand_over_light"]
 
-_stock = fetcher.PartitionRecords
+_StockMemoryRecords: Any = fetcher.MemoryRecords
+_stock_partition_records = fetcher.PartitionRecords
+#: Of a batch's header: its offset and its own length are not counted in the length.
+_LENGTH_AT, _BEFORE_LENGTH = slice(8, 12), 12
 
 
 class FetchedRecord(msgspec.Struct, frozen=True, gc=False):
@@ -32,9 +43,12 @@ class FetchedRecord(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, bytes], ...]
 
 
-class _AsParsed(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
-    def _consumer_record(self, _: Any, record: Any) -> Any:
-        return record
+class _MemoryRecords(_StockMemoryRecords):  # type: ignore[misc] # aiokafka is untyped
+    """Keeps the bytes that it was made of."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self.raw = raw
 
 
 class _Light(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
@@ -50,34 +64,94 @@ class _Light(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is unty
         )
 
 
-def hand_over_as_parsed(consumer: AIOKafkaConsumer) -> None:
-    """From now on this consumer gives the parser's own records.
+class _InChunks(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
+    """Yields `RecordChunk`s, each of as many batches as it takes to have ``most`` records."""
 
-    They have offset, timestamp, key, value and headers, but not where they are from.
-    """
-    consumer._key_deserializer = _as_parsed  # noqa: SLF001 # see `_partition_records`
+    most = 1
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[RecordChunk]:
+        reader, after = BatchReader(), self.next_fetch_offset
+        position = 0  # of the next batch in the bytes
+        while self._records.has_next():
+            raw = memoryview(self._records.raw)[position:]
+            raw = raw[: _BEFORE_LENGTH + int.from_bytes(raw[_LENGTH_AT], "big")]
+            position += len(raw)
+            batch = self._records.next_batch()
+            try:
+                if self._check_crcs and not batch.validate_crc():
+                    raise CorruptRecordException(f"invalid CRC in {self._tp}")  # noqa: TRY301
+                is_plain = isinstance(batch, DefaultRecordBatch) and not batch.is_control_batch
+                if is_plain:
+                    reader.add(raw, batch)
+                    after = batch.next_offset
+            except (CorruptRecordException, UnsupportedCodecError):
+                yield from self._gathered(reader, after)
+                raise
+            if not is_plain or len(reader) >= self.most:
+                yield from self._gathered(reader, after)
+            if not is_plain:
+                yield from self._skipped_or_old(batch)
+        yield from self._gathered(reader, after)
+
+    def _gathered(self, reader: BatchReader, after: int) -> Iterator[RecordChunk]:
+        if len(reader):
+            chunk = reader.take(self.next_fetch_offset)
+            self.next_fetch_offset = max(after, self.next_fetch_offset)
+            if len(chunk):
+                yield chunk
+
+    def _skipped_or_old(self, batch: Any) -> Iterator[RecordChunk]:
+        """Control records are nobody's; batches of the formats before v2 are read one by one."""
+        if isinstance(batch, DefaultRecordBatch):
+            self.next_fetch_offset = batch.next_offset
+            return
+        records = [record for record in batch if record.offset >= self.next_fetch_offset]
+        if records:
+            self.next_fetch_offset = records[-1].offset + 1
+            yield RecordChunk.of(records)
+
+
+class _Choice:
+    """Given to a consumer as its key deserializer, the one thing of it that comes along."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __call__(self, key: bytes | None) -> bytes | None:
+        """As a deserializer: nothing."""
+        return key
 
 
 def hand_over_light(consumer: AIOKafkaConsumer) -> None:
     """From now on this consumer gives `FetchedRecord`."""
-    consumer._key_deserializer = _light  # noqa: SLF001 # see `_partition_records`
+    consumer._key_deserializer = _Choice(_Light)  # noqa: SLF001
 
 
-def _as_parsed(key: bytes | None) -> bytes | None:
-    return key
+def hand_over_chunks(consumer: AIOKafkaConsumer, records: int, chunks: int) -> None:
+    """From now on this consumer gives `RecordChunk`, which count as one record each.
 
+    Args:
+        consumer: not started yet.
+        records: in a chunk, if there are so many; at most one producer's batch more.
+        chunks: at most so many a poll.
 
-def _light(key: bytes | None) -> bytes | None:
-    return key
-
-
-_KINDS = {_as_parsed: _AsParsed, _light: _Light}
+    Raises:
+        ValueError: the consumer leaves out aborted transactions, which is not done here.
+    """
+    if consumer._isolation_level != "read_uncommitted":  # noqa: SLF001
+        raise ValueError("aborted transactions are not left out of chunks")
+    kind = type("_InChunks", (_InChunks,), {"most": records})
+    consumer._key_deserializer = _Choice(kind)  # noqa: SLF001
+    consumer._max_poll_records = chunks  # noqa: SLF001
 
 
 def _partition_records(tp: Any, records: Any, *args: Any) -> Any:
-    """Chosen by the consumer's key deserializer, the one thing of a consumer that comes here."""
     _, _, key_deserializer, *_ = args
-    return _KINDS.get(key_deserializer, _stock)(tp, records, *args)
+    chosen = isinstance(key_deserializer, _Choice)
+    kind = key_deserializer.kind if chosen else _stock_partition_records
+    return kind(tp, records, *args)
 
 
+fetcher.MemoryRecords = _MemoryRecords
 fetcher.PartitionRecords = _partition_records

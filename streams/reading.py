@@ -119,7 +119,7 @@ class ActionReader:
         decoder = self._decoders[decoded.topic]
         kinds = self._kinds
         codes = self._vocabulary.actions.codes(
-            scan.values, scan.action_starts, scan.action_ends, insert=False
+            scan.buffer, scan.action_starts, scan.action_ends, insert=False
         )
         if decoder.default_action is not None:
             default = self._vocabulary.actions.find(decoder.default_action.encode())
@@ -132,9 +132,9 @@ class ActionReader:
         strengths = kinds.strengths[known]
         strengths[rated] = self._rules.ratings.strengths(scan.ratings[rated])
         batch = ActionBatch(
-            users=scan.keys,
-            user_starts=scan.key_ends[:-1],
-            user_ends=scan.key_ends[1:],
+            users=scan.buffer,
+            user_starts=scan.key_starts,
+            user_ends=scan.key_ends,
             offsets=scan.offsets,
             published=scan.published,
             ts=scan.ts,
@@ -152,7 +152,7 @@ class ActionReader:
 
     def _items(self, scan: Scan) -> NDArray[np.int32]:
         return self._vocabulary.items.codes(
-            scan.values, scan.item_starts, scan.item_ends, insert=False
+            scan.buffer, scan.item_starts, scan.item_ends, insert=False
         )
 
     def _item_texts(

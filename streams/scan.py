@@ -11,12 +11,13 @@ otherwise; a property test holds that.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from store.compiled import compiled, part
 from store.interner import hash_bytes
+from streams.chunk import ChunkRecord, RecordChunk
 from streams.decode import Limits
 from streams.msgpack_bytes import (
     byte_at,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from streams.chunk import Spans
     from streams.decode import RawRecord
 
 __all__ = ["Scan", "scan_actions", "warm_up"]
@@ -58,21 +60,21 @@ class Scan:
     The texts of plain records are not kept: templates that need them read the record again.
 
     Attributes:
-        keys, key_ends: bytes of all keys; record i's are ``keys[key_ends[i]:key_ends[i + 1]]``.
-        values: bytes of all values, which the spans below point into.
+        buffer: bytes that all spans point into.
         offsets, published: of the records; Kafka timestamps in ms.
+        key_starts, key_ends: -1 where there is no key.
         plain: whether the record was read.
-        action_starts, action_ends, item_starts, item_ends: in ``values``; -1 where absent.
+        action_starts, action_ends, item_starts, item_ends: -1 where absent.
         ts: event time, ms.
         ratings: NaN where absent.
         events: hash of the event_id; 0 where absent.
     """
 
-    keys: NDArray[np.uint8]
-    key_ends: NDArray[np.int64]
-    values: NDArray[np.uint8]
+    buffer: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     published: NDArray[np.int64]
+    key_starts: NDArray[np.int64]
+    key_ends: NDArray[np.int64]
     plain: NDArray[np.bool_]
     action_starts: NDArray[np.int64]
     action_ends: NDArray[np.int64]
@@ -94,17 +96,14 @@ def scan_actions(
         now_ms: the worker's clock.
         skip: read nothing: no record is plain (their format is another).
     """
-    n = len(records)
-    keys = [record.key or b"" for record in records]
-    values = [record.value or b"" for record in records]
-    key_bytes, key_ends = _joined(keys)
-    value_bytes, value_ends = _joined(values)
+    chunk = records if isinstance(records, RecordChunk) else RecordChunk.of(records)
+    spans, n = chunk.spans, len(chunk)
     scan = Scan(
-        keys=key_bytes,
-        key_ends=key_ends,
-        values=value_bytes,
-        offsets=np.fromiter((record.offset for record in records), np.int64, n),
-        published=np.fromiter((record.timestamp for record in records), np.int64, n),
+        buffer=chunk.buffer,
+        offsets=spans.offsets,
+        published=spans.timestamps,
+        key_starts=spans.key_starts,
+        key_ends=spans.key_ends,
         plain=np.zeros(n, np.bool_),
         action_starts=np.full(n, -1, np.int64),
         action_ends=np.full(n, -1, np.int64),
@@ -116,7 +115,7 @@ def scan_actions(
     )
     if not skip:
         _scan(
-            scan.keys, scan.key_ends, scan.values, value_ends, scan.published, scan.plain,
+            scan.buffer, spans, scan.plain,
             scan.action_starts, scan.action_ends, scan.item_starts, scan.item_ends,
             scan.ts, scan.ratings, scan.events,
             limits.message_bytes, limits.id_chars, min(limits.text_chars, _MOST_TEXT_BYTES),
@@ -128,30 +127,13 @@ def scan_actions(
 
 def warm_up() -> None:
     """Load or compile the scan."""
-    record = _Sample(0, 0, b"a", b"\x80")
-    scan_actions([record], Limits(), 1)
-
-
-class _Sample(NamedTuple):
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes
-
-
-def _joined(parts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    ends = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=ends[1:])
-    return np.frombuffer(b"".join(parts), np.uint8), ends
+    scan_actions([ChunkRecord(0, 0, b"a", b"\x80")], Limits(), 1)
 
 
 @compiled
 def _scan(
-    keys: NDArray[np.uint8],
-    key_ends: NDArray[np.int64],
     values: NDArray[np.uint8],
-    value_ends: NDArray[np.int64],
-    published: NDArray[np.int64],
+    spans: Spans,
     plain: NDArray[np.bool_],
     action_starts: NDArray[np.int64],
     action_ends: NDArray[np.int64],
@@ -171,8 +153,8 @@ def _scan(
     bits: NDArray[np.uint64],  # one: to read floats, whose bytes it holds as a number
 ) -> None:
     for i in range(len(plain)):
-        at, end = value_ends[i], value_ends[i + 1]
-        if end == at or end - at > message_bytes or not 0x80 <= values[at] <= 0x8F:
+        at, end = spans.value_starts[i], spans.value_ends[i]
+        if at < 0 or end == at or end - at > message_bytes or not 0x80 <= values[at] <= 0x8F:
             continue
         fields = byte_at(values, at) & 0x0F
         at += 1
@@ -217,7 +199,9 @@ def _scan(
                 if start < 0 or stop - start > most or not is_utf8(values, start, stop):
                     at = -1
                 elif field == _USER:
-                    if not _same(values, start, stop, keys, key_ends[i], key_ends[i + 1]):
+                    if not _same(
+                        values, start, stop, values, spans.key_starts[i], spans.key_ends[i]
+                    ):
                         at = -1
                 elif field == _ACTION:
                     action_start, action_end = start, stop
@@ -232,10 +216,10 @@ def _scan(
             if field >= 0:
                 met |= 1 << field
         # As the decoder bounds it: by the record's own time, and by our clock.
-        latest = min(published[i], now_ms) if published[i] > 0 else now_ms
+        latest = min(spans.timestamps[i], now_ms) if spans.timestamps[i] > 0 else now_ms
         if at != end or met & _NEEDED != _NEEDED or not 0 < ts <= latest + skew_ms:
             continue
-        if key_ends[i] == key_ends[i + 1]:
+        if spans.key_starts[i] < 0 or spans.key_starts[i] == spans.key_ends[i]:
             continue
         plain[i] = True
         action_starts[i], action_ends[i] = action_start, action_end

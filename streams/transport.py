@@ -18,7 +18,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers import aiokafka as stock
 from faust.types.tuples import TP, ConsumerMessage
 
-from streams.fetching import hand_over_as_parsed
+from streams.fetching import hand_over_chunks
 from streams.offsets import Delivery, OffsetTracker
 from streams.watchdog import PartitionReading
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
-    from streams.decode import RawRecord
+    from streams.chunk import RecordChunk
 
 __all__ = ["Consumer", "FetchedBatch", "Transport"]
 
@@ -35,6 +35,8 @@ __all__ = ["Consumer", "FetchedBatch", "Transport"]
 #: How long a broker with nothing new holds a fetch; 1,500 in Faust. The embedded broker answers
 #: only in the last part of the wait: after 660 ms of 1,500, 6 ms of 100 (medians).
 _FETCH_WAIT_MS = 100
+#: Chunks a poll: with little traffic a partition has one each.
+_CHUNKS = 8
 
 
 #: What Faust is told of a batch's time; it does nothing with it.
@@ -45,7 +47,7 @@ _CREATE_TIME = 0
 class FetchedBatch:
     """The value of a Faust message: records of one partition, in offset order, at least one."""
 
-    records: list[RawRecord]
+    records: RecordChunk
     delivery: Delivery[TP]
 
 
@@ -119,7 +121,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
         # Range gives partition p of every topic to the same worker (the topics have the same
         # number of partitions), which a profile fed by several topics needs; round robin does not.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
-        hand_over_as_parsed(consumer)
+        hand_over_chunks(consumer, transport.app.conf.broker_max_poll_records, _CHUNKS)
         return consumer
 
 
@@ -136,21 +138,23 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 # the base's signature
-        """Fetch once; yield one message for each partition that had records."""
+        """Fetch once; yield one message for each chunk of records."""
         generation = self.app.consumer_generation_id
         fetched, active = await self._wait_next_records(timeout)
-        pending = {TP(*tp): records for tp, records in (fetched or {}).items() if records}
+        pending = [(TP(*tp), chunk) for tp, chunks in (fetched or {}).items() for chunk in chunks]
         while pending and not self.should_stop:
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 # A rebalance began during the fetch. What came may be from positions before it:
                 # handed over, later actions would go before earlier ones that are read again.
-                await self._undo_fetch({tp: records[0].offset for tp, records in pending.items()})
+                firsts: dict[TP, int] = {}
+                for tp, chunk in pending:
+                    firsts.setdefault(tp, chunk[0].offset)
+                await self._undo_fetch(firsts)
                 return
-            tp, records = next(iter(pending.items()))
-            del pending[tp]
+            tp, chunk = pending.pop(0)
             if active is None or tp in active or tp in self._buffered_partitions:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, self._batch_message(tp, records, generation)
+                yield tp, self._batch_message(tp, chunk, generation)
 
     async def _undo_fetch(self, firsts: Mapping[TP, int]) -> None:
         """Have records read again that were fetched and are not handed over."""
@@ -184,7 +188,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
             for tp, (position, highwater) in self._thread.fetch_positions().items()
         ]
 
-    def _batch_message(self, tp: TP, records: list[RawRecord], generation: int) -> ConsumerMessage:
+    def _batch_message(self, tp: TP, records: RecordChunk, generation: int) -> ConsumerMessage:
         last = records[-1]
         delivery = self.offsets.deliver(tp, last.offset)
         return ConsumerMessage(

@@ -30,6 +30,7 @@ from streams.peek import TopicPeek
 from streams.pipeline import Pipeline
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
+from streams.record_batch import warm_up as warm_up_batches
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.scan import warm_up as warm_up_scan
 from streams.snapshots import LocalSnapshots, Snapshotter
@@ -179,6 +180,7 @@ def build_worker(
     _require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up(encoding.dim)
     warm_up_scan()
+    warm_up_batches()
     sensor = PrometheusSensor(registry, encoding.stats, health)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)

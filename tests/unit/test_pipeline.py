@@ -810,6 +810,7 @@ async def test_one_is_folded_while_another_is_published_and_never_published_befo
         for offset, text in enumerate("abc"):
             await rig.pipeline.put(rig.inbound(search(text=text, offset=offset)))
         await until(lambda: rig.sensor.actions.get("applied") == 2)
+        await let_run()
         assert rig.outbox.waiting == 1
         rig.outbox.gate.set()
         await until(lambda: len(rig.acknowledged) == 3)

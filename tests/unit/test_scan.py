@@ -31,7 +31,7 @@ def is_plain(message: object, key: bytes | None = b"ann") -> bool:
 
 def span(found: Scan, name: str, place: int = 0) -> str | None:
     start, end = getattr(found, f"{name}_starts")[place], getattr(found, f"{name}_ends")[place]
-    return None if start < 0 else bytes(found.values[start:end]).decode()
+    return None if start < 0 else bytes(found.buffer[start:end]).decode()
 
 
 def test_a_plain_action_is_read_into_columns() -> None:

@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 from faust.types.tuples import TP
 
+from streams.chunk import ChunkRecord, RecordChunk
 from streams.offsets import OffsetTracker
 from streams.transport import Consumer, ConsumerThread, FetchedBatch
 
 A0, A1, B0 = TP("a", 0), TP("a", 1), TP("b", 0)
 
 
-def records(first: int, count: int = 3) -> list[Any]:
-    return [
-        SimpleNamespace(offset=offset, timestamp=1_000 + offset, timestamp_type=0)
-        for offset in range(first, first + count)
-    ]
+def records(first: int, count: int = 3) -> list[RecordChunk]:
+    return [chunk(first, count)]
+
+
+def chunk(first: int, count: int) -> RecordChunk:
+    offsets = range(first, first + count)
+    return RecordChunk.of(ChunkRecord(offset, 1_000 + offset, b"k", None) for offset in offsets)
 
 
 class FakeConsumer:
@@ -79,6 +82,19 @@ def test_a_message_carries_a_partitions_whole_batch() -> None:
     consumer.offsets.done(first.value.delivery)
     assert consumer.offsets.committable(A0) == 8
     assert consumer.offsets.committable(B0) is None
+
+
+def test_chunks_of_a_partition_come_in_their_order() -> None:
+    consumer = FakeConsumer({A0: [chunk(5, 2), chunk(7, 3)], B0: [chunk(0, 1)]}, {A0, B0})
+    messages = consumer.hand_over()
+    assert [(message.tp, message.offset) for message in messages] == [(A0, 6), (A0, 9), (B0, 0)]
+
+
+def test_chunks_that_were_not_handed_over_are_undone_from_the_first() -> None:
+    consumer = FakeConsumer({A0: [chunk(5, 2), chunk(7, 3), chunk(10, 1)]}, {A0})
+    (handed,) = consumer.hand_over(after_each=consumer.rebalance)
+    assert handed.offset == 6
+    assert consumer.rewound == {A0: 7}
 
 
 def test_an_empty_fetch_hands_over_nothing() -> None:
