@@ -58,6 +58,11 @@ class ActionBatch:
     strengths: NDArray[np.float64]
     rows: NDArray[np.int32]
 
+    def between(self, begin: int, end: int) -> ActionBatch:
+        """The actions from ``begin`` to before ``end``, as views of these columns."""
+        columns = (getattr(self, column.name)[begin:end] for column in fields(self)[1:])
+        return ActionBatch(self.users, *columns)
+
 
 @dataclass(slots=True)
 class Changes:

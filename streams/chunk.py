@@ -41,6 +41,18 @@ class Spans(NamedTuple):
         """For so many records, to be filled."""
         return cls(*(np.empty(count, np.int64) for _ in cls._fields))
 
+    def shifted(self, by: int) -> Spans:
+        """The same in a buffer in which theirs begins at ``by``."""
+        keys, values = self.key_starts >= 0, self.value_starts >= 0
+        return Spans(
+            self.offsets,
+            self.timestamps,
+            self.key_starts + by * keys,
+            self.key_ends + by * keys,
+            self.value_starts + by * values,
+            self.value_ends + by * values,
+        )
+
 
 class RecordChunk(Sequence["ChunkRecord"]):
     """A sequence of records that are made when asked for, which for most of them is never.
@@ -76,6 +88,19 @@ class RecordChunk(Sequence["ChunkRecord"]):
         columns = np.array(rows, np.int64).reshape(-1, len(Spans._fields)).T
         buffer = np.frombuffer(b"".join(parts), np.uint8)
         return cls(buffer, Spans(*(np.ascontiguousarray(column) for column in columns)))
+
+    @classmethod
+    def joined(cls, sequences: Sequence[Sequence[RawRecord]]) -> RecordChunk:
+        """Several sequences of records as one chunk, one after the other."""
+        chunks = [one if isinstance(one, RecordChunk) else cls.of(one) for one in sequences]
+        if len(chunks) == 1:
+            return chunks[0]
+        shifts = np.cumsum([0, *(len(chunk.buffer) for chunk in chunks[:-1])])
+        spans = [
+            chunk.spans.shifted(int(shift)) for chunk, shift in zip(chunks, shifts, strict=True)
+        ]
+        buffer = np.frombuffer(b"".join(chunk.buffer.data for chunk in chunks), np.uint8)
+        return cls(buffer, Spans(*map(np.concatenate, zip(*spans, strict=True))))
 
     def __len__(self) -> int:
         return len(self.spans.offsets)

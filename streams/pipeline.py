@@ -17,33 +17,27 @@ import asyncio
 import logging
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from store.errors import StoreError
-from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.profile import FENCE_HEADER
 from streams.dead_letters import dead_letter
-from streams.errors import RejectedError, StreamsError
+from streams.errors import StreamsError
 from streams.inbox import Inbox
 from streams.partitions import RestoreAbandonedError
-from streams.reading import encoder_rejection, with_vectors
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     import numpy as np
     from numpy.typing import NDArray
 
     from store.batch import ActionBatch
-    from streams.batches import EncodedTexts, Inbound, TextEncoding, TopicPartition
-    from streams.catalogue import Catalogue, CatalogueFollower
-    from streams.decode import ItemDecoder, RawRecord
+    from streams.batches import Inbound, TopicPartition
     from streams.partitions import OwnedPartitions
-    from streams.reading import ActionReader, Reading
+    from streams.preparing import Part, Prepared, Preparer
     from streams.records import Outbox
     from streams.sensor import Sensor
     from streams.topics import TopicNames
@@ -56,32 +50,13 @@ logger = logging.getLogger(__name__)
 #: acknowledges another. More of them would be smaller and wait for each other.
 _MICRO_BATCHES = 2
 
-_item_vector_encoder = msgspec.msgpack.Encoder()
-
-
-@dataclass(slots=True)
-class _Part:
-    """One inbound batch, prepared: actions to fold, or records that need no state."""
-
-    inbound: Inbound
-    actions: ActionBatch | None = None
-    rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
-    ready: list[OutRecord] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Prepared:
-    parts: list[_Part]
-    vectors: NDArray[np.float32]
-    seconds: float
-
 
 @dataclass(slots=True)
 class _Folded:
     """A micro-batch that is in the profiles and is to be published."""
 
     out: list[OutRecord]
-    parts: list[_Part]
+    parts: list[Part]
     actions: int
     prepare_seconds: float
     started: float
@@ -92,49 +67,35 @@ class Pipeline:
 
     Args:
         names: topics.
-        reader: reads actions.
-        item_decoder: reads items.
-        catalogue, follower: all items; refreshed before an item is called unknown.
-        encoding: texts to vectors.
+        preparer: the first stage.
         owned: the profiles.
         outbox: publishes.
         sensor: is told what happens.
         clock: milliseconds since the epoch.
         batch_actions: a micro-batch takes no further batch at this many records.
-        retry_seconds: how long an encoder that fails on every text is tried again.
     """
 
     def __init__(
         self,
         *,
         names: TopicNames,
-        reader: ActionReader,
-        item_decoder: ItemDecoder,
-        catalogue: Catalogue,
-        follower: CatalogueFollower,
-        encoding: TextEncoding,
+        preparer: Preparer,
         owned: OwnedPartitions,
         outbox: Outbox,
         sensor: Sensor,
         clock: Callable[[], int],
         batch_actions: int = 20_000,
-        retry_seconds: float = 120.0,
     ) -> None:
         self._names = names
-        self._reader = reader
-        self._item_decoder = item_decoder
-        self._catalogue = catalogue
-        self._follower = follower
-        self._encoding = encoding
+        self._preparer = preparer
         self._owned = owned
         self._outbox = outbox
         self._sensor = sensor
         self._clock = clock
         self._batch_actions = batch_actions
-        self._retry_seconds = retry_seconds
         self._inbox = Inbox(batch_actions)
         self._room = asyncio.Semaphore(_MICRO_BATCHES)
-        self._prepared: asyncio.Queue[_Prepared] = asyncio.Queue(maxsize=1)
+        self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(maxsize=1)
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._folded: asyncio.Queue[_Folded] = asyncio.Queue(maxsize=1)
         self._applying = asyncio.Lock()  # held by whoever changes profiles
@@ -212,7 +173,7 @@ class Pipeline:
             batches = await self._inbox.take(self._batch_actions)
             current = [batch for batch in batches if batch.generation not in self._revoked]
             if current:
-                await self._prepared.put(await self.prepare(current))
+                await self._prepared.put(await self._preparer.prepare(current))
             else:
                 self._room.release()
 
@@ -238,100 +199,16 @@ class Pipeline:
                 self._folded.task_done()
             self._room.release()
 
-    async def prepare(self, batches: Sequence[Inbound]) -> _Prepared:
-        """Stage 1 for a micro-batch."""
-        started = time.perf_counter()
-        decoded = [
-            None
-            if batch.topic == self._names.items
-            else self._reader.decode(batch.topic, batch.records)
-            for batch in batches
-        ]
-        if any(one is not None and one.names_unknown_item for one in decoded):
-            await self._follower.refresh()
-        parts: list[_Part] = []
-        read: list[tuple[_Part, Reading]] = []
-        for batch, one in zip(batches, decoded, strict=True):
-            if one is None:
-                parts.append(await self._prepare_items(batch))
-            else:
-                reading = self._reader.read(one)
-                parts.append(_Part(batch, reading.batch, reading.rejected))
-                read.append((parts[-1], reading))
-        encoded = await self._encode([text for _, reading in read for text in reading.texts])
-        begin = 0
-        for part, reading in read:
-            rows = encoded.index[begin : begin + len(reading.texts)]
-            begin += len(reading.texts)
-            part.rejected += with_vectors(part.inbound.records, reading, rows, encoded)
-        return _Prepared(parts, encoded.vectors, time.perf_counter() - started)
-
-    async def _prepare_items(self, batch: Inbound) -> _Part:
-        """Encode a batch of the catalogue; its records need no state and are ready to publish."""
-        part = _Part(batch)
-        items = []
-        for record in batch.records:
-            try:
-                items.append((record, self._item_decoder.decode(record)))
-            except RejectedError as error:
-                part.rejected.append((record, error))
-        texts = [self._catalogue.item_text(item) for _, item in items if item is not None]
-        encoded = await self._encode(texts)
-        rows = iter(zip(texts, encoded.index.tolist(), strict=True))
-        for record, item in items:
-            value = None
-            headers: tuple[tuple[str, bytes], ...] = ()
-            if item is None:
-                headers = ((ITEM_OFFSET_HEADER, b"%d" % record.offset),)
-            else:
-                text, row = next(rows)
-                if row < 0:
-                    part.rejected.append((record, encoder_rejection(encoded, text)))
-                    continue
-                vector = encoded.vectors[row]
-                value = _item_vector_encoder.encode(
-                    ItemVector(
-                        encoder=self._encoding.encoder_id,
-                        dim=len(vector),
-                        vector=vector.astype("<f4").tobytes(),
-                        title=item.title,
-                        categories=item.categories,
-                        source_offset=record.offset,
-                    )
-                )
-            part.ready.append(
-                OutRecord(self._names.item_vectors, batch.partition, record.key, value, headers)
-            )
-        return part
-
-    async def _encode(self, texts: Sequence[str]) -> EncodedTexts:
-        """Encode; while the encoder itself fails, and no text is to blame, wait and try again."""
-        deadline = time.monotonic() + self._retry_seconds
-        pause = 0.2
-        while True:
-            encoded = await self._encoding.encode(texts)
-            retriable = [e for e in encoded.errors.values() if getattr(e, "retriable", False)]
-            if not retriable:
-                return encoded
-            if time.monotonic() > deadline:
-                raise retriable[0]
-            logger.warning(
-                "the encoder failed, trying again in %.1f s: texts=%d error=%s",
-                pause, len(retriable), retriable[0],
-            )  # fmt: skip
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 10.0)
-
-    async def fold(self, prepared: _Prepared) -> _Folded | None:
+    async def fold(self, prepared: Prepared) -> _Folded | None:
         """Stage 2 for a micro-batch; None where it is dropped, for its next owner to read."""
         started = time.perf_counter()
         # A partition given up since belongs to another worker: its batches are dropped.
         parts = [
             part
             for part in prepared.parts
-            if not self._draining and part.inbound.generation not in self._revoked
+            if not self._draining and part.generation not in self._revoked
         ]
-        partitions = {part.inbound.partition for part in parts if part.actions is not None}
+        partitions = {part.partition for part in parts if part.actions is not None}
         try:
             await self._owned.restore(partitions)
         except RestoreAbandonedError:
@@ -344,10 +221,10 @@ class Pipeline:
             if part.ready:
                 self._sensor.on_items("published", len(part.ready))
             if part.actions is not None:
-                actions += self._fold(part.inbound, part.actions, prepared.vectors)
+                actions += self._fold(part, part.actions, prepared.vectors)
             now = self._clock()
             for record, error in part.rejected:
-                out.append(dead_letter(self._names.dead_letters, part.inbound, record, error, now))
+                out.append(dead_letter(self._names.dead_letters, part, record, error, now))
                 self._sensor.on_dead_letter(error.reason.value)
         # One record a user and micro-batch, however many actions it had.
         out += self._changes(partitions)
@@ -358,7 +235,7 @@ class Pipeline:
         await self._outbox.publish(folded.out)
         self._unpublished -= 1
         for part in folded.parts:
-            part.inbound.acknowledge()
+            part.acknowledge()
         self._sensor.on_batch(
             folded.actions, folded.prepare_seconds, time.perf_counter() - folded.started
         )
@@ -383,9 +260,9 @@ class Pipeline:
             await self._folded.join()
             yield self._unpublished == 0
 
-    def _fold(self, inbound: Inbound, actions: ActionBatch, vectors: NDArray[np.float32]) -> int:
-        """Apply a batch to its partition's profiles; returns how many actions there were."""
-        counts = self._owned.table(inbound.partition).apply(inbound.topic, actions, vectors)
+    def _fold(self, part: Part, actions: ActionBatch, vectors: NDArray[np.float32]) -> int:
+        """Apply actions to their partition's profiles; returns how many there were."""
+        counts = self._owned.table(part.partition).apply(part.topic, actions, vectors)
         for outcome, count in counts.items():
             self._sensor.on_actions(outcome, count)
         return sum(counts.values())

@@ -61,12 +61,12 @@ class Reading:
     Attributes:
         batch: a column entry for each record; ``rows`` are positions in ``texts``.
         texts: distinct for plain actions.
-        rejected: records with the reason why they cannot be processed.
+        rejected: places of records that cannot be processed, with the reason why.
     """
 
     batch: ActionBatch
     texts: list[str]
-    rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
+    rejected: list[tuple[int, RejectedError]] = field(default_factory=list)
 
 
 class ActionReader:
@@ -96,7 +96,7 @@ class ActionReader:
         self._kinds = _Kinds(rules, catalogue, vocabulary)
 
     def decode(self, topic: str, records: Sequence[RawRecord]) -> Decoded:
-        """Read the bytes of a topic's records, of one partition and in offset order."""
+        """Read the bytes of a topic's records, of any partitions."""
         now = self._clock()
         decoder = self._decoders[topic]
         scan = scan_actions(records, decoder.limits, now, skip=decoder.wire != "msgpack")
@@ -180,7 +180,7 @@ class ActionReader:
                 raise action
             weight, strength, text = self._weigh(action)
         except RejectedError as error:
-            reading.rejected.append((record, error))
+            reading.rejected.append((place, error))
             return
         batch.ts[place] = action.ts
         batch.actions[place] = self._vocabulary.actions.code(action.action.encode())
@@ -259,9 +259,13 @@ def _hash(event_id: str) -> np.uint64:
 
 
 def with_vectors(
-    records: Sequence[RawRecord], reading: Reading, rows: NDArray[np.int32], encoded: EncodedTexts
-) -> list[tuple[RawRecord, RejectedError]]:
-    """Give the actions the rows of their texts' vectors; returns those whose text has none."""
+    reading: Reading, rows: NDArray[np.int32], encoded: EncodedTexts
+) -> list[tuple[int, RejectedError]]:
+    """Give the actions the rows of their texts' vectors.
+
+    Returns:
+        The places of those whose text has none, with the reason.
+    """
     batch = reading.batch
     worded = batch.rows >= 0
     if worded.any():
@@ -272,7 +276,7 @@ def with_vectors(
         failed, text_of = worded, batch.rows
     batch.rows[failed] = SKIPPED_ROW
     return [
-        (records[place], encoder_rejection(encoded, reading.texts[text_of[place]]))
+        (place, encoder_rejection(encoded, reading.texts[text_of[place]]))
         for place in np.flatnonzero(failed).tolist()
     ]
 

@@ -28,6 +28,7 @@ from streams.outbox import KafkaOutbox
 from streams.partitions import OwnedPartitions
 from streams.peek import TopicPeek
 from streams.pipeline import Pipeline
+from streams.preparing import Preparer
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
 from streams.record_batch import warm_up as warm_up_batches
@@ -231,19 +232,23 @@ def build_worker(
         topic.name: ActionDecoder(topic.format, limits, default_action=topic.default_action)
         for topic in names.actions
     }
-    pipeline = Pipeline(
+    preparer = Preparer(
         names=names,
         reader=ActionReader(decoders, rules, catalogue, vocabulary, clock),
         item_decoder=item_decoder,
         catalogue=catalogue,
         follower=follower,
         encoding=WatchedEncoding(encoding, activities),
+        retry_seconds=settings.kafka.retry_seconds,
+    )
+    pipeline = Pipeline(
+        names=names,
+        preparer=preparer,
         owned=owned,
         outbox=outbox,
         sensor=sensor,
         clock=clock,
         batch_actions=settings.worker.batch_actions,
-        retry_seconds=settings.kafka.retry_seconds,
     )
     app = build_app(
         GroupSettings(

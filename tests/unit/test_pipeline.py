@@ -47,6 +47,7 @@ from streams.errors import PublishError, StreamsError
 from streams.health import Health
 from streams.partitions import OwnedPartitions
 from streams.pipeline import Pipeline
+from streams.preparing import Preparer
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.topics import ActionTopic, TopicNames
@@ -109,19 +110,23 @@ class Rig:
             health=Health(),
             activities=Activities(time.monotonic),
         )
-        self.pipeline = Pipeline(
+        self.preparer = Preparer(
             names=NAMES,
             reader=ActionReader(decoders, RULES, self.catalogue, vocabulary, lambda: NOW),
             item_decoder=decoder,
             catalogue=self.catalogue,
             follower=CatalogueFollower(self.items, decoder, self.catalogue),
             encoding=self.encoding,
+            retry_seconds=self.retry_seconds,
+        )
+        self.pipeline = Pipeline(
+            names=NAMES,
+            preparer=self.preparer,
             owned=self.owned,
             outbox=self.outbox,
             sensor=self.sensor,
             clock=lambda: NOW + 5,
             batch_actions=self.batch_actions,
-            retry_seconds=self.retry_seconds,
         )
 
     def inbound(self, *records: KafkaRecord, generation: int = GENERATION) -> Inbound:
@@ -138,7 +143,7 @@ class Rig:
 
     async def process(self, *batches: Inbound) -> None:
         """The batches as one micro-batch, through both stages."""
-        folded = await self.pipeline.fold(await self.pipeline.prepare(batches))
+        folded = await self.pipeline.fold(await self.preparer.prepare(batches))
         assert folded is not None
         await self.pipeline.publish(folded)
 
@@ -421,7 +426,7 @@ async def test_items_and_actions_share_a_micro_batch() -> None:
     )
     assert [key for key, _ in item_vectors(rig)] == [b"1", b"2"]
     np.testing.assert_allclose(rig.state().array(), 0.5 * vector_of("Alien"), atol=1e-7)
-    assert rig.acknowledged == [0, 1, 2]
+    assert sorted(rig.acknowledged) == [0, 1, 2]
 
 
 # Dead letters
@@ -730,7 +735,7 @@ async def test_what_was_prepared_before_a_revocation_is_dropped() -> None:
         rig.inbound(item_record("1"), generation=1),
         rig.inbound(search("new", offset=2), generation=2),
     ]
-    prepared = await rig.pipeline.prepare(mixed)
+    prepared = await rig.preparer.prepare(mixed)
     await rig.pipeline.on_revoked(1)
     folded = await rig.pipeline.fold(prepared)
     assert folded is not None

@@ -102,7 +102,8 @@ class ReadAction:
 
 
 def reasons(reading: Reading) -> list[tuple[int, RejectReason]]:
-    return [(record.offset, error.reason) for record, error in reading.rejected]
+    offsets = reading.batch.offsets
+    return [(int(offsets[place]), error.reason) for place, error in reading.rejected]
 
 
 def test_an_action_is_weighed_and_rendered() -> None:

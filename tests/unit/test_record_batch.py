@@ -201,13 +201,12 @@ def test_the_formats_before_are_read_too() -> None:
     builder = LegacyRecordBatchBuilder(1, NONE, 1 << 20)
     for offset in range(3):
         builder.append(offset, 7, b"k", b"%d" % offset)
-    found = chunks_of(bytes(builder.build()) + plain(2, 3), begin=1)
+    found = chunks_of(bytes(builder.build()), begin=1)
     assert [list(chunk) for chunk in found] == [
         [ChunkRecord(1, 7, b"k", b"1")],
         [ChunkRecord(2, 7, b"k", b"2")],
-        by_aiokafka(plain(2, 3)),
     ]
-    assert found.next_fetch_offset == 5
+    assert found.next_fetch_offset == 3
 
 
 def test_a_consumer_of_committed_transactions_is_refused() -> None:
@@ -228,6 +227,14 @@ def test_consumers_that_did_not_choose_get_aiokafkas_records() -> None:
 
 
 # A chunk of any records
+
+
+@given(st.lists(rows, min_size=1, max_size=4), st.booleans())
+def test_chunks_are_joined_in_their_order(batches: list[list[Row]], as_list: bool) -> None:
+    chunks = [read(batch_of(found)) for found in batches]
+    given_ones = [list(chunk) if as_list else chunk for chunk in chunks]
+    joined = RecordChunk.joined(given_ones)
+    assert list(joined) == [record for chunk in chunks for record in chunk]
 
 
 @given(rows)

@@ -1,0 +1,227 @@
+"""The first stage of the pipeline: fetched batches become columns of actions and their vectors.
+
+A micro-batch's actions of one topic are read in one go, whatever partitions and fetches they came
+from: what costs Python time is paid per micro-batch and per distinct text, not per fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
+from streams.chunk import RecordChunk
+from streams.errors import RejectedError
+from streams.reading import encoder_rejection, with_vectors
+from streams.records import OutRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from store.batch import ActionBatch
+    from streams.batches import EncodedTexts, Inbound, TextEncoding
+    from streams.catalogue import Catalogue, CatalogueFollower
+    from streams.decode import ItemDecoder, RawRecord
+    from streams.reading import ActionReader
+    from streams.topics import TopicNames
+
+__all__ = ["Part", "Prepared", "Preparer"]
+
+logger = logging.getLogger(__name__)
+
+_item_vector_encoder = msgspec.msgpack.Encoder()
+
+
+@dataclass(slots=True)
+class Part:
+    """What a micro-batch has of one partition, fetched in one generation of the group.
+
+    Attributes:
+        topic, partition, generation: see `Inbound`.
+        fetched: what it is of, in offset order.
+        actions: to fold; None for items.
+        rejected: records that cannot be processed, in offset order.
+        ready: records to publish that need no state.
+    """
+
+    topic: str
+    partition: int
+    generation: int
+    fetched: list[Inbound] = field(default_factory=list)
+    actions: ActionBatch | None = None
+    rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
+    ready: list[OutRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(batch.records) for batch in self.fetched)
+
+    def acknowledge(self) -> None:
+        """All its effects are durable."""
+        for batch in self.fetched:
+            batch.acknowledge()
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A micro-batch that may be folded; ``seconds`` is what the preparation took."""
+
+    parts: list[Part]
+    vectors: NDArray[np.float32]
+    seconds: float
+
+
+class Preparer:
+    """See the module.
+
+    Args:
+        names: topics.
+        reader: reads actions.
+        item_decoder: reads items.
+        catalogue, follower: all items; refreshed before an item is called unknown.
+        encoding: texts to vectors.
+        retry_seconds: how long an encoder that fails on every text is tried again.
+    """
+
+    def __init__(
+        self,
+        *,
+        names: TopicNames,
+        reader: ActionReader,
+        item_decoder: ItemDecoder,
+        catalogue: Catalogue,
+        follower: CatalogueFollower,
+        encoding: TextEncoding,
+        retry_seconds: float = 120.0,
+    ) -> None:
+        self._names = names
+        self._reader = reader
+        self._item_decoder = item_decoder
+        self._catalogue = catalogue
+        self._follower = follower
+        self._encoding = encoding
+        self._retry_seconds = retry_seconds
+
+    async def prepare(self, batches: Sequence[Inbound]) -> Prepared:
+        """Decode, weigh, render and encode a micro-batch.
+
+        Raises:
+            EncoderError: the encoder itself fails, for longer than it is tried again.
+        """
+        started = time.perf_counter()
+        parts = _parts_of(batches)
+        wholes = [
+            _Whole([part for part in parts if part.topic == topic])
+            for topic in dict.fromkeys(part.topic for part in parts)
+            if topic != self._names.items
+        ]
+        decoded = [self._reader.decode(whole.topic, whole.records) for whole in wholes]
+        if any(one.names_unknown_item for one in decoded):
+            await self._follower.refresh()
+        readings = [self._reader.read(one) for one in decoded]
+        for part in parts:
+            if part.topic == self._names.items:
+                await self._prepare_items(part)
+        encoded = await self._encode([text for reading in readings for text in reading.texts])
+        begin = 0
+        for whole, reading in zip(wholes, readings, strict=True):
+            end = begin + len(reading.texts)
+            failed = with_vectors(reading, encoded.index[begin:end], encoded)
+            whole.share_out(reading.batch, [*reading.rejected, *failed])
+            begin = end
+        return Prepared(parts, encoded.vectors, time.perf_counter() - started)
+
+    async def _prepare_items(self, part: Part) -> None:
+        """Encode items; their records need no state and are ready to publish."""
+        items = []
+        for record in (record for batch in part.fetched for record in batch.records):
+            try:
+                items.append((record, self._item_decoder.decode(record)))
+            except RejectedError as error:
+                part.rejected.append((record, error))
+        texts = [self._catalogue.item_text(item) for _, item in items if item is not None]
+        encoded = await self._encode(texts)
+        rows = iter(zip(texts, encoded.index.tolist(), strict=True))
+        for record, item in items:
+            value = None
+            headers: tuple[tuple[str, bytes], ...] = ()
+            if item is None:
+                headers = ((ITEM_OFFSET_HEADER, b"%d" % record.offset),)
+            else:
+                text, row = next(rows)
+                if row < 0:
+                    part.rejected.append((record, encoder_rejection(encoded, text)))
+                    continue
+                vector = encoded.vectors[row]
+                value = _item_vector_encoder.encode(
+                    ItemVector(
+                        encoder=self._encoding.encoder_id,
+                        dim=len(vector),
+                        vector=vector.astype("<f4").tobytes(),
+                        title=item.title,
+                        categories=item.categories,
+                        source_offset=record.offset,
+                    )
+                )
+            part.ready.append(
+                OutRecord(self._names.item_vectors, part.partition, record.key, value, headers)
+            )
+
+    async def _encode(self, texts: Sequence[str]) -> EncodedTexts:
+        """Encode; while the encoder itself fails, and no text is to blame, wait and try again."""
+        deadline = time.monotonic() + self._retry_seconds
+        pause = 0.2
+        while True:
+            encoded = await self._encoding.encode(texts)
+            retriable = [e for e in encoded.errors.values() if getattr(e, "retriable", False)]
+            if not retriable:
+                return encoded
+            if time.monotonic() > deadline:
+                raise retriable[0]
+            logger.warning(
+                "the encoder failed, trying again in %.1f s: texts=%d error=%s",
+                pause, len(retriable), retriable[0],
+            )  # fmt: skip
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 10.0)
+
+
+class _Whole:
+    """All that a micro-batch has of one topic of actions, part after part."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.topic = parts[0].topic
+        self.records = RecordChunk.joined(
+            [batch.records for part in parts for batch in part.fetched]
+        )
+        self._parts = parts
+        self._begins = [0, *accumulate(map(len, parts))]
+
+    def share_out(self, batch: ActionBatch, rejected: Sequence[tuple[int, RejectedError]]) -> None:
+        """Give every part its actions, and its rejected records of those at these places."""
+        for number, part in enumerate(self._parts):
+            part.actions = batch.between(*self._begins[number : number + 2])
+        for place, error in sorted(rejected, key=_place):
+            part = self._parts[bisect_right(self._begins, place) - 1]
+            part.rejected.append((self.records[place], error))
+
+
+def _place(rejected: tuple[int, RejectedError]) -> int:
+    return rejected[0]
+
+
+def _parts_of(batches: Sequence[Inbound]) -> list[Part]:
+    parts: dict[tuple[str, int, int], Part] = {}
+    for batch in batches:
+        place = batch.topic, batch.partition, batch.generation
+        parts.setdefault(place, Part(*place)).fetched.append(batch)
+    return list(parts.values())
