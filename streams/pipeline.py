@@ -6,9 +6,8 @@
 3. ``publish``: one after the other, so that no state goes before an earlier one; when the broker
    has all of a micro-batch, acknowledge its batches, so that their offsets may be committed.
 
-Two micro-batches are on their way at a time, whatever comes meanwhile waits for the next one: so
-micro-batches grow with the load, and an action waits for one before its own and not for a queue of
-them. What the inbox cannot take stays in Kafka, where it is visible as lag.
+What comes meanwhile waits in the inbox for the next micro-batch (see `streams.inbox`). What the
+inbox cannot take stays in Kafka, where it is visible as lag.
 """
 
 from __future__ import annotations
@@ -45,10 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 logger = logging.getLogger(__name__)
-
-#: Taken from the inbox and not published yet: one is prepared and folded while the broker
-#: acknowledges another. More of them would be smaller and wait for each other.
-_MICRO_BATCHES = 2
 
 
 @dataclass(slots=True)
@@ -92,9 +87,7 @@ class Pipeline:
         self._outbox = outbox
         self._sensor = sensor
         self._clock = clock
-        self._batch_actions = batch_actions
         self._inbox = Inbox(batch_actions)
-        self._room = asyncio.Semaphore(_MICRO_BATCHES)
         self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(maxsize=1)
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
         self._folded: asyncio.Queue[_Folded] = asyncio.Queue(maxsize=1)
@@ -168,14 +161,12 @@ class Pipeline:
 
     async def _prepare_stage(self) -> None:
         while True:
-            # No timer: what is there is taken, and what comes meanwhile is the next micro-batch.
-            await self._room.acquire()
-            batches = await self._inbox.take(self._batch_actions)
+            batches = await self._inbox.take()
             current = [batch for batch in batches if batch.generation not in self._revoked]
             if current:
                 await self._prepared.put(await self._preparer.prepare(current))
             else:
-                self._room.release()
+                await self._inbox.finished()
 
     async def _raise_trouble(self) -> None:
         raise await self._trouble.get()
@@ -188,7 +179,7 @@ class Pipeline:
                 if folded is not None:
                     await self._folded.put(folded)
                 else:
-                    self._room.release()
+                    await self._inbox.finished()
 
     async def _publish_stage(self) -> None:
         while True:
@@ -197,7 +188,7 @@ class Pipeline:
                 await self.publish(folded)
             finally:
                 self._folded.task_done()
-            self._room.release()
+            await self._inbox.finished()
 
     async def fold(self, prepared: Prepared) -> _Folded | None:
         """Stage 2 for a micro-batch; None where it is dropped, for its next owner to read."""

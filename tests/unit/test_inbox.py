@@ -1,4 +1,4 @@
-"""The inbox: first in, first out, bounded by records."""
+"""The inbox: first in, first out, a micro-batch at a time."""
 
 from __future__ import annotations
 
@@ -15,50 +15,51 @@ def batch(size: int, partition: int = 0) -> Inbound:
     return Inbound("actions", partition, records, lambda: None, 1)
 
 
-@asynchronous
-async def test_what_was_put_is_taken_in_order() -> None:
-    inbox = Inbox(100)
-    batches = [batch(1, partition) for partition in range(5)]
+async def put_all(inbox: Inbox, *sizes: int) -> list[Inbound]:
+    batches = [batch(size) for size in sizes]
     for one in batches:
-        await inbox.put(one)
-    assert await inbox.take(100) == batches
+        await asyncio.wait_for(inbox.put(one), 1)
+    return batches
+
+
+async def take(inbox: Inbox) -> list[int]:
+    """Sizes of what is taken at once."""
+    return [len(one.records) for one in await asyncio.wait_for(inbox.take(), 1)]
 
 
 @asynchronous
-async def test_batches_are_taken_until_they_are_enough() -> None:
+async def test_all_that_waits_is_taken_in_order() -> None:
     inbox = Inbox(100)
-    batches = [batch(4), batch(4), batch(4)]
-    for one in batches:
-        await inbox.put(one)
-    assert await inbox.take(5) == batches[:2]
-    assert await inbox.take(5) == batches[2:]
+    batches = await put_all(inbox, *[1] * 50)
+    assert await inbox.take() == batches
 
 
 @asynchronous
-async def test_many_small_batches_are_taken_at_once() -> None:
-    inbox = Inbox(100)
-    for _ in range(50):
-        await asyncio.wait_for(inbox.put(batch(1)), 1)
-    assert len(await inbox.take(100)) == 50
-
-
-@asynchronous
-async def test_nobody_puts_while_enough_records_wait() -> None:
+async def test_a_full_micro_batch_is_taken_and_no_more() -> None:
     inbox = Inbox(10)
-    await inbox.put(batch(9))
-    await inbox.put(batch(9))  # fewer than 10 waited
+    await put_all(inbox, 4, 4, 4)
+    await inbox.take()
+    await put_all(inbox, 5, 6)
+    assert await take(inbox) == [5, 6]
+
+
+@asynchronous
+async def test_nobody_puts_while_a_full_micro_batch_waits() -> None:
+    inbox = Inbox(10)
+    await put_all(inbox, 9, 9)  # fewer than 10 waited
     putting = asyncio.create_task(inbox.put(batch(1)))
     await let_run()
     assert not putting.done()
-    await inbox.take(1)
+    assert await take(inbox) == [9, 9]
     await putting
-    assert [len(one.records) for one in await inbox.take(100)] == [9, 1]
+    await inbox.finished()
+    assert await take(inbox) == [1]
 
 
 @asynchronous
 async def test_who_takes_waits_for_one_batch() -> None:
     inbox = Inbox(10)
-    taking = asyncio.create_task(inbox.take(10))
+    taking = asyncio.create_task(inbox.take())
     await let_run()
     assert not taking.done()
     await inbox.put(batch(1))
@@ -66,10 +67,37 @@ async def test_who_takes_waits_for_one_batch() -> None:
 
 
 @asynchronous
+async def test_what_comes_while_one_is_under_way_waits_for_its_end() -> None:
+    inbox = Inbox(10)
+    await put_all(inbox, 1)
+    await inbox.take()
+    await put_all(inbox, 2, 3)
+    taking = asyncio.create_task(inbox.take())
+    await let_run()
+    assert not taking.done()
+    await inbox.finished()
+    assert [len(one.records) for one in await taking] == [2, 3]
+
+
+@asynchronous
+async def test_a_full_one_is_taken_beside_another_and_a_third_is_not() -> None:
+    inbox = Inbox(10)
+    for _ in range(2):
+        await put_all(inbox, 10)
+        assert await take(inbox) == [10]
+    await put_all(inbox, 10)
+    taking = asyncio.create_task(inbox.take())
+    await let_run()
+    assert not taking.done()
+    await inbox.finished()
+    assert len(await taking) == 1
+
+
+@asynchronous
 async def test_a_take_that_is_cancelled_loses_nothing() -> None:
     inbox = Inbox(10)
-    taking = asyncio.create_task(inbox.take(10))
+    taking = asyncio.create_task(inbox.take())
     await let_run()
     taking.cancel()
-    await inbox.put(batch(3))
-    assert [len(one.records) for one in await inbox.take(10)] == [3]
+    await put_all(inbox, 3)
+    assert await take(inbox) == [3]

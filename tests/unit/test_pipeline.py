@@ -629,8 +629,8 @@ async def test_a_restore_that_fails_ends_the_pipeline() -> None:
 
 
 @asynchronous
-async def test_the_next_micro_batch_is_prepared_while_one_is_published() -> None:
-    rig = Rig()
+async def test_a_full_micro_batch_is_prepared_while_one_is_published() -> None:
+    rig = Rig(batch_actions=1)
     rig.outbox.gate.clear()
     async with rig.running():
         await rig.pipeline.put(rig.inbound(search(text="a")))
