@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CommittedRecords", "load", "wait_until_served"]
+__all__ = ["CommittedRecords", "load", "records_in", "wait_until_served"]
 
 _SERVED_SECONDS = 30.0
 
@@ -36,7 +36,7 @@ def load(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> 
             "log_level": 3,  # errors: a broker that has just started is retried in silence
         }
     )
-    before = _end(bootstrap, topic)
+    before = records_in(bootstrap, topic)
     sent = 0
     for key, value in records:
         while True:
@@ -46,7 +46,7 @@ def load(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> 
             except BufferError:  # the client's queue is full: let it send
                 producer.poll(0.05)
         sent += 1
-    if producer.flush(120) > 0 or _end(bootstrap, topic) - before != sent:
+    if producer.flush(120) > 0 or records_in(bootstrap, topic) - before != sent:
         raise RuntimeError(f"of {sent} records, not all arrived in {topic}; see the broker's log")
     return sent
 
@@ -57,7 +57,7 @@ def wait_until_served(bootstrap: str, topic: str) -> None:
     Raises:
         KafkaException: not within 30 s.
     """
-    _end(bootstrap, topic)
+    records_in(bootstrap, topic)
 
 
 def _partitions_of(bootstrap: str, topic: str) -> list[TopicPartition]:
@@ -98,8 +98,11 @@ def _reader(bootstrap: str, group: str) -> Consumer:
     )
 
 
-def _end(bootstrap: str, topic: str) -> int:
-    """Records in a topic. A partition of a new topic has no leader at first, and is asked again."""
+def records_in(bootstrap: str, topic: str) -> int:
+    """Records ever published to a topic.
+
+    A partition of a new topic has no leader at first, and is asked again.
+    """
     deadline = time.monotonic() + _SERVED_SECONDS
     while True:
         try:

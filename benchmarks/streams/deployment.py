@@ -39,6 +39,7 @@ class Deployment:
         worker: its process.
         group: its consumer group.
         items: the catalogue's topic.
+        profiles: the topic of profiles.
         committed: actions whose effects are durable: profiles acknowledged, offsets committed.
         config: its settings file, for further processes.
         folder: for their logs.
@@ -47,6 +48,7 @@ class Deployment:
     worker: Child
     group: str
     items: str
+    profiles: str
     committed: CommittedRecords
     config: Path
     folder: Path
@@ -88,7 +90,13 @@ def applied(http: httpx.Client) -> int:
 
 @contextmanager
 def running_worker(
-    bench: Bench, actions: str, partitions: int, *, model: str = "hashing", with_items: bool = True
+    bench: Bench,
+    actions: str,
+    partitions: int,
+    *,
+    model: str = "hashing",
+    with_items: bool = True,
+    batch: int | None = None,
 ) -> Iterator[Deployment]:
     """Start ``tidemark worker`` on an actions topic, with new topics for everything else.
 
@@ -98,6 +106,7 @@ def running_worker(
         partitions: of it, hence of all.
         model: the encoder. With a warm cache it does not matter which: ``hashing`` starts sooner.
         with_items: publish the catalogue before the start.
+        batch: most actions of a fetch and of a micro-batch, in place of the defaults.
     """
     name = f"run{next(_numbers)}"
     folder = bench.folder / name
@@ -119,6 +128,7 @@ def running_worker(
 [kafka]
 bootstrap = "{bench.bootstrap}"
 group = "{name}"
+{f"poll_records = {batch}" if batch else ""}
 [topics]
 actions = [{{ name = "{actions}" }}]
 items = "{names.items}"
@@ -129,12 +139,13 @@ partitions = {partitions}
 [encoder]
 model = "{model}"
 """
+        + (f"[worker]\nbatch_actions = {batch}\n" if batch else "")
     )
     command = [sys.executable, "-m", "tidemark", "worker", "--config", str(config)]
     committed = CommittedRecords(bench.bootstrap, name, actions)
     try:
         with Child("worker", [*command, "--state", str(folder)], folder / "worker.log") as worker:
-            yield Deployment(worker, name, names.items, committed, config, folder)
+            yield Deployment(worker, name, names.items, names.profiles, committed, config, folder)
     finally:
         committed.close()
         made = [names.items, names.profiles, names.item_vectors, names.dead_letters]
