@@ -6,9 +6,9 @@ memory at the end, beyond that of a worker which did the same with 1,000 users a
 model, buffers and texts.
 
 With the default sizes a micro-batch holds several actions of each of 10,000 users, and publishes
-one record for them: they would be compared in other work than a million rare users. So micro-batches
-are small here, at every size; how many records were published for an action is in the table. The
-10,000 users are measured with the defaults too, for what it is worth in practice.
+one record for them: other work than that of a million rare users. So micro-batches are small here,
+at every size; how many records were published for an action is in the table. The 10,000 users are
+measured with the defaults too.
 """
 
 from __future__ import annotations
@@ -154,11 +154,16 @@ def _outcome(
         ),
     ]
     base = statistics.median(run.resident for run in runs[_BASE_USERS]) / 2**20
+    rate = statistics.median(run.stretch.rate for run in merging)
+    records = statistics.median(run.records for run in merging)
     outcome.notes += [
-        f"memory is counted beyond a worker with {_BASE_USERS:,} users ({base:,.0f} MiB); with "
-        f"{sizes[0]:,} users the difference is within that worker's own noise",
-        f"{sizes[0]:,} users with micro-batches of the default size: "
-        f"{statistics.median(run.stretch.rate for run in merging):,.0f} actions/s, "
-        f"{statistics.median(run.records for run in merging):.2f} records an action",
+        (
+            f"memory is counted beyond a worker with {_BASE_USERS:,} users ({base:,.0f} MiB); with "
+            f"{sizes[0]:,} users the difference is within that worker's own noise"
+        ),
+        (
+            f"{sizes[0]:,} users with micro-batches of the default size: {rate:,.0f} actions/s, "
+            f"{records:.2f} records an action"
+        ),
     ]
     return outcome
