@@ -14,7 +14,7 @@ from store.record import RecordTally
 from store.sensor import NullSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from store.indexes.protocol import Hits, VectorIndex
     from store.popularity import Popularity
     from store.profile import Fence
-    from store.profiles import UserProfile
     from store.record import Record
     from store.sensor import Sensor
+    from store.user_profile import UserProfile
 
 __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
@@ -103,7 +103,7 @@ class RetrievalView:
         """Items held."""
         return len(self._catalogue)
 
-    def apply_profiles(self, records: Iterable[Record], now_ms: Callable[[], int]) -> None:
+    def apply_profiles(self, records: Sequence[Record], now_ms: Callable[[], int]) -> None:
         """Write records of ``profiles``, in one upsert of the index.
 
         Args:

@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from store.compiled import compiled, part
+from store.compiled import compiled
 from store.interner import hash_bytes
-from streams.chunk import ChunkRecord, RecordChunk
-from streams.decode import Limits
-from streams.msgpack_bytes import (
+from store.msgpack_bytes import (
     byte_at,
+    find_name,
     is_utf8,
     read_integer,
     read_number,
     read_string,
+    same_bytes,
     skip_map,
     skip_scalar,
 )
+from streams.chunk import ChunkRecord, RecordChunk
+from streams.decode import Limits
 from streams.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ def _scan(
         event = np.uint64(0)
         for _ in range(fields):
             start, stop = read_string(values, at, end)
-            field = _field(values, start, stop, names, name_ends)
+            field = find_name(values, start, stop, names, name_ends)
             at = stop
             if start < 0 or (field >= 0 and met & (1 << field)):
                 at = -1
@@ -199,7 +201,7 @@ def _scan(
                 if start < 0 or stop - start > most or not is_utf8(values, start, stop):
                     at = -1
                 elif field == _USER:
-                    if not _same(
+                    if not same_bytes(
                         values, start, stop, values, spans.key_starts[i], spans.key_ends[i]
                     ):
                         at = -1
@@ -227,35 +229,3 @@ def _scan(
         all_ts[i] = ts
         ratings[i] = rating
         events[i] = event
-
-
-@part
-def _field(
-    buffer: NDArray[np.uint8],
-    start: int,
-    stop: int,
-    names: NDArray[np.uint8],
-    name_ends: NDArray[np.int64],
-) -> int:
-    """Number of the field named by a span; -1 for an unknown one."""
-    for field in range(len(name_ends) - 1):
-        if _same(buffer, start, stop, names, name_ends[field], name_ends[field + 1]):
-            return field
-    return -1
-
-
-@part
-def _same(
-    one: NDArray[np.uint8],
-    start: int,
-    stop: int,
-    other: NDArray[np.uint8],
-    other_start: int,
-    other_stop: int,
-) -> bool:
-    if stop - start != other_stop - other_start:
-        return False
-    for i in range(stop - start):
-        if one[start + i] != other[other_start + i]:
-            return False
-    return True

@@ -306,6 +306,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     from store.indexes.factory import make_index  # noqa: PLC0415
     from store.metrics import PrometheusSensor as RetrievalSensor  # noqa: PLC0415
     from store.service import ServiceSettings, create_app  # noqa: PLC0415
+    from store.state_scan import warm_up as warm_up_scan_of_states  # noqa: PLC0415
     from store.view import RetrievalView  # noqa: PLC0415
 
     names = topic_names(settings)
@@ -313,6 +314,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     _require_lineage(settings, names, encoding.encoder_id)
+    warm_up_scan_of_states()
     registry = CollectorRegistry()
     sensor = RetrievalSensor(registry)
     owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")

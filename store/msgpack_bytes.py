@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "byte_at",
+    "find_name",
     "is_utf8",
+    "read_bytes",
     "read_integer",
+    "read_map_head",
     "read_number",
     "read_string",
+    "same_bytes",
+    "skip_any",
     "skip_map",
     "skip_scalar",
 ]
@@ -60,6 +65,31 @@ def read_string(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]
     if start + length > end:
         return -1, -1
     return start, start + length
+
+
+@part
+def read_bytes(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
+    """Where the bytes of a "bin" start and end."""
+    if at >= end or not 0xC4 <= buffer[at] <= 0xC6:
+        return -1, -1
+    width = 1 << (byte_at(buffer, at) - 0xC4)
+    start = at + 1 + width
+    if start > end:
+        return -1, -1
+    stop = start + _bytes(buffer, at + 1, width)
+    if stop > end:
+        return -1, -1
+    return start, stop
+
+
+@part
+def read_map_head(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
+    """How many entries a map has, up to 65,535, and where the first begins."""
+    if at < end and 0x80 <= buffer[at] <= 0x8F:
+        return byte_at(buffer, at) & 0x0F, at + 1
+    if at + 3 <= end and buffer[at] == 0xDE:
+        return _bytes(buffer, at + 1, 2), at + 3
+    return -1, -1
 
 
 @part
@@ -121,6 +151,61 @@ def skip_scalar(
 
 
 @part
+def skip_any(buffer: NDArray[np.uint8], at: int, end: int) -> int:
+    """What follows a value of any kind, however deep."""
+    left = 1
+    while left > 0:
+        if not 0 <= at < end:
+            return -1
+        tag = byte_at(buffer, at)
+        at += 1
+        left -= 1
+        head = 0  # bytes that say a length
+        fixed = 0  # bytes of the value itself
+        if tag <= 0x7F or tag >= 0xE0 or tag in (0xC0, 0xC2, 0xC3):
+            continue
+        if tag <= 0x8F:
+            left += 2 * (tag & 0x0F)
+        elif tag <= 0x9F:
+            left += tag & 0x0F
+        elif tag <= 0xBF:
+            fixed = tag & 0x1F
+        elif 0xC4 <= tag <= 0xC6:
+            head = 1 << (tag - 0xC4)
+        elif 0xC7 <= tag <= 0xC9:
+            head = 1 << (tag - 0xC7)
+            fixed = 1
+        elif tag == 0xCA:
+            fixed = 4
+        elif tag == 0xCB:
+            fixed = 8
+        elif 0xCC <= tag <= 0xD3:
+            fixed = 1 << ((tag - 0xCC) & 3)
+        elif 0xD4 <= tag <= 0xD8:
+            fixed = 1 + (1 << (tag - 0xD4))
+        elif 0xD9 <= tag <= 0xDB:
+            head = 1 << (tag - 0xD9)
+        elif 0xDC <= tag <= 0xDF:
+            width = 2 << ((tag - 0xDC) & 1)
+            if at + width > end:
+                return -1
+            count = _bytes(buffer, at, width)
+            left += count if tag <= 0xDD else 2 * count
+            at += width
+        else:
+            return -1
+        if head > 0:
+            if at + head > end:
+                return -1
+            fixed += _bytes(buffer, at, head)
+            at += head
+        if at + fixed > end:
+            return -1
+        at += fixed
+    return at
+
+
+@part
 def skip_map(
     buffer: NDArray[np.uint8],
     at: int,
@@ -152,6 +237,39 @@ def skip_map(
         if at < 0:
             return at
     return at
+
+
+@part
+def same_bytes(
+    one: NDArray[np.uint8],
+    start: int,
+    stop: int,
+    other: NDArray[np.uint8],
+    other_start: int,
+    other_stop: int,
+) -> bool:
+    """Whether two spans hold the same bytes."""
+    if stop - start != other_stop - other_start:
+        return False
+    for i in range(stop - start):
+        if one[start + i] != other[other_start + i]:
+            return False
+    return True
+
+
+@part
+def find_name(
+    buffer: NDArray[np.uint8],
+    start: int,
+    stop: int,
+    names: NDArray[np.uint8],
+    name_ends: NDArray[np.int64],
+) -> int:
+    """Which of the names a span is; -1 for none of them."""
+    for name in range(len(name_ends) - 1):
+        if same_bytes(buffer, start, stop, names, name_ends[name], name_ends[name + 1]):
+            return name
+    return -1
 
 
 @part

@@ -1,0 +1,249 @@
+"""Records of ``profiles`` as the retrieval side reads them: only as far as it must."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from store.errors import CorruptRecordError
+from store.profile import (
+    Contribution,
+    Fence,
+    check_profile,
+    decode_fence,
+    version_of,
+)
+from store.record import key_of
+from store.state_scan import norms_of, scan_states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from store.record import Record, RecordTally
+    from store.state_scan import StateScan
+
+__all__ = ["NO_ITEMS", "Change", "UserProfile", "read_changes", "unpack_seen"]
+
+#: An empty list in MessagePack.
+NO_ITEMS = b"\x90"
+T = TypeVar("T")
+
+_seen = msgspec.msgpack.Decoder(tuple[str, ...])
+_contributions = msgspec.msgpack.Decoder(list[Contribution])
+_applied = msgspec.msgpack.Decoder(dict[str, int])
+
+
+class UserProfile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is kept of a `ProfileState` beside its vector, which only the index holds.
+
+    In no reference cycle, and there may be millions: the cycle collector need not visit them.
+
+    Attributes:
+        version: `version_of` the applied offsets.
+        norm: of the vector p; 0 where the user's actions cancel out and p is not indexed.
+        packed_applied, packed_seen, packed_contributions: still in MessagePack, a tenth of the
+            objects' memory, and read when someone asks.
+    """
+
+    version: int
+    count: int
+    last_ts: int
+    norm: float
+    partition: int
+    packed_applied: bytes
+    packed_seen: bytes
+    packed_contributions: bytes
+
+    @property
+    def applied(self) -> dict[str, int]:
+        """Highest applied source offset by source topic."""
+        return _unpacked(_applied, self.packed_applied)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Recently seen item ids, oldest first."""
+        return unpack_seen(self.packed_seen)
+
+    @property
+    def contributions(self) -> list[Contribution]:
+        """The latest contributions, oldest first."""
+        return _unpacked(_contributions, self.packed_contributions)
+
+
+def unpack_seen(packed: bytes) -> tuple[str, ...]:
+    """Item ids.
+
+    Raises:
+        CorruptRecordError: it is no list of strings.
+    """
+    return _unpacked(_seen, packed)
+
+
+def _unpacked(decoder: msgspec.msgpack.Decoder[T], packed: bytes) -> T:
+    try:
+        return decoder.decode(packed)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecordError(f"a list in a profile cannot be read: {error}") from error
+
+
+class Change(NamedTuple):
+    """What a record says of a user: a profile, or that there is none any more.
+
+    Attributes:
+        row: of the profile's vector and norm.
+        fresh_from: when the oldest action was published that this state is the first to hold, ms
+            since the epoch; 0 where it does not say.
+        profile: None for a tombstone.
+        fence: what a tombstone carries, if it does.
+    """
+
+    record: Record
+    user_id: str
+    row: int
+    fresh_from: int = 0
+    profile: UserProfile | None = None
+    fence: Fence | None = None
+
+
+class _State(msgspec.Struct, kw_only=True, gc=False):
+    """What is read at once of a `ProfileState`; its lists wait until someone asks."""
+
+    encoder: str
+    dim: int
+    vector: bytes
+    count: int
+    last_ts: int
+    partition: int
+    applied: dict[str, int]
+    fresh_from: int = 0
+    contributions: msgspec.Raw = msgspec.Raw(NO_ITEMS)
+    seen: msgspec.Raw = msgspec.Raw(NO_ITEMS)
+    v: int = 1
+
+
+_state = msgspec.msgpack.Decoder(_State)
+
+
+def read_changes(
+    records: Sequence[Record],
+    encoder_id: str,
+    dim: int,
+    tally: RecordTally,
+    advance: Callable[[int, Mapping[str, int]], None],
+) -> tuple[list[Change], NDArray[np.float32], NDArray[np.float64]]:
+    """Read records of ``profiles``; what cannot be applied is told to the tally.
+
+    Args:
+        records: in any order.
+        encoder_id: whose vectors are wanted.
+        dim: their length.
+        tally: told of corrupt and foreign records.
+        advance: told partitions' applied offsets by topic, of all that could be read.
+
+    Returns:
+        The changes in the records' order, all vectors ``(n, dim) float32`` and their norms.
+    """
+    values = [record.value or b"" for record in records]
+    scan, matrix = scan_states(values, encoder_id.encode(), dim)
+    _tell_applied(scan, values, advance)
+    changes: list[Change] = []
+    rows = zip(
+        records, values, scan.plain.tolist(), scan.counts.tolist(), scan.last_ts.tolist(),
+        scan.partitions.tolist(), scan.fresh_from.tolist(), scan.versions.tolist(),
+        scan.spans.tolist(), strict=True,
+    )  # fmt: skip
+    norms = norms_of(matrix).tolist()
+    for row, (record, value, plain, count, ts, partition, fresh, version, spans) in enumerate(rows):
+        try:
+            user_id = key_of(record)
+            if plain:
+                a, b, c, d, e, f = spans
+                profile = UserProfile(
+                    version=version,
+                    count=count,
+                    last_ts=ts,
+                    norm=norms[row],
+                    partition=partition,
+                    packed_applied=value[a:b],
+                    packed_contributions=value[c:d] or NO_ITEMS,
+                    packed_seen=value[e:f] or NO_ITEMS,
+                )
+                changes.append(Change(record, user_id, row, fresh, profile))
+                continue
+            if record.value is None:
+                fence = decode_fence(record.headers)
+                if fence is not None:
+                    advance(fence.partition, fence.applied)
+                changes.append(Change(record, user_id, row, fence=fence))
+                continue
+            state = _decode(value)
+            if state.encoder == encoder_id and state.dim != dim:
+                raise CorruptRecordError(  # noqa: TRY301 - handled as the other causes are
+                    f"a profile has {state.dim} values; expected {dim}"
+                )
+        except CorruptRecordError as error:
+            tally.on_corrupt(record, error)
+            continue
+        advance(state.partition, state.applied)
+        if state.encoder != encoder_id:
+            tally.on_foreign(record, state.encoder)
+            continue
+        matrix[row] = np.frombuffer(state.vector, "<f4")
+        norms[row] = float(norms_of(matrix[row : row + 1])[0])
+        changes.append(Change(record, user_id, row, state.fresh_from, _profile(state, norms[row])))
+    lengths = np.array(norms)
+    if not np.isfinite(lengths).all():
+        changes = [change for change in changes if _is_finite(change, lengths, tally)]
+    return changes, matrix, lengths
+
+
+def _is_finite(change: Change, norms: NDArray[np.float64], tally: RecordTally) -> bool:
+    if change.profile is None or np.isfinite(norms[change.row]):
+        return True
+    tally.on_corrupt(change.record, CorruptRecordError("a profile holds NaN or infinity"))
+    return False
+
+
+def _profile(state: _State, norm: float) -> UserProfile:
+    return UserProfile(
+        version=version_of(state.applied),
+        count=state.count,
+        last_ts=state.last_ts,
+        norm=norm,
+        partition=state.partition,
+        packed_applied=msgspec.msgpack.encode(state.applied),
+        # Copies: as they are, they would keep the whole record alive.
+        packed_seen=bytes(state.seen),
+        packed_contributions=bytes(state.contributions),
+    )
+
+
+def _decode(value: bytes) -> _State:
+    try:
+        state = _state.decode(value)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecordError(
+            f"a record of the profiles topic cannot be read: {error}"
+        ) from error
+    check_profile(state)
+    return state
+
+
+def _tell_applied(
+    scan: StateScan, values: Sequence[bytes], advance: Callable[[int, Mapping[str, int]], None]
+) -> None:
+    """Of profiles fed by one topic only the one with the highest version tells something new."""
+    several = scan.plain & (scan.topics == 0)
+    places = np.flatnonzero(several).tolist()
+    single = np.flatnonzero(scan.plain & ~several)
+    order = single[np.argsort(scan.versions[single], kind="stable")]
+    # The last of each pair in ascending order of the version.
+    pairs = zip(scan.partitions[order].tolist(), scan.topics[order].tolist(), strict=True)
+    places += dict(zip(pairs, order.tolist(), strict=True)).values()
+    for place in places:
+        start, end = scan.spans[place, :2].tolist()
+        advance(int(scan.partitions[place]), _applied.decode(values[place][start:end]))
