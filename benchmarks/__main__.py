@@ -14,7 +14,7 @@ from streams.errors import StreamsError
 from tidemark.errors import TidemarkError
 
 #: Areas, and their measurements in the order they are run.
-AREAS = {"streams": ("consumption", "whole_path", "cold", "growth", "freshness")}
+AREAS = {"streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore")}
 
 
 def main() -> int:

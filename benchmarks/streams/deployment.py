@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
     from benchmarks.common.broker import Bench
 
-__all__ = ["Deployment", "applied", "running_worker", "wait_until_ready"]
+__all__ = [
+    "Deployment",
+    "Place",
+    "applied",
+    "place_for_workers",
+    "running_worker",
+    "wait_until_ready",
+]
 
 _numbers = itertools.count()
 
@@ -88,8 +95,33 @@ def applied(http: httpx.Client) -> int:
     return sum(offset + 1 for offsets in topics.values() for offset in offsets.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Topics and settings for workers of one group.
+
+    Attributes:
+        group: the consumer group.
+        names: the topics.
+        committed: as in `Deployment`.
+        config: the settings file.
+        folder: for logs and states.
+    """
+
+    group: str
+    names: TopicNames
+    committed: CommittedRecords
+    config: Path
+    folder: Path
+
+    def worker(self, state: Path) -> Child:
+        """``tidemark worker`` with this state folder, to be entered."""
+        command = [sys.executable, "-m", "tidemark", "worker", "--config", str(self.config)]
+        log = state.with_suffix(".log")
+        return Child("worker", [*command, "--state", str(state)], log)
+
+
 @contextmanager
-def running_worker(
+def place_for_workers(
     bench: Bench,
     actions: str,
     partitions: int,
@@ -97,15 +129,15 @@ def running_worker(
     model: str = "hashing",
     with_items: bool = True,
     batch: int | None = None,
-) -> Iterator[Deployment]:
-    """Start ``tidemark worker`` on an actions topic, with new topics for everything else.
+) -> Iterator[Place]:
+    """New topics for everything but an actions topic; they are deleted at the end.
 
     Args:
         bench: the broker.
         actions: the topic, created already.
         partitions: of it, hence of all.
         model: the encoder. With a warm cache it does not matter which: ``hashing`` starts sooner.
-        with_items: publish the catalogue before the start.
+        with_items: publish the catalogue.
         batch: most actions of a fetch and of a micro-batch, in place of the defaults.
     """
     name = f"run{next(_numbers)}"
@@ -141,12 +173,31 @@ model = "{model}"
 """
         + (f"[worker]\nbatch_actions = {batch}\n" if batch else "")
     )
-    command = [sys.executable, "-m", "tidemark", "worker", "--config", str(config)]
     committed = CommittedRecords(bench.bootstrap, name, actions)
     try:
-        with Child("worker", [*command, "--state", str(folder)], folder / "worker.log") as worker:
-            yield Deployment(worker, name, names.items, names.profiles, committed, config, folder)
+        yield Place(name, names, committed, config, folder)
     finally:
         committed.close()
         made = [names.items, names.profiles, names.item_vectors, names.dead_letters]
         bench.delete_topics(made)
+
+
+@contextmanager
+def running_worker(
+    bench: Bench, actions: str, partitions: int, **settings: Any
+) -> Iterator[Deployment]:
+    """Start ``tidemark worker`` on an actions topic; see `place_for_workers` for the arguments."""
+    with (
+        place_for_workers(bench, actions, partitions, **settings) as place,
+        place.worker(place.folder / "worker") as worker,
+    ):
+        names = place.names
+        yield Deployment(
+            worker,
+            place.group,
+            names.items,
+            names.profiles,
+            place.committed,
+            place.config,
+            place.folder,
+        )
