@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from store.interner import Interner
 
-__all__ = ["ActionBatch", "Changes", "Vocabulary", "check_batch"]
+__all__ = ["ActionBatch", "Changes", "Pairs", "Vocabulary", "check_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,42 @@ class ActionBatch:
         return ActionBatch(self.users, *columns)
 
 
+class Pairs(NamedTuple):
+    """Keys and values, one after the other.
+
+    Attributes:
+        buffer: their bytes.
+        bounds: ``(2n + 1,)`` key i is ``buffer[bounds[2i]:bounds[2i + 1]]``, its value ends at
+            ``bounds[2i + 2]``.
+    """
+
+    buffer: NDArray[np.uint8]
+    bounds: NDArray[np.int64]
+
+    def listed(self) -> list[tuple[bytes, bytes]]:
+        """As objects."""
+        written, at = self.buffer.tobytes(), self.bounds.tolist()
+        spans = zip(at[:-1:2], at[1::2], at[2::2], strict=True)
+        return [(written[a:b], written[b:c]) for a, b, c in spans]
+
+
 @dataclass(slots=True)
 class Changes:
     """What to publish, a user each.
 
     Attributes:
-        keys: user ids.
-        values: MessagePack of a `ProfileState`; None for a tombstone.
-        fences: MessagePack of a tombstone's `Fence`, for its header; None beside a state.
+        states: user ids and MessagePack of their `ProfileState`, in pieces.
+        forgotten: of users whose record is to be a tombstone: id, and MessagePack of its `Fence`
+            for the header.
     """
 
-    keys: list[bytes]
-    values: list[bytes | None]
-    fences: list[bytes | None]
+    states: list[Pairs]
+    forgotten: list[tuple[bytes, bytes]]
+
+    def listed(self) -> list[tuple[bytes, bytes | None]]:
+        """Keys and values as objects, None for a tombstone."""
+        states = [pair for pairs in self.states for pair in pairs.listed()]
+        return [*states, *((key, None) for key, _ in self.forgotten)]
 
 
 _DTYPES = {

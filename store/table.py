@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from store.batch import ActionBatch, Changes, Vocabulary, check_batch
+from store.batch import ActionBatch, Changes, Pairs, Vocabulary, check_batch
 from store.columns import (
     FENCED,
     LISTED,
@@ -202,14 +202,15 @@ class ProfileTable:
         """
         columns = self._columns
         users = columns.users.listed[: columns.listed[0]].copy()
-        keys, values = self._encode(users)
-        fences: list[bytes | None] = [None] * len(users)
-        for i in np.flatnonzero(columns.users.row[users] == FENCED).tolist():
-            values[i] = None
-            fences[i] = encode_fence(self._fence(int(users[i])))
+        fenced = columns.users.row[users] == FENCED
+        states = self._encode(users[~fenced])
+        forgotten = [
+            (self._keys.key(user), encode_fence(self._fence(user)))
+            for user in users[fenced].tolist()
+        ]
         columns.users.marks[users] = 0
         columns.listed[0] = 0
-        return Changes(keys, values, fences)
+        return Changes(states, forgotten)
 
     def version(self, user_id: str) -> int | None:
         """`version_of` what is held of the user, state or fence; None for an unknown one."""
@@ -317,11 +318,10 @@ class ProfileTable:
         keys = np.frombuffer(b"".join(users), np.uint8)
         self.put(self._keys.codes(keys, ends[:-1], ends[1:], insert=True), topics, image)
 
-    def _encode(self, users: NDArray[np.int32]) -> tuple[list[bytes], list[bytes | None]]:
-        """Keys and values; the value of a user without a profile is empty."""
-        keys: list[bytes] = []
-        values: list[bytes | None] = []
-        keys_of = _strings(self._keys)
+    def _encode(self, users: NDArray[np.int32]) -> list[Pairs]:
+        """Keys and values of users with a profile."""
+        found: list[Pairs] = []
+        keys = _strings(self._keys)
         actions = _strings(self._vocabulary.actions)
         items = _strings(self._vocabulary.items)
         bounds = np.empty(2 * len(users) + 1, np.int64)
@@ -329,16 +329,15 @@ class ProfileTable:
         while done < len(users):
             begin = done
             done, need = encode_users(
-                self._columns, users, begin, self._pieces, keys_of, actions, items,
+                self._columns, users, begin, self._pieces, keys, actions, items,
                 self._buffer, bounds,
             )  # fmt: skip
-            at = bounds[: 2 * (done - begin) + 1].tolist()
-            written = self._buffer[: at[-1]].tobytes()
-            keys += [written[a:b] for a, b in zip(at[:-1:2], at[1::2], strict=True)]
-            values += [written[a:b] for a, b in zip(at[1::2], at[2::2], strict=True)]
+            if done > begin:
+                at = bounds[: 2 * (done - begin) + 1].copy()
+                found.append(Pairs(self._buffer[: at[-1]].copy(), at))
             if need > len(self._buffer):
                 self._buffer = np.empty(need, np.uint8)
-        return keys, values
+        return found
 
     def _topic(self, topic: str) -> int:
         """The topic's column of ``next_offset``."""

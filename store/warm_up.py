@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from store.batch import ActionBatch, Vocabulary
+from store.batch import ActionBatch, Pairs, Vocabulary
 from store.interner import Interner, hash_bytes
 from store.policies import Policy
 from store.profile import Fence, encode_profile
@@ -14,10 +14,13 @@ from store.table import Identity, Memory, ProfileTable
 __all__ = ["warm_up"]
 
 
-def warm_up(dim: int) -> None:
+def warm_up(dim: int) -> Pairs:
     """Load or compile all loops of the store (a second, or half a minute the first time).
 
     It has a table do once what tables do, with the types that they do it with.
+
+    Returns:
+        Some of the changes that a table gives, to warm up what takes them.
     """
     vocabulary = Vocabulary(Interner(), Interner())
     table = ProfileTable(0, Identity("", dim, Policy()), Memory(), vocabulary)
@@ -39,8 +42,9 @@ def warm_up(dim: int) -> None:
     )
     hash_bytes(batch.users, 0, 1)
     table.apply("", batch, np.zeros((1, dim), np.float32))
-    table.take_changes()
+    changes = table.take_changes()
     table.take_over_many([b"a"], [encode_profile(table.state("b"))])
     table.take_over("b", Fence(partition=0, applied={}, forgotten_ts=1))
     for _ in arrays_of(table.copy()):
         pass
+    return changes.states[0]

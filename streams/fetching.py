@@ -65,7 +65,7 @@ class _Light(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is unty
 
 
 class _InChunks(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
-    """Yields `RecordChunk`s, each of as many batches as it takes to have ``most`` records."""
+    """Yields `RecordChunk`s of at most ``most`` records, of one or several batches."""
 
     most = 1
     next_fetch_offset: int
@@ -97,9 +97,11 @@ class _InChunks(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is u
     def _gathered(self, reader: BatchReader, after: int) -> Iterator[RecordChunk]:
         if len(reader):
             chunk = reader.take(self.next_fetch_offset)
+            for begin in range(0, len(chunk), self.most):
+                some = chunk[begin : begin + self.most]
+                self.next_fetch_offset = int(some.spans.offsets[-1]) + 1
+                yield some
             self.next_fetch_offset = max(after, self.next_fetch_offset)
-            if len(chunk):
-                yield chunk
 
     def _skipped_or_old(self, batch: Any) -> Iterator[RecordChunk]:
         """Control records are nobody's; batches of the formats before v2 are read one by one."""
@@ -133,7 +135,7 @@ def hand_over_chunks(consumer: AIOKafkaConsumer, records: int, chunks: int) -> N
 
     Args:
         consumer: not started yet.
-        records: in a chunk, if there are so many; at most one producer's batch more.
+        records: at most so many in a chunk.
         chunks: at most so many a poll.
 
     Raises:

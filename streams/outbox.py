@@ -12,11 +12,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.activity import Activities
 from streams.errors import PublishError
-from streams.records import OutRecord
+from streams.records import OutPairs, OutRecord, count_of
 from streams.security import PLAINTEXT
+from streams.written_batch import write_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from streams.security import Security
 
@@ -44,6 +45,7 @@ class KafkaOutbox:
             how many.
         activities: is told what is being published, and what was.
         retry_seconds: how long to try before `PublishError`.
+        clock: milliseconds since the epoch.
         security: of the connections.
     """
 
@@ -54,6 +56,7 @@ class KafkaOutbox:
         activities: Activities | None = None,
         on_acknowledged: Callable[[str, int, int, int], object] = lambda *_: None,
         retry_seconds: float = 120.0,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         security: Security = PLAINTEXT,
     ) -> None:
         self._bootstrap = bootstrap
@@ -61,6 +64,7 @@ class KafkaOutbox:
         self._activities = activities or Activities(time.monotonic)
         self._security = security
         self._retry_seconds = retry_seconds
+        self._clock = clock
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -92,14 +96,15 @@ class KafkaOutbox:
             except (KafkaError, TimeoutError) as error:
                 logger.warning("the producer did not stop cleanly: %r", error)
 
-    async def publish(self, records: Sequence[OutRecord]) -> None:
+    async def publish(self, records: Sequence[OutRecord | OutPairs]) -> None:
         """See `streams.records.Outbox`."""
-        if records:
-            with self._activities.during("publish", f"{len(records):,} records"):
+        count = count_of(records)
+        if count:
+            with self._activities.during("publish", f"{count:,} records"):
                 await self._publish(records)
-            self._activities.advance(len(records))
+            self._activities.advance(count)
 
-    async def _publish(self, records: Sequence[OutRecord]) -> None:
+    async def _publish(self, records: Sequence[OutRecord | OutPairs]) -> None:
         deadline = time.monotonic() + self._retry_seconds
         pause = 0.1
         while True:
@@ -107,7 +112,7 @@ class KafkaOutbox:
                 await self._send(records)
             except MessageSizeTooLargeError as error:
                 shorter = [_shortened(record) for record in records]
-                if shorter == list(records):
+                if all(one is other for one, other in zip(shorter, records, strict=True)):
                     raise PublishError(
                         f"the broker finds a record too large: {error}; "
                         "raise max.message.bytes of its topic"
@@ -116,7 +121,7 @@ class KafkaOutbox:
             except KafkaError as error:
                 if time.monotonic() > deadline:
                     raise PublishError(
-                        f"{len(records)} records were not acknowledged within "
+                        f"{count_of(records)} records were not acknowledged within "
                         f"{self._retry_seconds:.0f} s: {error!r}"
                     ) from error
                 logger.warning("publishing failed, trying again in %.1f s: %r", pause, error)
@@ -125,9 +130,9 @@ class KafkaOutbox:
             else:
                 return
 
-    async def _send(self, records: Sequence[OutRecord]) -> None:
+    async def _send(self, records: Sequence[OutRecord | OutPairs]) -> None:
         assert self._producer is not None, "start() first"  # noqa: S101 # a programming error
-        by_partition: dict[tuple[str, int], list[OutRecord]] = {}
+        by_partition: dict[tuple[str, int], list[OutRecord | OutPairs]] = {}
         for record in records:
             by_partition.setdefault((record.topic, record.partition), []).append(record)
         # A partition takes one batch after the other; the partitions go on side by side.
@@ -139,17 +144,13 @@ class KafkaOutbox:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _send_to(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
-        assert self._producer is not None  # noqa: S101 # the caller has it
-        sent: list[tuple[int, Awaitable[Any]]] = []
-        batch, count = self._producer.create_batch(), 0
-        for record in records:
-            if _append(batch.append, record) is None:
-                sent.append((count, await self._send_batch(batch, topic, partition)))
-                batch, count = self._producer.create_batch(), 0
-                _append(batch.append, record)  # an empty batch takes any record
-            count += 1
-        sent.append((count, await self._send_batch(batch, topic, partition)))
+    async def _send_to(
+        self, topic: str, partition: int, records: Sequence[OutRecord | OutPairs]
+    ) -> None:
+        sent = [
+            (batch.record_count(), await self._send_batch(batch, topic, partition))
+            for batch in self._batches_of(records)
+        ]
         outcomes = await asyncio.gather(*(one for _, one in sent), return_exceptions=True)
         for (number, _), outcome in zip(sent, outcomes, strict=True):
             if not isinstance(outcome, BaseException) and outcome.offset >= 0:
@@ -157,6 +158,23 @@ class KafkaOutbox:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _batches_of(self, records: Sequence[OutRecord | OutPairs]) -> Iterator[Any]:
+        """Batches for one partition, made when they are asked for."""
+        assert self._producer is not None  # noqa: S101 # the caller has it
+        batch = self._producer.create_batch()
+        for record in records:
+            if isinstance(record, OutPairs):
+                if batch.record_count():
+                    yield batch
+                    batch = self._producer.create_batch()
+                yield from write_batches(record.pairs, self._clock(), _BATCH_BYTES)
+            elif _append(batch.append, record) is None:
+                yield batch
+                batch = self._producer.create_batch()
+                _append(batch.append, record)  # an empty batch takes any record
+        if batch.record_count():
+            yield batch
 
     async def _send_batch(self, batch: Any, topic: str, partition: int) -> Awaitable[Any]:
         assert self._producer is not None  # noqa: S101 # the caller has it
@@ -170,9 +188,11 @@ def _append(append: Callable[..., object], record: OutRecord) -> object:
     return append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
 
 
-def _shortened(record: OutRecord) -> OutRecord:
+def _shortened(record: OutRecord | OutPairs) -> OutRecord | OutPairs:
     """The record with as much of its value as surely fits, saying what its size was."""
-    if not record.may_shorten or record.value is None or len(record.value) <= _KEPT_BYTES:
+    if isinstance(record, OutPairs) or not record.may_shorten:
+        return record
+    if record.value is None or len(record.value) <= _KEPT_BYTES:
         return record
     return OutRecord(
         record.topic,

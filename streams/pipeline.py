@@ -25,7 +25,7 @@ from streams.dead_letters import dead_letter
 from streams.errors import StreamsError
 from streams.inbox import Inbox
 from streams.partitions import RestoreAbandonedError
-from streams.records import OutRecord
+from streams.records import OutPairs, OutRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 class _Folded:
     """A micro-batch that is in the profiles and is to be published."""
 
-    out: list[OutRecord]
+    out: list[OutRecord | OutPairs]
     parts: list[Part]
     actions: int
     prepare_seconds: float
@@ -204,7 +204,7 @@ class Pipeline:
             await self._owned.restore(partitions)
         except RestoreAbandonedError:
             return None
-        out: list[OutRecord] = []
+        out: list[OutRecord | OutPairs] = []
         actions = 0
         self._unpublished += 1
         for part in parts:
@@ -258,14 +258,15 @@ class Pipeline:
             self._sensor.on_actions(outcome, count)
         return sum(counts.values())
 
-    def _changes(self, partitions: Collection[int]) -> list[OutRecord]:
+    def _changes(self, partitions: Collection[int]) -> list[OutRecord | OutPairs]:
         """The newest version of every profile changed since it was last published."""
-        out: list[OutRecord] = []
+        out: list[OutRecord | OutPairs] = []
+        topic = self._names.profiles
         for partition in partitions:
             changes = self._owned.table(partition).take_changes()
-            for key, value, fence in zip(changes.keys, changes.values, changes.fences, strict=True):
-                headers = ((FENCE_HEADER, fence),) if fence is not None else ()
-                out.append(OutRecord(self._names.profiles, partition, key, value, headers))
+            out += (OutPairs(topic, partition, pairs) for pairs in changes.states)
+            for key, fence in changes.forgotten:
+                out.append(OutRecord(topic, partition, key, None, ((FENCE_HEADER, fence),)))
         return out
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["OutRecord", "Outbox"]
+    from store.batch import Pairs
+
+__all__ = ["OutPairs", "OutRecord", "Outbox", "count_of"]
 
 
 class OutRecord(NamedTuple):
@@ -24,10 +26,29 @@ class OutRecord(NamedTuple):
     may_shorten: bool = False
 
 
+class OutPairs(NamedTuple):
+    """Many records to publish, of which there is no object each; at least one."""
+
+    topic: str
+    partition: int
+    pairs: Pairs
+
+    def listed(self) -> list[OutRecord]:
+        """As objects."""
+        return [OutRecord(self.topic, self.partition, *pair) for pair in self.pairs.listed()]
+
+
+def count_of(records: Sequence[OutRecord | OutPairs]) -> int:
+    """How many records these are."""
+    return sum(
+        (len(one.pairs.bounds) - 1) // 2 if isinstance(one, OutPairs) else 1 for one in records
+    )
+
+
 class Outbox(Protocol):
     """Publishes records durably."""
 
-    async def publish(self, records: Sequence[OutRecord]) -> None:
+    async def publish(self, records: Sequence[OutRecord | OutPairs]) -> None:
         """Return when every record was acknowledged by all in-sync replicas, in order by partition.
 
         Raises:

@@ -281,7 +281,6 @@ def take(table: ProfileTable) -> tuple[list[str], list[str]]:
     """The users whose states, and those whose tombstones are to be published."""
     changes = table.take_changes()
     both: tuple[list[str], list[str]] = [], []
-    for key, value, fence in zip(changes.keys, changes.values, changes.fences, strict=True):
-        assert (value is None) == (fence is not None)
+    for key, value in changes.listed():
         both[value is None].append(key.decode())
     return both

@@ -22,6 +22,7 @@ from store.profile import (
     encode_profile,
 )
 from store.table import Identity
+from streams.records import OutPairs
 from streams.schema import Action, Item
 from streams.sensor import Sensor
 
@@ -287,13 +288,14 @@ class FakeOutbox:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    async def publish(self, records: Sequence[OutRecord]) -> None:
+    async def publish(self, records: Sequence[OutRecord | OutPairs]) -> None:
         self.waiting += 1
         await self.gate.wait()
         self.waiting -= 1
         if self.error is not None:
             raise self.error
-        self.published.append(list(records))
+        singly = (one.listed() if isinstance(one, OutPairs) else [one] for one in records)
+        self.published.append([record for some in singly for record in some])
 
     def records(self, topic: str) -> list[OutRecord]:
         """All that was published to a topic."""

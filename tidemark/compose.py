@@ -31,7 +31,7 @@ from streams.pipeline import Pipeline
 from streams.preparing import Preparer
 from streams.publisher import ActionPublisher
 from streams.reading import ActionReader
-from streams.record_batch import warm_up as warm_up_batches
+from streams.record_batch import warm_up as warm_up_reading
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.scan import warm_up as warm_up_scan
 from streams.snapshots import LocalSnapshots, Snapshotter
@@ -39,6 +39,7 @@ from streams.tail import PartitionTail, TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics, identify_profiles
 from streams.watchdog import Watchdog
 from streams.worker import Service, Worker
+from streams.written_batch import warm_up as warm_up_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,9 +180,9 @@ def build_worker(
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings, wrap_encoder)
     _require_lineage(settings, names, encoding.encoder_id, policy.identity)
-    warm_up(encoding.dim)
+    warm_up_writing(warm_up(encoding.dim))
     warm_up_scan()
-    warm_up_batches()
+    warm_up_reading()
     sensor = PrometheusSensor(registry, encoding.stats, health)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgpack
+import numpy as np
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -21,12 +22,13 @@ from system_helpers import (
     wait_until,
 )
 
+from store.batch import Pairs
 from streams.app import GroupSettings, build_app, run_app
 from streams.batches import Inbound
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.health import Health
 from streams.outbox import KafkaOutbox
-from streams.records import OutRecord
+from streams.records import OutPairs, OutRecord
 from streams.schema import Action, Item
 from streams.tail import TopicTail
 from streams.topics import ActionTopic, TopicNames, check_topics, create_topics
@@ -67,6 +69,28 @@ def test_a_tail_reads_to_the_very_end(deployment: Deployment) -> None:
             b"k", None, [("h", b"1")],
         )  # fmt: skip
         await asyncio.gather(tail.stop(), one.stop(), outbox.stop())
+
+    asyncio.run(main())
+
+
+def test_what_is_published_in_columns_is_read_as_it_was(deployment: Deployment) -> None:
+    """The broker checks the batches that we write ourselves."""
+
+    async def main() -> None:
+        topic = deployment.names.profiles
+        parts = [part for n in range(3_000) for part in (b"user-%d" % n, b"%d" % n * (n % 700))]
+        pairs = Pairs(np.frombuffer(b"".join(parts), np.uint8), np.cumsum([0, *map(len, parts)]))
+        outbox = KafkaOutbox(deployment.bootstrap)
+        await outbox.start()
+        await outbox.publish([OutPairs(topic, 0, pairs), OutRecord(topic, 0, b"last", b"v")])
+        tail = TopicTail(deployment.bootstrap, {topic: [0]})
+        await tail.start()
+        found = await tail.read_to_end()
+        assert [(one.key, one.value) for one in found[:-1]] == pairs.listed()
+        assert found[-1].key == b"last"
+        assert [one.offset for one in found] == list(range(3_001))
+        assert all(abs(one.timestamp - 1000 * time.time()) < 60_000 for one in found)
+        await asyncio.gather(tail.stop(), outbox.stop())
 
     asyncio.run(main())
 

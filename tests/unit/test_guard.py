@@ -185,7 +185,7 @@ class Owner(Sensor):
         for number, table in self.tables.items():
             known = self.ranges[number].known
             changes = table.take_changes()
-            for key, value in zip(changes.keys, changes.values, strict=True):
+            for key, value in changes.listed():
                 assert known < len(self.peek.log[number]), "known before it was published again"
                 self.write(number, KafkaRecord("profiles", key, value, number), mine=True)
                 self.published.append(key.decode())

@@ -5,14 +5,18 @@ from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
+from store.batch import Pairs
 from streams.activity import Activities
 from streams.errors import PublishError
 from streams.outbox import KafkaOutbox
-from streams.records import OutRecord
+from streams.records import OutPairs, OutRecord
+from streams.written_batch import WrittenBatch
 
 
 class FakeProducer:
@@ -28,17 +32,18 @@ class FakeProducer:
         return FakeBatch()
 
     async def send_batch(
-        self, batch: FakeBatch, topic: str, *, partition: int
+        self, batch: FakeBatch | WrittenBatch, topic: str, *, partition: int
     ) -> asyncio.Future[Any]:
         self.batches += 1
+        found = batch.records if isinstance(batch, FakeBatch) else written_in(batch)
         outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if any(size > self.limit for _, size in batch.records):
+        if any(size > self.limit for _, size in found):
             outcome.set_exception(MessageSizeTooLargeError())
         elif self.failures:
             outcome.set_exception(self.failures.pop(0))
         else:
             offset = len(self.taken[topic, partition])
-            self.taken[topic, partition] += batch.records
+            self.taken[topic, partition] += found
             outcome.set_result(SimpleNamespace(offset=offset))
         return outcome
 
@@ -59,6 +64,16 @@ class FakeBatch:
         self.records.append((key, len(value or b"")))
         self.headers.append(headers)
         return object()
+
+    def record_count(self) -> int:
+        return len(self.records)
+
+
+def written_in(batch: WrittenBatch) -> list[tuple[bytes | None, int]]:
+    """Keys and sizes of values."""
+    header = MemoryRecords(bytes(batch._build())).next_batch()  # noqa: SLF001 # as aiokafka calls it
+    assert header is not None
+    return [(record.key, len(record.value or b"")) for record in header]
 
 
 def outbox_on(producer: FakeProducer, *, retry_seconds: float = 60.0) -> KafkaOutbox:
@@ -89,6 +104,42 @@ def test_records_keep_their_order_by_partition_over_full_batches() -> None:
     assert [key for key, _ in producer.taken["t", 0]] == [b"%d" % n for n in range(7)]
     assert [key for key, _ in producer.taken["t", 1]] == [b"%d" % n for n in range(7)]
     assert producer.batches == 6
+
+
+def pairs(partition: int, *keys: bytes, size: int = 1) -> OutPairs:
+    parts = [part for key in keys for part in (key, b"v" * size)]
+    bounds = np.cumsum([0, *map(len, parts)])
+    return OutPairs("t", partition, Pairs(np.frombuffer(b"".join(parts), np.uint8), bounds))
+
+
+def test_many_pairs_keep_their_order_among_records() -> None:
+    producer = FakeProducer()
+    acknowledged: list[tuple[str, int, int, int]] = []
+    outbox = outbox_on(producer)
+    outbox._on_acknowledged = lambda *place: acknowledged.append(place)  # noqa: SLF001
+    mixed: list[OutRecord | OutPairs] = [
+        pairs(0, b"a", b"b"),
+        OutRecord("t", 0, b"c", None),
+        pairs(1, b"x"),
+        pairs(0, b"d", b"e", b"f", b"g"),
+    ]
+    asyncio.run(outbox.publish(mixed))
+    assert [key for key, _ in producer.taken["t", 0]] == [b"a", b"b", b"c", b"d", b"e", b"f", b"g"]
+    assert [key for key, _ in producer.taken["t", 1]] == [b"x"]
+    assert sorted(acknowledged) == [("t", 0, 0, 2), ("t", 0, 2, 1), ("t", 0, 3, 4), ("t", 1, 0, 1)]
+
+
+def test_pairs_that_failed_are_sent_again(no_waiting: list[float]) -> None:
+    producer = FakeProducer(KafkaTimeoutError())
+    asyncio.run(outbox_on(producer).publish([pairs(0, b"a", b"b")]))
+    assert [key for key, _ in producer.taken["t", 0]] == [b"a", b"b"]
+    assert no_waiting == [0.1]
+
+
+def test_a_profile_that_the_broker_finds_too_large_ends_the_worker() -> None:
+    producer = FakeProducer(limit=10)
+    with pytest.raises(PublishError, match="too large"):
+        asyncio.run(outbox_on(producer).publish([pairs(0, b"a", size=11)]))
 
 
 def test_a_failed_batch_is_sent_again_with_growing_pauses(no_waiting: list[float]) -> None:

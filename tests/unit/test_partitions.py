@@ -187,7 +187,7 @@ def test_a_table_is_filled_by_the_rule_however_the_records_are_chunked(
             assert held[user] == found
         else:  # deleted by hand: gone, and what it was is known
             assert user not in table
-    assert {key.decode() for key in table.take_changes().keys} == {
+    assert {key.decode() for key, _ in table.take_changes().listed()} == {
         user for user in outdated if held[user] is not None
     }
 
@@ -280,7 +280,7 @@ def owning(
 
 
 def changed(table: ProfileTable) -> set[str]:
-    return {key.decode() for key in table.take_changes().keys}
+    return {key.decode() for key, _ in table.take_changes().listed()}
 
 
 @asynchronous

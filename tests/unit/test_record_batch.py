@@ -159,13 +159,24 @@ def crc_of(raw: bytearray) -> bytes:
     return int(calc_crc32c(bytes(raw[_CRC_FROM:]))).to_bytes(4, "big")
 
 
-def test_chunks_have_as_many_batches_as_they_need() -> None:
+def test_chunks_are_of_several_batches_and_of_parts_of_one() -> None:
     found = chunks_of(plain(3) + plain(3, 3) + plain(3, 6), most=5)
-    assert offsets(next(found)) == [0, 1, 2, 3, 4, 5]
+    assert offsets(next(found)) == [0, 1, 2, 3, 4]
+    assert found.next_fetch_offset == 5
+    assert offsets(next(found)) == [5]
     assert found.next_fetch_offset == 6
     assert offsets(next(found)) == [6, 7, 8]
-    assert found.next_fetch_offset == 9
     assert list(found) == []
+    assert found.next_fetch_offset == 9
+
+
+def test_reading_goes_on_after_what_compaction_left_of_a_batch() -> None:
+    raw = bytearray(plain(3))
+    raw[23:27] = (9).to_bytes(4, "big")  # the last offset delta stays that of the whole batch
+    raw[_CRC_AT] = crc_of(raw)
+    found = chunks_of(bytes(raw), most=2)
+    assert [offsets(chunk) for chunk in found] == [[0, 1], [2]]
+    assert found.next_fetch_offset == 10
 
 
 def test_reading_begins_in_the_middle_of_a_batch() -> None:

@@ -70,9 +70,9 @@ def test_the_bytes_say_what_the_table_holds(found: dict[str, ProfileState]) -> N
     for user_id, state in found.items():
         table.take_over(user_id, state)
         table.touch(user_id)
-    changes = table.take_changes()
-    assert [key.decode() for key in changes.keys] == list(found)
-    for key, value in zip(changes.keys, changes.values, strict=True):
+    changes = table.take_changes().listed()
+    assert [key.decode() for key, _ in changes] == list(found)
+    for key, value in changes:
         assert value is not None
         state = decode_profile(value)
         assert state == found[key.decode()] == table.state(key.decode())
@@ -112,7 +112,7 @@ def test_a_state_larger_than_the_buffer_is_written() -> None:
     table = new_table(Memory(seen=5000))
     actions = [weighed(n, item_id=f"{n:0200}") for n in range(5000)]
     apply(table, [*actions, weighed(5000, "bob")], VECTORS)
-    ann, bob = table.take_changes().values
+    (_, ann), (_, bob) = table.take_changes().listed()
     assert ann is not None
     assert bob is not None
     assert len(decode_profile(ann).seen) == 5000
@@ -123,21 +123,23 @@ def test_a_state_larger_than_the_buffer_is_written() -> None:
 def test_more_than_the_buffer_holds_is_written_in_order() -> None:
     table = new_table()
     apply(table, [weighed(n, f"u{n}", item_id="x" * 100) for n in range(3000)], VECTORS)
-    changes = table.take_changes()
-    assert [key.decode() for key in changes.keys] == [f"u{n}" for n in range(3000)]
+    changes = table.take_changes().listed()
+    assert [key.decode() for key, _ in changes] == [f"u{n}" for n in range(3000)]
     for n in (0, 1234, 2999):
-        assert decode_profile(changes.values[n] or b"") == table.state(f"u{n}")
+        assert decode_profile(changes[n][1] or b"") == table.state(f"u{n}")
 
 
 def test_a_tombstone_carries_its_fence() -> None:
     table = new_table()
     apply(table, [weighed(0), weighed(1, "bob"), forget(2, ts=500)], VECTORS)
     changes = table.take_changes()
-    assert changes.keys == [b"ann", b"bob"]
-    assert changes.values[0] is None
-    assert decode_fence([("tidemark-fence", changes.fences[0] or b"")]) == table.fence("ann")
-    assert changes.fences[1] is None
-    assert decode_profile(changes.values[1] or b"") == table.state("bob")
+    ((key, fence),) = changes.forgotten
+    assert key == b"ann"
+    assert decode_fence([("tidemark-fence", fence)]) == table.fence("ann")
+    (bob, value), forgotten = changes.listed()
+    assert bob == b"bob"
+    assert decode_profile(value or b"") == table.state("bob")
+    assert forgotten == (b"ann", None)
 
 
 def test_each_user_is_published_once_and_then_no_more() -> None:

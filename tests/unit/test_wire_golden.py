@@ -113,7 +113,7 @@ def publish_profile(state: ProfileState) -> bytes:
     table = ProfileTable(state.partition, identity, Memory(), VOCABULARY)
     table.take_over("ann", state)
     table.touch("ann")
-    (value,) = table.take_changes().values
+    ((_, value),) = table.take_changes().listed()
     assert value is not None
     return value
 
