@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemark.compose import action_rules
+from tidemark.compose.parts import action_rules
 from tidemark.settings import Settings
 from tidemark.soak.faults import inject
 from tidemark.soak.load import Load

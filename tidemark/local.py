@@ -16,7 +16,7 @@ from streams.brokers import start_embedded, start_kafka
 from streams.processes import Child, free_port, require_free_port
 from streams.security import PLAINTEXT
 from streams.topics import create_topics
-from tidemark.compose import topic_names
+from tidemark.compose.parts import topic_names
 from tidemark.errors import NotReadyError, TidemarkError
 from tidemark.settings import load_settings
 

@@ -56,7 +56,7 @@ _DEFAULT_STATE = Path(".tidemark")
 
 
 class WorkerSeams(TypedDict, total=False):
-    """Where a worker can be made to fail; see `tidemark.compose.build_worker`."""
+    """Where a worker can be made to fail; see `tidemark.compose.worker.build_worker`."""
 
     wrap_encoder: Callable[[TextEncoder], TextEncoder] | None
     clock: Callable[[], int]
@@ -90,7 +90,7 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
     Args:
         settings: of everything.
         state: for what it writes.
-        seams: as for `tidemark.compose.build_worker`; tests put failures there.
+        seams: as for `tidemark.compose.worker.build_worker`; tests put failures there.
 
     Raises:
         StreamsError, StoreError, EncoderError: it cannot begin, or cannot go on.
@@ -98,7 +98,7 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
     metrics = settings.worker
     if metrics.metrics_port is not None:
         require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
-    from tidemark.compose import build_worker  # noqa: PLC0415 # loads faust and the model
+    from tidemark.compose.worker import build_worker  # noqa: PLC0415 # loads faust and the model
 
     registry, health = CollectorRegistry(), Health()
     with ExitStack() as serving:
@@ -195,7 +195,7 @@ def retrieval(
     require_free_port(settings.retrieval.host, settings.retrieval.port, "--port")
     import uvicorn  # noqa: PLC0415 # with FastAPI, what only this command needs
 
-    from tidemark.compose import build_retrieval  # noqa: PLC0415
+    from tidemark.compose.retrieval import build_retrieval  # noqa: PLC0415
 
     app, close = build_retrieval(settings)
     _spare_the_collector()

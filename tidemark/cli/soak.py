@@ -63,7 +63,7 @@ def soak(
         raise fail(
             "a soak needs Apache Kafka 4: name an unpacked one with --kafka-home or KAFKA_HOME", 2
         )
-    from tidemark.compose import action_rules  # noqa: PLC0415 # load Kafka clients and the rest
+    from tidemark.compose.parts import action_rules  # noqa: PLC0415 # load Kafka clients and the rest
     from tidemark.settings import Settings  # noqa: PLC0415
     from tidemark.soak.log import load_log  # noqa: PLC0415
     from tidemark.soak.run import SoakOptions, run_soak  # noqa: PLC0415

@@ -39,7 +39,7 @@ def create(
         ),
     )
     from streams.topics import create_topics  # noqa: PLC0415 # loads a Kafka client
-    from tidemark.compose import topic_names  # noqa: PLC0415
+    from tidemark.compose.parts import topic_names  # noqa: PLC0415
 
     _print(
         create_topics(
@@ -57,7 +57,7 @@ def check(config: ConfigFile = None, bootstrap: Bootstrap = None) -> None:
     """Check that the topics are there and agree."""
     settings = load_settings(config, **overrides(kafka={"bootstrap": bootstrap}))
     from streams.topics import check_topics  # noqa: PLC0415
-    from tidemark.compose import topic_names  # noqa: PLC0415
+    from tidemark.compose.parts import topic_names  # noqa: PLC0415
 
     partitions = check_topics(
         settings.kafka.bootstrap,

@@ -16,7 +16,7 @@ import numpy as np
 from encoders import load_encoder
 from store.policies import Policy
 from streams.schema import Action
-from tidemark.compose import action_rules
+from tidemark.compose.parts import action_rules
 from tidemark.soak.compaction import compact
 from tidemark.soak.control import REFUSED
 from tidemark.soak.faults import LAG_MS, inject

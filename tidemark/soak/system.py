@@ -18,7 +18,7 @@ from streams.kafka_cluster import KafkaCluster
 from streams.processes import Child, free_port
 from streams.publisher import ItemPublisher
 from streams.topics import create_topics
-from tidemark.compose import topic_names
+from tidemark.compose.parts import topic_names
 from tidemark.errors import NotReadyError
 from tidemark.settings import load_settings
 from tidemark.soak.broker_admin import BrokerAdmin

@@ -1,6 +1,6 @@
 """``python -m tidemark.soak.worker``: the normal worker, with an encoder and a clock that can fail.
 
-Nothing else is different: it is composed by `tidemark.compose.build_worker`, reads the same
+Nothing else is different: it is composed by `tidemark.compose.worker.build_worker`, reads the same
 settings and is run and stopped as ``tidemark worker`` is.
 """
 
@@ -77,7 +77,7 @@ def _main() -> None:
     # Sets up what torch reads when it is loaded, as the command does.
     from tidemark.cli.common import LogLevel, setup_logging  # noqa: PLC0415
     from tidemark.cli.services import run_worker  # noqa: PLC0415
-    from tidemark.compose import now_ms  # noqa: PLC0415
+    from tidemark.compose.parts import now_ms  # noqa: PLC0415
     from tidemark.settings import load_settings  # noqa: PLC0415
 
     setup_logging(LogLevel.info)

@@ -1,0 +1,1 @@
+"""The composition root: real objects from settings. Nothing else reads them."""
