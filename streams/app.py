@@ -44,7 +44,7 @@ class GroupSettings:
     Attributes:
         group: name of the consumer group.
         bootstrap: ``host:port`` of brokers, separated by commas.
-        poll_records: most records a fetch hands over.
+        poll_records: most records of a partition that are handed over at once.
         commit_seconds: how often offsets are committed.
         session_seconds: a worker silent for so long loses its partitions.
         security: of the connections.
