@@ -21,6 +21,7 @@ __all__ = [
     "byte_at",
     "find_name",
     "is_utf8",
+    "read_array_head",
     "read_bytes",
     "read_integer",
     "read_map_head",
@@ -80,6 +81,16 @@ def read_bytes(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
     if stop > end:
         return -1, -1
     return start, stop
+
+
+@part
+def read_array_head(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
+    """How many values an array has, up to 65,535, and where the first begins."""
+    if at < end and 0x90 <= buffer[at] <= 0x9F:
+        return byte_at(buffer, at) & 0x0F, at + 1
+    if at + 3 <= end and buffer[at] == 0xDC:
+        return _bytes(buffer, at + 1, 2), at + 3
+    return -1, -1
 
 
 @part

@@ -35,7 +35,7 @@ class FollowedProfiles:
     """Keeps, per user, the highest version seen, whatever the order of the records.
 
     A user is either held or, once forgotten, fenced: the fence keeps older states out that a
-    worker stopped past its session may still send (design: Correctness 5a).
+    worker stopped past its session may still send (docs/design.md, "What holds", 6).
 
     Attributes:
         applied: highest applied source offset seen, by source topic and partition.

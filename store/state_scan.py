@@ -3,8 +3,9 @@
 A busy user's profile comes many times a second and holds hundreds of ids. What is needed at once
 of it goes into columns; its lists are only found, and read when someone asks. Whatever is not plain
 (another encoder, a field of another type, bytes too many …) is marked, and left to the decoder in
-`store.profiles`, which has the words for what is wrong: the scan may refuse too much, and must
-never accept what the decoder would refuse or read otherwise; a property test holds that.
+`store.user_profile`, which has the words for what is wrong: the scan may refuse too much, and must
+never read a field that retrieval needs where the decoder would refuse it or read it otherwise; a
+property test holds that.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from store.interner import hash_bytes
 from store.msgpack_bytes import (
     find_name,
     is_utf8,
+    read_array_head,
     read_bytes,
     read_integer,
     read_map_head,
+    read_number,
     read_string,
     same_bytes,
     skip_any,
@@ -45,6 +48,9 @@ _FIELD_ENDS = np.cumsum([0, *map(len, _NAMES)])
 _NEEDED = (1 << (_APPLIED + 1)) - 1
 #: Topics that feed a profile; more are left to the decoder.
 _MOST_TOPICS = 15
+#: Of offsets: their sum is a version, which must not wrap around.
+_MOST_OFFSET = 1 << 56
+_NULL = 0xC0
 
 
 class StateScan(NamedTuple):
@@ -98,7 +104,7 @@ def scan_states(
     vectors = np.zeros((n, dim), np.float32)
     _scan(
         np.frombuffer(b"".join(values), np.uint8), ends, np.frombuffer(encoder_id, np.uint8),
-        scan, vectors.view(np.uint8), _FIELD_BYTES, _FIELD_ENDS,
+        scan, vectors.view(np.uint8), _FIELD_BYTES, _FIELD_ENDS, np.zeros(1, np.uint64),
     )  # fmt: skip
     return scan, vectors
 
@@ -166,6 +172,7 @@ def _scan(
     vectors: NDArray[np.uint8],
     names: NDArray[np.uint8],
     name_ends: NDArray[np.int64],
+    bits: NDArray[np.uint64],  # one: to read floats, whose bytes it holds as a number
 ) -> None:
     for i in range(len(scan.plain)):
         begin, end = ends[i], ends[i + 1]
@@ -197,7 +204,10 @@ def _scan(
             elif field in (_CONTRIBUTIONS, _SEEN):
                 place = 2 if field == _CONTRIBUTIONS else 4
                 scan.spans[i, place] = at - begin
-                at = skip_any(buffer, at, end)
+                if field == _SEEN:
+                    at = _skip_strings(buffer, at, end)
+                else:
+                    at = _skip_contributions(buffer, at, end, bits)
                 scan.spans[i, place + 1] = at - begin
             else:
                 number, at = read_integer(buffer, at, end)
@@ -211,6 +221,41 @@ def _scan(
             for j in range(vectors.shape[1]):
                 vectors[i, j] = buffer[vector + j]
             scan.plain[i] = True
+
+
+@part
+def _skip_strings(buffer: NDArray[np.uint8], at: int, end: int) -> int:
+    """What follows an array of strings, or -1."""
+    count, at = read_array_head(buffer, at, end)
+    for _ in range(count):
+        start, at = read_string(buffer, at, end)
+        if start < 0 or not is_utf8(buffer, start, at):
+            return -1
+    return at
+
+
+@part
+def _skip_contributions(
+    buffer: NDArray[np.uint8], at: int, end: int, bits: NDArray[np.uint64]
+) -> int:
+    """What follows an array of `Contribution`, or -1."""
+    count, at = read_array_head(buffer, at, end)
+    for _ in range(count):
+        fields, at = read_array_head(buffer, at, end)
+        if fields != 4:  # action, item, k, strength
+            return -1
+        for field in range(2):
+            if field == 1 and at < end and buffer[at] == _NULL:
+                at += 1
+                continue
+            start, at = read_string(buffer, at, end)
+            if start < 0 or not is_utf8(buffer, start, at):
+                return -1
+        for _ in range(2):
+            _, at = read_number(buffer, at, end, bits)
+            if at < 0:
+                return -1
+    return at
 
 
 @part
@@ -253,7 +298,7 @@ def _applied(
                 return -1
             _, other = read_integer(buffer, other_stop, end)
         number, at = read_integer(buffer, stop, end)
-        if at < 0:
+        if at < 0 or not 0 <= number <= _MOST_OFFSET:
             return -1
         version += number + 1
         name = hash_bytes(buffer, start, stop)

@@ -109,8 +109,8 @@ class Change(NamedTuple):
     fence: Fence | None = None
 
 
-class _State(msgspec.Struct, kw_only=True, gc=False):
-    """What is read at once of a `ProfileState`; its lists wait until someone asks."""
+class _State(msgspec.Struct, kw_only=True):
+    """What is read of a `ProfileState`."""
 
     encoder: str
     dim: int
@@ -120,8 +120,8 @@ class _State(msgspec.Struct, kw_only=True, gc=False):
     partition: int
     applied: dict[str, int]
     fresh_from: int = 0
-    contributions: msgspec.Raw = msgspec.Raw(NO_ITEMS)
-    seen: msgspec.Raw = msgspec.Raw(NO_ITEMS)
+    contributions: list[Contribution] = []
+    seen: list[str] = []
     v: int = 1
 
 
@@ -216,9 +216,8 @@ def _profile(state: _State, norm: float) -> UserProfile:
         norm=norm,
         partition=state.partition,
         packed_applied=msgspec.msgpack.encode(state.applied),
-        # Copies: as they are, they would keep the whole record alive.
-        packed_seen=bytes(state.seen),
-        packed_contributions=bytes(state.contributions),
+        packed_seen=msgspec.msgpack.encode(state.seen),
+        packed_contributions=msgspec.msgpack.encode(state.contributions),
     )
 
 

@@ -2,8 +2,8 @@
 
 Its ConsumerRecord, a frozen dataclass of eleven fields, costs three times the parsing, and even the
 parser's own records cost more than all that the worker does with them. There is no setting for it,
-so what makes them is put before aiokafka's own here; consumers that did not ask for it get what
-they always got.
+so what makes them is put before aiokafka's own here (written against 0.14; the tests read through
+it); consumers that did not ask for it get what they always got.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from streams.chunk import RecordChunk
 from streams.record_batch import BatchReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiokafka import AIOKafkaConsumer
+
+    from streams.chunk import RecordChunk
 
 __all__ = ["FetchedRecord", "hand_over_chunks", "hand_over_light"]
 
@@ -71,47 +72,42 @@ class _InChunks(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is u
     next_fetch_offset: int
 
     def _unpack_records(self) -> Iterator[RecordChunk]:
-        reader, after = BatchReader(), self.next_fetch_offset
+        reader, first = BatchReader(self.next_fetch_offset), self.next_fetch_offset
         position = 0  # of the next batch in the bytes
         while self._records.has_next():
             raw = memoryview(self._records.raw)[position:]
             raw = raw[: _BEFORE_LENGTH + int.from_bytes(raw[_LENGTH_AT], "big")]
             position += len(raw)
-            batch = self._records.next_batch()
             try:
-                if self._check_crcs and not batch.validate_crc():
-                    raise CorruptRecordException(f"invalid CRC in {self._tp}")  # noqa: TRY301
-                is_plain = isinstance(batch, DefaultRecordBatch) and not batch.is_control_batch
-                if is_plain:
-                    reader.add(raw, batch)
-                    after = batch.next_offset
+                self._read(reader, raw, self._records.next_batch())
             except (CorruptRecordException, UnsupportedCodecError):
-                yield from self._gathered(reader, after)
-                raise
-            if not is_plain or len(reader) >= self.most:
-                yield from self._gathered(reader, after)
-            if not is_plain:
-                yield from self._skipped_or_old(batch)
-        yield from self._gathered(reader, after)
+                if reader.after == first:
+                    raise
+                # What stands before it is handed over; it will be the first of the next fetch.
+                break
+            if len(reader) >= self.most:
+                yield from self._gathered(reader)
+        yield from self._gathered(reader)
 
-    def _gathered(self, reader: BatchReader, after: int) -> Iterator[RecordChunk]:
-        if len(reader):
-            chunk = reader.take(self.next_fetch_offset)
-            for begin in range(0, len(chunk), self.most):
-                some = chunk[begin : begin + self.most]
-                self.next_fetch_offset = int(some.spans.offsets[-1]) + 1
-                yield some
-            self.next_fetch_offset = max(after, self.next_fetch_offset)
+    def _read(self, reader: BatchReader, raw: memoryview, batch: Any) -> None:
+        if self._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"invalid CRC in {self._tp}")
+        if not isinstance(batch, DefaultRecordBatch):
+            reader.add_records(list(batch))  # of the formats before v2
+        elif batch.is_control_batch:
+            reader.pass_over(batch.next_offset)
+        else:
+            reader.add(raw, batch)
 
-    def _skipped_or_old(self, batch: Any) -> Iterator[RecordChunk]:
-        """Control records are nobody's; batches of the formats before v2 are read one by one."""
-        if isinstance(batch, DefaultRecordBatch):
-            self.next_fetch_offset = batch.next_offset
-            return
-        records = [record for record in batch if record.offset >= self.next_fetch_offset]
-        if records:
-            self.next_fetch_offset = records[-1].offset + 1
-            yield RecordChunk.of(records)
+    def _gathered(self, reader: BatchReader) -> Iterator[RecordChunk]:
+        """What was read since the last time; the position is then after all that was read."""
+        chunk = reader.take(self.next_fetch_offset)
+        for begin in range(0, len(chunk), self.most):
+            some = chunk[begin : begin + self.most]
+            self.next_fetch_offset = int(some.spans.offsets[-1]) + 1
+            yield some
+        # Also where there was no record: control batches, and what compaction left empty.
+        self.next_fetch_offset = max(reader.after, self.next_fetch_offset)
 
 
 class _Choice:

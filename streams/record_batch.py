@@ -15,10 +15,12 @@ from store.compiled import compiled, part
 from streams.chunk import RecordChunk, Spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiokafka.record.default_records import DefaultRecordBatch
     from numpy.typing import NDArray
+
+    from streams.decode import RawRecord
 
 __all__ = ["BatchReader", "warm_up"]
 
@@ -37,9 +39,17 @@ _CODECS: dict[int, tuple[str, Callable[[], bool], Callable[[bytes], bytes]]] = {
 
 
 class BatchReader:
-    """Gathers batches of one partition, one after the other, into one chunk."""
+    """Gathers batches of one partition, one after the other, into one chunk.
 
-    def __init__(self) -> None:
+    Args:
+        position: the offset before which nothing is asked for.
+
+    Attributes:
+        after: the offset after all that was read.
+    """
+
+    def __init__(self, position: int) -> None:
+        self.after = position
         self._payloads: list[bytes] = []
         self._spans: list[Spans] = []
         self._bytes = 0
@@ -75,10 +85,25 @@ class BatchReader:
                 f"the batch at offset {header.base_offset} has {len(buffer)} bytes of records; "
                 f"its {count} records cannot be read"
             )
+        self._keep(payload, spans)
+        self.pass_over(header.next_offset)
+
+    def add_records(self, records: Sequence[RawRecord]) -> None:
+        """Take records that were read otherwise, in offset order."""
+        if records:
+            chunk = RecordChunk.of(records)
+            self._keep(chunk.buffer.tobytes(), chunk.spans.shifted(self._bytes))
+            self.pass_over(records[-1].offset + 1)
+
+    def pass_over(self, next_offset: int) -> None:
+        """Nothing that counts lies before this offset any more."""
+        self.after = max(self.after, next_offset)
+
+    def _keep(self, payload: bytes, spans: Spans) -> None:
         self._payloads.append(payload)
         self._spans.append(spans)
         self._bytes += len(payload)
-        self._records += count
+        self._records += len(spans.offsets)
 
     def take(self, first_offset: int) -> RecordChunk:
         """All that was added since the last call, from an offset on.
@@ -86,7 +111,9 @@ class BatchReader:
         What is before was not asked for, but lies in the same batch.
         """
         buffer = np.frombuffer(b"".join(self._payloads), np.uint8)
-        spans = Spans(*map(np.concatenate, zip(*self._spans, strict=True)))
+        spans = Spans.empty(0)
+        if self._spans:
+            spans = Spans(*map(np.concatenate, zip(*self._spans, strict=True)))
         self._payloads, self._spans, self._bytes, self._records = [], [], 0, 0
         begin = int(np.searchsorted(spans.offsets, first_offset))
         return RecordChunk(buffer, spans)[begin:]

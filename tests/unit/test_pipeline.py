@@ -482,6 +482,40 @@ async def test_poison_among_good_records_changes_nothing_for_them() -> None:
 
 
 @asynchronous
+async def test_a_micro_batch_of_many_partitions_is_shared_out_among_them() -> None:
+    """It is read as one; each action and each letter goes to the partition it came from."""
+    rig = Rig(encoding=FakeEncoding(bad={"cursed": EncodingFailedError("too odd")}))
+    users = {0: "ann", 1: "bob", 2: "cid"}
+    batches = [
+        rig.inbound(
+            *(
+                search(users[partition], text, partition=partition, offset=first + n)
+                for n, text in enumerate(texts)
+            )
+        )
+        for partition, first, texts in [
+            (1, 0, ["a", "", "cursed"]),
+            (0, 7, ["a"]),
+            (1, 3, ["b", ""]),
+            (2, 5, ["cursed", "b", "c"]),
+        ]
+    ]
+    await rig.process(*batches)
+    letters = {
+        (int(letter["source-partition"]), int(letter["source-offset"]), letter["error"])
+        for letter in map(headers_of, rig.outbox.records("actions-dead-letter"))
+    }
+    assert letters == {
+        (1, 1, "no_text"), (1, 2, "encoder"), (1, 4, "no_text"), (2, 5, "encoder"),
+    }  # fmt: skip
+    assert {one.partition for one in rig.outbox.records("profiles")} == {0, 1, 2}
+    for user, texts, last in [("ann", "a", 7), ("bob", "ab", 3), ("cid", "bc", 7)]:
+        state = rig.state(user)
+        assert (state.count, state.applied) == (len(texts), {"actions": last})
+    assert sorted(rig.acknowledged) == [0, 1, 2, 3]
+
+
+@asynchronous
 async def test_an_encoder_s_error_dead_letters_the_actions_of_that_text_only() -> None:
     rig = Rig(encoding=FakeEncoding(bad={"cursed": EncodingFailedError("too odd")}))
     await rig.process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,7 +61,7 @@ def header_of(raw: bytes) -> DefaultRecordBatch:
 
 
 def read(*batches: bytes, first: int = 0) -> RecordChunk:
-    reader = BatchReader()
+    reader = BatchReader(0)
     for raw in batches:
         reader.add(memoryview(raw), header_of(raw))
     return reader.take(first)
@@ -103,7 +104,7 @@ def test_damaged_records_are_refused_or_read_and_nothing_else(data: st.DataObjec
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(57, len(raw) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(raw[: data.draw(st.integers(61, len(raw)))])
-    reader = BatchReader()
+    reader = BatchReader(0)
     try:
         reader.add(memoryview(cut), header_of(plain(4)))
     except CorruptRecordException:
@@ -185,21 +186,58 @@ def test_reading_begins_in_the_middle_of_a_batch() -> None:
     assert found.next_fetch_offset == 15
 
 
-def test_control_records_are_passed_over() -> None:
-    found = chunks_of(plain(2) + control_batch(2) + plain(2, 3) + control_batch(5))
-    assert [offsets(chunk) for chunk in found] == [[0, 1], [3, 4]]
-    assert found.next_fetch_offset == 6
+def empty_batch(base: int, last: int) -> bytes:
+    """What compaction leaves of a batch whose records are all gone: it keeps the last offset."""
+    raw = bytearray(plain(1, base)[:61])
+    raw[8:12] = (len(raw) - 12).to_bytes(4, "big")
+    raw[23:27] = (last - base).to_bytes(4, "big")
+    raw[57:61] = bytes(4)
+    raw[_CRC_AT] = crc_of(raw)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("batches", "begin", "expected", "position"),
+    [
+        ([plain(2), control_batch(2), plain(2, 3), control_batch(5)], 0, [[0, 1, 3, 4]], 6),
+        ([control_batch(2)], 2, [], 3),
+        ([empty_batch(5, 9)], 5, [], 10),
+        ([empty_batch(5, 9)], 7, [], 10),
+        ([plain(2), control_batch(2), empty_batch(3, 6)], 0, [[0, 1]], 7),
+        ([plain(5), empty_batch(5, 9)], 0, [[0, 1, 2, 3, 4]], 10),
+        ([plain(2), empty_batch(2, 6), plain(2, 7)], 0, [[0, 1, 7, 8]], 9),
+    ],
+)
+def test_batches_without_records_are_passed_over(
+    batches: list[bytes], begin: int, expected: list[list[int]], position: int
+) -> None:
+    """Else the same fetch would come again and again."""
+    found = chunks_of(b"".join(batches), most=5, begin=begin)
+    assert [offsets(chunk) for chunk in found] == expected
+    assert found.next_fetch_offset == position
+
+
+def poll(found: Any, begin: int = 0) -> tuple[list[RecordChunk], int]:
+    """As a consumer polls: what it gets, and its position then."""
+    state = SimpleNamespace(position=begin, has_valid_position=True, paused=False)
+    state.consumed_to = lambda position: setattr(state, "position", position)
+    assignment = SimpleNamespace(
+        active=True, state_value=lambda _: state, tps={TopicPartition("a", 0)}
+    )
+    result = fetcher.FetchResult(
+        TopicPartition("a", 0), assignment=assignment, partition_records=found, backoff=0
+    )
+    return result.getall(8), state.position
 
 
 def test_what_stands_before_a_damaged_batch_is_handed_over_first() -> None:
     damaged = bytearray(plain(2, 2))
     damaged[-1] ^= 1
-    found = chunks_of(plain(2) + bytes(damaged))
-    assert offsets(next(found)) == [0, 1]
-    assert found.next_fetch_offset == 2
+    chunks, position = poll(chunks_of(plain(2) + bytes(damaged)))
+    assert [offsets(chunk) for chunk in chunks] == [[0, 1]]
+    assert position == 2
     with pytest.raises(CorruptRecordException, match="CRC"):
-        next(found)
-    assert found.next_fetch_offset == 2
+        poll(chunks_of(bytes(damaged), begin=2), 2)
 
 
 def test_a_batch_that_was_cut_off_is_left_for_the_next_fetch() -> None:
@@ -214,8 +252,7 @@ def test_the_formats_before_are_read_too() -> None:
         builder.append(offset, 7, b"k", b"%d" % offset)
     found = chunks_of(bytes(builder.build()), begin=1)
     assert [list(chunk) for chunk in found] == [
-        [ChunkRecord(1, 7, b"k", b"1")],
-        [ChunkRecord(2, 7, b"k", b"2")],
+        [ChunkRecord(1, 7, b"k", b"1"), ChunkRecord(2, 7, b"k", b"2")],
     ]
     assert found.next_fetch_offset == 3
 

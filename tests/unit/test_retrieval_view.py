@@ -255,8 +255,10 @@ def test_popular_items_come_by_users_then_id_and_only_from_the_catalogue() -> No
         (profile_record("u", make_state([1, 2])), "expected 4"),
         (profile_record("u", make_state([np.nan, 0, 0, 0])), "NaN"),
         (profile_record("u", make_state([np.inf, 0, 0, 0])), "NaN"),
+        (profile_record("before", make_state(offset=9, seen=[5])), "cannot be read"),  # type: ignore[list-item]
+        (profile_record("before", make_state(offset=9, contributions=[1])), "cannot"),  # type: ignore[list-item]
     ],
-    ids=["bytes", "no-key", "key", "fence", "dim", "nan", "inf"],
+    ids=["bytes", "no-key", "key", "fence", "dim", "nan", "inf", "seen", "contributions"],
 )
 def test_a_corrupt_profile_is_counted_logged_and_skipped(
     record: FakeRecord, reason: str, caplog: pytest.LogCaptureFixture

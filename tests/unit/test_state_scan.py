@@ -44,7 +44,7 @@ states = st.builds(
     count=st.integers(0, 2**40),
     last_ts=st.integers(0, 2**45),
     partition=st.integers(0, 300),
-    applied=st.dictionaries(st.text(max_size=40), st.integers(0, 2**50), max_size=17),
+    applied=st.dictionaries(st.text(max_size=40), st.integers(0, 2**56), max_size=17),
     mass=st.floats(0, 10),
     fresh_from=st.integers(0, 2**45),
     contributions=st.lists(
@@ -129,6 +129,19 @@ def test_plain(changed: dict[str, Any]) -> None:
         pack(applied={"a": 1.5}),
         pack(applied=[1]),
         pack(applied={"a": "b"}),
+        pack(applied={"a": 2**63 - 1}),
+        pack(applied={"a": 2**56 + 1, "b": 1}),
+        pack(applied={"a": -1}),
+        pack(seen=5),
+        pack(seen=[b"x"]),
+        pack(seen=["a", 1]),
+        pack(seen=msgspec.Raw(b"\x91\xa1\xff")),
+        pack(contributions={}),
+        pack(contributions=[[]]),
+        pack(contributions=[[None, "a", 1.0, 1.0]]),
+        pack(contributions=[["a", 1, 1.0, 1.0]]),
+        pack(contributions=[["a", "b", "c", 1.0]]),
+        pack(contributions=["abcd"]),
         *(pack(**{name: ...}) for name in PLAIN),
         pack() + b"\x00",
         pack()[:-1],
@@ -157,11 +170,14 @@ class Needed(msgspec.Struct, kw_only=True):
     partition: int
     applied: dict[str, int]
     fresh_from: int = 0
+    seen: list[str] = []
+    contributions: list[Contribution] = []
 
 
 @given(st.data())
 def test_damaged_bytes_are_never_read_otherwise_than_by_the_decoder(data: st.DataObject) -> None:
-    value = bytearray(pack(seen=["a", "b"], fresh_from=7))
+    lists = {"seen": ["a", "b"], "contributions": [["view", None, 0.5, 1.0]]}
+    value = bytearray(pack(fresh_from=7, **lists))
     for _ in range(data.draw(st.integers(1, 3))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
     scan, vectors = scan_states([bytes(value)], b"e", DIM)
