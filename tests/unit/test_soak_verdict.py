@@ -13,6 +13,7 @@ from store.policies import Policy
 from store.profile import Contribution, ProfileState
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.schema import Action
+from tidemark.soak.names import name_of, named
 from tidemark.soak.replay import Expected, Logged, replay
 from tidemark.soak.verdict import IndexRow, Outcome, Verdict, judge
 
@@ -26,9 +27,8 @@ def said(number: int, user: str, *, event: str | None = None, text: str | None =
     words = WORDS[number % len(WORDS)] if text is None else text
     action = Action(
         user_id=user, action="search", ts=1_000 + number, text=words, item_id=f"i{number}",
-        event_id=event or f"e{number}",
     )  # fmt: skip
-    return Logged(0, number, action)
+    return Logged(0, number, named(action, event or f"e{number}", repeatable=True))
 
 
 #: Two users in turns.
@@ -74,7 +74,7 @@ class Run:
 def run_of(log: Sequence[Logged], applied: Sequence[Logged] | None = None) -> Run:
     held = states(log if applied is None else applied)
     refused = {(one.partition, one.offset) for one in log if one.action.text not in VECTORS}
-    sent = [one.action.event_id or "" for one in log]
+    sent = [name_of(one.action) for one in log]
     return Run(sent, list(log), Outcome(held, refused, rows(held), len(held)))
 
 

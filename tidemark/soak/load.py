@@ -7,13 +7,17 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from streams.publisher import ActionPublisher
-from streams.schema import Action
 from tidemark.soak.control import REFUSED
+from tidemark.soak.names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
+
+    from streams.schema import Action
 
 __all__ = ["Load"]
 
@@ -32,7 +36,7 @@ class Load(threading.Thread):
         rate: actions a second.
 
     Attributes:
-        sent: event ids in the order sent; all acknowledged once `finish` or `pause` has returned.
+        sent: names in the order sent; all acknowledged once `finish` or `pause` has returned.
     """
 
     def __init__(self, bootstrap: str, topic: str, source: Iterator[Action], rate: float) -> None:
@@ -98,7 +102,7 @@ class Load(threading.Thread):
         self._running.set()
 
     def repeat(self) -> int:
-        """Send the last actions again, as a producer does that missed their acknowledgement."""
+        """Send the last repeatable actions again, as a producer that missed an acknowledgement."""
         with self._lock:
             again = list(self._recent)
             for action in again:
@@ -111,12 +115,12 @@ class Load(threading.Thread):
             for _ in range(count):
                 action = next(self._source)
                 self._send(
-                    Action(
-                        user_id=action.user_id,
+                    msgspec.structs.replace(
+                        action,
                         action="search",
-                        ts=action.ts,
-                        text=f"{REFUSED} {action.event_id}",
-                        event_id=action.event_id,
+                        item_id=None,
+                        rating=None,
+                        text=f"{REFUSED} {name_of(action)}",
                     )
                 )
 
@@ -132,20 +136,11 @@ class Load(threading.Thread):
         self._publisher.close()
 
     def _send(self, action: Action) -> None:
-        now = int(time.time() * 1000)
-        stamped = Action(
-            user_id=action.user_id,
-            action=action.action,
-            ts=now,
-            item_id=action.item_id,
-            text=action.text,
-            rating=action.rating,
-            context=action.context,
-            event_id=action.event_id,
-        )
+        stamped = msgspec.structs.replace(action, ts=int(time.time() * 1000))
         self._publish(stamped)
-        self._recent.append(stamped)
+        if stamped.event_id is not None:
+            self._recent.append(stamped)
 
     def _publish(self, action: Action) -> None:
         self._publisher.publish_action(action)
-        self.sent.append(action.event_id or "")
+        self.sent.append(name_of(action))

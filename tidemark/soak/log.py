@@ -1,4 +1,4 @@
-"""The real log that a soak publishes, as often as needed, each action with an id of its own."""
+"""The real log that a soak publishes, as often as needed, each action with a name of its own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from streams.rules import FORGET
 from streams.schema import Action, Item
 from tidemark.errors import SoakError
 from tidemark.movielens import find_movielens, read_films, read_ratings
+from tidemark.soak.names import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ __all__ = ["SoakLog", "load_log"]
 _PLACES = 24
 #: One action in so many is a search for words never seen before, so that the encoder has work.
 _SEARCH_EVERY = 4
+#: One action in so many may be sent again by its producer.
+_REPEATABLE_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +64,7 @@ class SoakLog:
                             ts=found.ts,
                             text=f"{titles[number % len(titles)]} {number}",
                         )
-                    yield _named(found, f"e{number}")
-
-
-def _named(action: Action, event_id: str) -> Action:
-    return Action(
-        user_id=action.user_id,
-        action=action.action,
-        ts=action.ts,
-        item_id=action.item_id,
-        text=action.text,
-        rating=action.rating,
-        context=action.context,
-        event_id=event_id,
-    )
+                    yield named(found, f"e{number}", repeatable=number % _REPEATABLE_EVERY == 0)
 
 
 def load_log(actions: Path | None, items: Path | None, rules: ActionRules) -> SoakLog:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from tidemark.soak.names import name_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -120,7 +122,7 @@ def judge(
     """Compare.
 
     Args:
-        sent: event ids acknowledged, in the order sent, those sent again included.
+        sent: names of actions acknowledged, in the order sent, those sent again included.
         log: what lies in the topic, in offset order by partition.
         expected: `replay` of the log.
         outcome: what was found.
@@ -148,24 +150,24 @@ def judge(
 
 def _judge_log(sent: Sequence[str], log: Sequence[Logged], tally: _Tally) -> None:
     """Whether all that was acknowledged lies in the log, each user's in the order sent."""
-    order = {event: place for place, event in reversed(list(enumerate(sent)))}
-    lying = {logged.action.event_id for logged in log}
-    missing = [event for event in order if event not in lying]
+    order = {name: place for place, name in reversed(list(enumerate(sent)))}
+    lying = {name_of(logged.action) for logged in log}
+    missing = [name for name in order if name not in lying]
     tally.verdict.lost += len(missing)
-    for event in missing:
-        tally.tell(f"event {event}: acknowledged, but not in the log")
+    for name in missing:
+        tally.tell(f"action {name}: acknowledged, but not in the log")
     latest: dict[str, int] = {}
     seen: set[str] = set()
     for logged in log:
-        event = logged.action.event_id or ""
-        if event in seen or event not in order:
+        name = name_of(logged.action)
+        if name in seen or name not in order:
             continue
-        seen.add(event)
+        seen.add(name)
         user_id = logged.action.user_id
-        if order[event] < latest.get(user_id, -1):
+        if order[name] < latest.get(user_id, -1):
             tally.verdict.out_of_order += 1
-            tally.tell(f"event {event}: lies in the log behind a later one of user {user_id}")
-        latest[user_id] = max(order[event], latest.get(user_id, -1))
+            tally.tell(f"action {name}: lies in the log behind a later one of user {user_id}")
+        latest[user_id] = max(order[name], latest.get(user_id, -1))
 
 
 def _judge_letters(expected: Expected, outcome: Outcome, tally: _Tally) -> None:
