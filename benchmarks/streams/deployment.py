@@ -128,7 +128,6 @@ def place_for_workers(
     *,
     model: str = "hashing",
     with_items: bool = True,
-    batch: int | None = None,
 ) -> Iterator[Place]:
     """New topics for everything but an actions topic; they are deleted at the end.
 
@@ -138,7 +137,6 @@ def place_for_workers(
         partitions: of it, hence of all.
         model: the encoder. With a warm cache it does not matter which: ``hashing`` starts sooner.
         with_items: publish the catalogue.
-        batch: most actions of a fetch and of a micro-batch, in place of the defaults.
     """
     name = f"run{next(_numbers)}"
     folder = bench.folder / name
@@ -160,7 +158,6 @@ def place_for_workers(
 [kafka]
 bootstrap = "{bench.bootstrap}"
 group = "{name}"
-{f"poll_records = {batch}" if batch else ""}
 [topics]
 actions = [{{ name = "{actions}" }}]
 items = "{names.items}"
@@ -171,7 +168,6 @@ partitions = {partitions}
 [encoder]
 model = "{model}"
 """
-        + (f"[worker]\nbatch_actions = {batch}\n" if batch else "")
     )
     committed = CommittedRecords(bench.bootstrap, name, actions)
     try:

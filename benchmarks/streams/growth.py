@@ -5,10 +5,8 @@ where every action changes and publishes a profile that is there. Memory is the 
 memory at the end, beyond that of a worker which did the same with 1,000 users and so holds the same
 model, buffers and texts.
 
-With the default sizes a micro-batch holds several actions of each of 10,000 users, and publishes
-one record for them: other work than that of a million rare users. So micro-batches are small here,
-at every size; how many records were published for an action is in the table. The 10,000 users are
-measured with the defaults too.
+A micro-batch publishes one record for a user, however many actions it has of him: with 10,000 users
+it has several. How many records were published for an action is in the table.
 """
 
 from __future__ import annotations
@@ -34,8 +32,6 @@ __all__ = ["measure"]
 _PARTITIONS = 4
 _DIM = 384
 _BASE_USERS = 1_000
-#: Most actions of a fetch and of a micro-batch; a producer's batch of 256 KiB has more.
-_BATCH = 1_000
 #: A run with a million users publishes two million profiles; their files go a minute later.
 _DISK_BYTES = 15 * 1024**3
 
@@ -66,7 +62,6 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
         for users in (_BASE_USERS, *sizes)
     }
     runs: dict[int, list[_Run]] = {users: [] for users in stretches}
-    merging: list[_Run] = []
     with bench_broker() as bench:
         if not quick:
             _require_disk(bench)
@@ -75,15 +70,13 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
             load(bench.bootstrap, f"u{users}", records_of(passes(users, end + TAIL)))
         for _ in range(repetitions):
             for users, (start, end) in stretches.items():
-                runs[users].append(_run(bench, f"u{users}", start, end, batch=_BATCH))
+                runs[users].append(_run(bench, f"u{users}", start, end))
                 run = runs[users][-1]
                 print(
                     f"{users:,} users: {run.stretch.rate:,.0f} actions/s, "
                     f"{run.records:.2f} records an action, {run.resident / 2**20:,.0f} MiB"
                 )
-            start, end = stretches[sizes[0]]
-            merging.append(_run(bench, f"u{sizes[0]}", start, end))
-    return _outcome(sizes, runs, merging)
+    return _outcome(sizes, runs)
 
 
 def _require_disk(bench: Bench) -> None:
@@ -95,9 +88,9 @@ def _require_disk(bench: Bench) -> None:
         )
 
 
-def _run(bench: Bench, topic: str, start: int, end: int, batch: int | None = None) -> _Run:
+def _run(bench: Bench, topic: str, start: int, end: int) -> _Run:
     with (
-        running_worker(bench, topic, _PARTITIONS, batch=batch) as deployed,
+        running_worker(bench, topic, _PARTITIONS) as deployed,
         CpuSampler({WORKER: deployed.worker.pid, BROKER: bench.pid}) as cpu,
     ):
         progress = watch(deployed.worker, deployed.committed, end=end)
@@ -106,9 +99,7 @@ def _run(bench: Bench, topic: str, start: int, end: int, batch: int | None = Non
     return _Run(stretch_of(progress, cpu, start=start, end=end), size, records)
 
 
-def _outcome(
-    sizes: tuple[int, ...], runs: dict[int, list[_Run]], merging: list[_Run]
-) -> Measurement:
+def _outcome(sizes: tuple[int, ...], runs: dict[int, list[_Run]]) -> Measurement:
     outcome = Measurement("growth", "Growth, every action publishes a profile", "actions/s")
     per_profile = {}
     for users in sizes:
@@ -154,16 +145,8 @@ def _outcome(
         ),
     ]
     base = statistics.median(run.resident for run in runs[_BASE_USERS]) / 2**20
-    rate = statistics.median(run.stretch.rate for run in merging)
-    records = statistics.median(run.records for run in merging)
-    outcome.notes += [
-        (
-            f"memory is counted beyond a worker with {_BASE_USERS:,} users ({base:,.0f} MiB); with "
-            f"{sizes[0]:,} users the difference is within that worker's own noise"
-        ),
-        (
-            f"{sizes[0]:,} users with micro-batches of the default size: {rate:,.0f} actions/s, "
-            f"{records:.2f} records an action"
-        ),
-    ]
+    outcome.notes.append(
+        f"memory is counted beyond a worker with {_BASE_USERS:,} users ({base:,.0f} MiB); with "
+        f"{sizes[0]:,} users the difference is within that worker's own noise"
+    )
     return outcome
