@@ -116,9 +116,7 @@ def _outcome(sizes: tuple[int, ...], runs: dict[int, list[_Run]]) -> Measurement
             "bytes/profile": f"{per_profile[users]:,.0f}",
             **cpu_columns([run.stretch for run in runs[users]]),
         }
-    outcome.runs = [{"users": users, **run.as_json()} for users in runs for run in runs[users]] + [
-        {"users": sizes[0], "micro_batches": "default", **run.as_json()} for run in merging
-    ]
+    outcome.runs = [{"users": users, **run.as_json()} for users in runs for run in runs[users]]
     medians = [outcome.median(label) for label in outcome.values]
     most = sizes[-1]
     outcome.bars = [
