@@ -137,6 +137,7 @@ EXPORTS = {
     "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
+    "tidemark.compose": [],
     "tidemark.soak": ["Fault", "FaultKind", "Verdict", "judge", "make_plan"],
 }  # fmt: skip
 
