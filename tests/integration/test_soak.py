@@ -39,7 +39,7 @@ def test_a_short_soak_is_clean(tmp_path: Path) -> None:
     done = soak(*PLAN, *words, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     report = msgspec.json.decode(written.read_bytes(), type=SoakReport)
-    assert report.verdict.clean
+    assert report.clean
     assert report.verdict.applied == report.verdict.expected > 3_000
     assert report.compacted
     assert len(report.happened) == sum(report.faults().values()) == 8

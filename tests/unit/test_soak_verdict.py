@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.schema import Action
 from tidemark.soak.names import name_of, named
 from tidemark.soak.replay import Expected, Logged, replay
+from tidemark.soak.run import SoakReport
 from tidemark.soak.verdict import IndexRow, Outcome, Verdict, judge
 
 DIM = 16
@@ -196,3 +198,17 @@ def test_the_report_can_be_read_again() -> None:
     verdict = run_of(LOG, LOG[:-1]).verdict()
     assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
     assert verdict.lost == 1
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "clean"),
+    [({}, True), ({"exits": ["worker 1, exit status 1"]}, False), ({"compacted": False}, False)],
+)
+def test_a_report_is_clean_where_nothing_ended_by_itself_and_all_was_looked_at(
+    spoilt: dict[str, Any], clean: bool
+) -> None:
+    whole: dict[str, Any] = {
+        "seed": 1, "rate": 1.0, "workers": 1, "brokers": 1, "seconds": 1.0, "happened": [],
+        "late_states": 0, "compacted": True, "exits": [], "verdict": run_of(LOG).verdict(),
+    }  # fmt: skip
+    assert SoakReport(**{**whole, **spoilt}).clean is clean

@@ -106,7 +106,7 @@ def soak(
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     _print(result)
-    if not result.verdict.clean:
+    if not result.clean:
         raise typer.Exit(1)
 
 
@@ -137,6 +137,6 @@ def _print(report: SoakReport) -> None:
         console.print("[yellow]the last compaction did not end in time[/]")
     console.print(
         "[bold green]clean[/]"
-        if verdict.clean
-        else "[bold red]not clean[/]: the log says otherwise"
+        if report.clean
+        else "[bold red]not clean[/]: what is not zero, or ended by itself, stands above"
     )

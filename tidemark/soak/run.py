@@ -97,6 +97,11 @@ class SoakReport(msgspec.Struct, kw_only=True):
     exits: list[str]
     verdict: Verdict
 
+    @property
+    def clean(self) -> bool:
+        """Nothing was wrong, all could be looked at, and what ended was ended by a fault."""
+        return self.verdict.clean and self.compacted and not self.exits
+
     def faults(self) -> dict[str, int]:
         """How many of each kind."""
         return dict(Counter(one.kind for one in self.happened))
