@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from store.blocks import Windows
     from store.columns import Columns, Rows
 
-__all__ = ["Pieces", "Strings", "encode_users", "make_pieces"]
+__all__ = ["Pieces", "Strings", "encode_users", "make_pieces", "put_bytes"]
 
 # Positions in `Pieces`; after them the topics' names.
 _HEAD, _COUNT, _LAST_TS, _PARTITION, _MASS, _SUM_K, _SUM_K2, _FRESH, _FORGOTTEN = range(9)
@@ -72,7 +72,10 @@ def make_pieces(
 
 
 @part
-def _put(out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], start: int, end: int) -> int:
+def put_bytes(
+    out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], start: int, end: int
+) -> int:
+    """Copy ``source[start:end]`` to ``out[at:]``; where it ends there."""
     # Unsigned, for there is no index from the end to consider then: ten times as fast.
     to, first = np.uint64(at), np.uint64(start)
     for i in range(np.uint64(end - start)):
@@ -131,7 +134,7 @@ def _put_string(out: NDArray[np.uint8], at: int, strings: Strings, code: int) ->
         at = _put_head(out, at, 0xDA, length, 2)
     else:
         at = _put_head(out, at, 0xDB, length, 4)
-    return _put(out, at, strings.arena, start, end)
+    return put_bytes(out, at, strings.arena, start, end)
 
 
 @part
@@ -154,7 +157,7 @@ def _put_map_head(out: NDArray[np.uint8], at: int, length: int) -> int:
 
 @part
 def _put_piece(out: NDArray[np.uint8], at: int, pieces: Pieces, piece: int) -> int:
-    return _put(out, at, pieces.arena, pieces.ends[piece], pieces.ends[piece + 1])
+    return put_bytes(out, at, pieces.arena, pieces.ends[piece], pieces.ends[piece + 1])
 
 
 @part
@@ -251,7 +254,7 @@ def _put_profile(
     at += 3
     at = _put_piece(out, at, pieces, _HEAD)
     vector = rows.vector[row].view(np.uint8)
-    at = _put(out, at, vector, 0, vector.shape[0])
+    at = put_bytes(out, at, vector, 0, vector.shape[0])
     at = _put_int(out, _put_piece(out, at, pieces, _COUNT), rows.counts[row])
     at = _put_int(out, _put_piece(out, at, pieces, _LAST_TS), rows.last_ts[row])
     at = _put_piece(out, at, pieces, _PARTITION)
@@ -320,7 +323,7 @@ def encode_users(
         need = _room_needed(columns, row, user, pieces, keys, actions, items)
         if at + need > out.shape[0]:
             return i, need
-        at = _put(out, at, keys.arena, keys.ends[user], keys.ends[user + 1])
+        at = put_bytes(out, at, keys.arena, keys.ends[user], keys.ends[user + 1])
         bounds[2 * (i - begin) + 1] = at
         if row > 0:
             at = _put_profile(out, at, columns, user, row, pieces, actions, items)

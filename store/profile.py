@@ -6,7 +6,7 @@ disagree. A profile is deleted by a tombstone: a null value whose header carries
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -24,7 +24,6 @@ __all__ = [
     "Contribution",
     "Fence",
     "ProfileState",
-    "check_profile",
     "contribution_weights",
     "decode_fence",
     "decode_profile",
@@ -110,12 +109,6 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
     forgotten_ts: int
 
 
-class _Checked(Protocol):
-    v: int
-    dim: int
-    vector: bytes
-
-
 _profile_encoder = msgspec.msgpack.Encoder()
 _profile_decoder = msgspec.msgpack.Decoder(ProfileState)
 _fence_decoder = msgspec.msgpack.Decoder(Fence)
@@ -138,11 +131,11 @@ def decode_profile(value: bytes) -> ProfileState:
         raise CorruptRecordError(
             f"a record of the profiles topic cannot be read: {error}"
         ) from error
-    check_profile(state)
+    _check(state)
     return state
 
 
-def check_profile(state: _Checked) -> None:
+def _check(state: ProfileState) -> None:
     """What the decoder cannot check of a profile's fields.
 
     Raises:

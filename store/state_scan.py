@@ -3,7 +3,7 @@
 A busy user's profile comes many times a second and holds hundreds of ids. What is needed at once
 of it goes into columns; its lists are only found, and read when someone asks. Whatever is not plain
 (another encoder, a field of another type, bytes too many …) is marked, and left to the decoder in
-`store.user_profile`, which has the words for what is wrong: the scan may refuse too much, and must
+`store.profile`, which has the words for what is wrong: the scan may refuse too much, and must
 never read a field that retrieval needs where the decoder would refuse it or read it otherwise; a
 property test holds that.
 """

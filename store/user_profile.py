@@ -11,8 +11,8 @@ from store.errors import CorruptRecordError
 from store.profile import (
     Contribution,
     Fence,
-    check_profile,
     decode_fence,
+    decode_profile,
     version_of,
 )
 from store.record import key_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from store.profile import ProfileState
     from store.record import Record, RecordTally
     from store.state_scan import StateScan
 
@@ -109,25 +110,6 @@ class Change(NamedTuple):
     fence: Fence | None = None
 
 
-class _State(msgspec.Struct, kw_only=True):
-    """What is read of a `ProfileState`."""
-
-    encoder: str
-    dim: int
-    vector: bytes
-    count: int
-    last_ts: int
-    partition: int
-    applied: dict[str, int]
-    fresh_from: int = 0
-    contributions: list[Contribution] = []
-    seen: list[str] = []
-    v: int = 1
-
-
-_state = msgspec.msgpack.Decoder(_State)
-
-
 def read_changes(
     records: Sequence[Record],
     encoder_id: str,
@@ -161,16 +143,16 @@ def read_changes(
         try:
             user_id = key_of(record)
             if plain:
-                a, b, c, d, e, f = spans
+                applied, applied_end, latest, latest_end, seen, seen_end = spans
                 profile = UserProfile(
                     version=version,
                     count=count,
                     last_ts=ts,
                     norm=norms[row],
                     partition=partition,
-                    packed_applied=value[a:b],
-                    packed_contributions=value[c:d] or NO_ITEMS,
-                    packed_seen=value[e:f] or NO_ITEMS,
+                    packed_applied=value[applied:applied_end],
+                    packed_contributions=value[latest:latest_end] or NO_ITEMS,
+                    packed_seen=value[seen:seen_end] or NO_ITEMS,
                 )
                 changes.append(Change(record, user_id, row, fresh, profile))
                 continue
@@ -180,11 +162,7 @@ def read_changes(
                     advance(fence.partition, fence.applied)
                 changes.append(Change(record, user_id, row, fence=fence))
                 continue
-            state = _decode(value)
-            if state.encoder == encoder_id and state.dim != dim:
-                raise CorruptRecordError(  # noqa: TRY301 - handled as the other causes are
-                    f"a profile has {state.dim} values; expected {dim}"
-                )
+            state = _decoded(value, encoder_id, dim)
         except CorruptRecordError as error:
             tally.on_corrupt(record, error)
             continue
@@ -208,7 +186,7 @@ def _is_finite(change: Change, norms: NDArray[np.float64], tally: RecordTally) -
     return False
 
 
-def _profile(state: _State, norm: float) -> UserProfile:
+def _profile(state: ProfileState, norm: float) -> UserProfile:
     return UserProfile(
         version=version_of(state.applied),
         count=state.count,
@@ -221,14 +199,11 @@ def _profile(state: _State, norm: float) -> UserProfile:
     )
 
 
-def _decode(value: bytes) -> _State:
-    try:
-        state = _state.decode(value)
-    except msgspec.MsgspecError as error:
-        raise CorruptRecordError(
-            f"a record of the profiles topic cannot be read: {error}"
-        ) from error
-    check_profile(state)
+def _decoded(value: bytes, encoder_id: str, dim: int) -> ProfileState:
+    """What the scan left to the decoder; of another encoder it may have another length."""
+    state = decode_profile(value)
+    if state.encoder == encoder_id and state.dim != dim:
+        raise CorruptRecordError(f"a profile has {state.dim} values; expected {dim}")
     return state
 
 

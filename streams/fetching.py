@@ -123,7 +123,7 @@ class _Choice:
 
 def hand_over_light(consumer: AIOKafkaConsumer) -> None:
     """From now on this consumer gives `FetchedRecord`."""
-    consumer._key_deserializer = _Choice(_Light)  # noqa: SLF001
+    consumer._key_deserializer = _Choice(_Light)  # noqa: SLF001 # see `_Choice`
 
 
 def hand_over_chunks(consumer: AIOKafkaConsumer, records: int, chunks: int) -> None:
@@ -137,11 +137,11 @@ def hand_over_chunks(consumer: AIOKafkaConsumer, records: int, chunks: int) -> N
     Raises:
         ValueError: the consumer leaves out aborted transactions, which is not done here.
     """
-    if consumer._isolation_level != "read_uncommitted":  # noqa: SLF001
+    if consumer._isolation_level != "read_uncommitted":  # noqa: SLF001 # nothing tells it
         raise ValueError("aborted transactions are not left out of chunks")
     kind = type("_InChunks", (_InChunks,), {"most": records})
-    consumer._key_deserializer = _Choice(kind)  # noqa: SLF001
-    consumer._max_poll_records = chunks  # noqa: SLF001
+    consumer._key_deserializer = _Choice(kind)  # noqa: SLF001 # see `_Choice`
+    consumer._max_poll_records = chunks  # noqa: SLF001 # Faust made it, and gave it records
 
 
 def _partition_records(tp: Any, records: Any, *args: Any) -> Any:

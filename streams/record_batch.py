@@ -145,7 +145,7 @@ def _varint(buffer: NDArray[np.uint8], at: int) -> tuple[int, int]:
             value = np.int64(number >> np.uint64(1)) ^ -np.int64(number & np.uint64(1))
             return value, at  # type: ignore[return-value] # compiled, it is what int is
         shift += np.uint64(7)
-    return np.int64(0), -1  # type: ignore[return-value]
+    return np.int64(0), -1  # type: ignore[return-value] # as above
 
 
 @part

@@ -14,6 +14,7 @@ import numpy as np
 from aiokafka.record.util import calc_crc32c
 
 from store.compiled import compiled, part
+from store.encode import put_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,16 +120,6 @@ def _put_varint(out: NDArray[np.uint8], at: int, number: int) -> int:
     return at + 1
 
 
-@part
-def _put_bytes(
-    out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], start: int, end: int
-) -> int:
-    to, first = np.uint64(at), np.uint64(start)
-    for i in range(np.uint64(end - start)):
-        out[to + i] = source[first + i]
-    return at + end - start
-
-
 @compiled
 def _write(
     buffer: NDArray[np.uint8],
@@ -149,8 +140,8 @@ def _write(
         out[at] = 0
         out[at + 1] = 0
         at = _put_varint(out, at + 2, i - begin)
-        at = _put_bytes(out, _put_varint(out, at, middle - start), buffer, start, middle)
-        at = _put_bytes(out, _put_varint(out, at, end - middle), buffer, middle, end)
+        at = put_bytes(out, _put_varint(out, at, middle - start), buffer, start, middle)
+        at = put_bytes(out, _put_varint(out, at, end - middle), buffer, middle, end)
         out[at] = 0
         at += 1
     return (bounds.shape[0] - 1) // 2, at
