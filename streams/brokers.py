@@ -140,6 +140,11 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 """
 
+#: An object of half a region is collected by a concurrent mark alone. In such a small heap a region
+#: has 1 MiB, and every publication of profiles is such an object: the marking took as much of a
+#: core as the broker's own work (7.5 against 4.0 µs a record of 2 KB).
+_HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-XX:G1HeapRegionSize=8m")
+
 
 def java_command(home: Path, folder: Path) -> list[str]:
     """What runs a class of Kafka, which is to be appended.
@@ -160,7 +165,7 @@ def java_command(home: Path, folder: Path) -> list[str]:
     java = shutil.which("java")
     if java is None:
         raise BrokerNotInstalledError("Apache Kafka needs Java 17 or newer; no java on the PATH")
-    run = [java, "-Xms128m", "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
+    run = [java, *_HEAP, "-cp", f"{jars.absolute()}/*"]
     logging = next(
         (
             path
