@@ -102,8 +102,10 @@ class _InChunks(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is u
     def _gathered(self, reader: BatchReader) -> Iterator[RecordChunk]:
         """What was read since the last time; the position is then after all that was read."""
         chunk = reader.take(self.next_fetch_offset)
-        for begin in range(0, len(chunk), self.most):
-            some = chunk[begin : begin + self.most]
+        # Of one size, rather than all but the last of the largest.
+        parts = -(-len(chunk) // self.most)
+        for part in range(parts):
+            some = chunk[len(chunk) * part // parts : len(chunk) * (part + 1) // parts]
             self.next_fetch_offset = int(some.spans.offsets[-1]) + 1
             yield some
         # Also where there was no record: control batches, and what compaction left empty.

@@ -152,9 +152,19 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
                 await self._undo_fetch(firsts)
                 return
             tp, chunk = pending.pop(0)
-            if active is None or tp in active or tp in self._buffered_partitions:
+            if active is None or tp in active:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._batch_message(tp, chunk, generation)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: what has no room waits in `getmany`, and so the next fetch does.
+
+        Faust would fetch from the other partitions meanwhile, and wait for them for up to its
+        whole second, also when there is room again: with a backlog, half of the time.
+        """
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing; see `on_buffer_full`."""
 
     async def _undo_fetch(self, firsts: Mapping[TP, int]) -> None:
         """Have records read again that were fetched and are not handed over."""
