@@ -4,11 +4,12 @@ TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
 ├── NotReadyError      a part did not start in time
 └── SoakError          a fault test cannot be run as asked
+    └── FaultMissedError   a fault did not come about
 """
 
 from __future__ import annotations
 
-__all__ = ["NotReadyError", "SettingsError", "SoakError", "TidemarkError"]
+__all__ = ["FaultMissedError", "NotReadyError", "SettingsError", "SoakError", "TidemarkError"]
 
 
 class TidemarkError(Exception):
@@ -25,3 +26,7 @@ class NotReadyError(TidemarkError):
 
 class SoakError(TidemarkError):
     """A fault test cannot be run as asked; it says nothing of the system tested."""
+
+
+class FaultMissedError(SoakError):
+    """A fault did not come about, and so tested nothing."""

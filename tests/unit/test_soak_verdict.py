@@ -16,7 +16,7 @@ from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.schema import Action
 from tidemark.soak.names import name_of, named
 from tidemark.soak.replay import Expected, Logged, replay
-from tidemark.soak.run import SoakReport
+from tidemark.soak.run import Happened, SoakReport
 from tidemark.soak.verdict import IndexRow, Outcome, Verdict, judge
 
 DIM = 16
@@ -202,7 +202,12 @@ def test_the_report_can_be_read_again() -> None:
 
 @pytest.mark.parametrize(
     ("spoilt", "clean"),
-    [({}, True), ({"exits": ["worker 1, exit status 1"]}, False), ({"compacted": False}, False)],
+    [
+        ({}, True),
+        ({"exits": ["worker 1, exit status 1"]}, False),
+        ({"compacted": False}, False),
+        ({"happened": [Happened(1, "duplicates", 0.0, "nothing was sent", missed=True)]}, False),
+    ],
 )
 def test_a_report_is_clean_where_nothing_ended_by_itself_and_all_was_looked_at(
     spoilt: dict[str, Any], clean: bool

@@ -31,12 +31,15 @@ class FakeConsumer:
 
     def __init__(self, fetched: dict[TP, list[Any]] | None, active: set[TP]) -> None:
         self.app = SimpleNamespace(
-            consumer_generation_id=7, monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None)
+            consumer_generation_id=7,
+            in_recovery=False,
+            monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
         )
         self.offsets: OffsetTracker[TP] = OffsetTracker()
         self.flow_active = True
         self.should_stop = False
         self._buffered_partitions: set[TP] = set()
+        self._active_partitions: set[TP] | None = None
         self._read_offset: dict[TP, int | None] = {}
         self._thread = SimpleNamespace(rewind=self._rewind)
         self._fetched, self._active = fetched, active
@@ -128,6 +131,18 @@ def test_a_flow_that_stopped_undoes_too() -> None:
     consumer.during_fetch = lambda: setattr(consumer, "flow_active", False)
     assert consumer.hand_over() == []
     assert consumer.rewound == {A0: 5}
+
+
+@pytest.mark.parametrize("change", [Consumer.on_buffer_full, Consumer.on_buffer_drop])
+def test_the_next_fetch_is_of_all_partitions_whatever_buffer_is_full(
+    change: Callable[[Any, TP], None],
+) -> None:
+    """Of the others alone it would last its whole second, also when there is room again."""
+    consumer = FakeConsumer({}, {A0, A1})
+    consumer._active_partitions = {A0, A1}  # noqa: SLF001
+    change(consumer, A0)
+    assert Consumer._get_active_partitions(consumer) == {A0, A1}  # noqa: SLF001
+    assert consumer._buffered_partitions == set()  # noqa: SLF001
 
 
 def rewind(

@@ -129,7 +129,9 @@ def _print(report: SoakReport) -> None:
     console.print(table)
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report.faults().items()))
     console.print(
-        f"\n{len(report.happened)} faults in {report.seconds:.0f} s: {kinds}", highlight=False
+        f"\n{sum(report.faults().values())} of {len(report.happened)} faults came about in "
+        f"{report.seconds:.0f} s: {kinds}",
+        highlight=False,
     )
     for line in (*verdict.details, *report.exits):
         console.print(f"  {line}", highlight=False, markup=False)
@@ -138,5 +140,5 @@ def _print(report: SoakReport) -> None:
     console.print(
         "[bold green]clean[/]"
         if report.clean
-        else "[bold red]not clean[/]: what is not zero, or ended by itself, stands above"
+        else "[bold red]not clean[/]: what is not zero, missed or ended by itself stands above"
     )

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidemark.errors import FaultMissedError
 from tidemark.soak.compaction import compact
 from tidemark.soak.plan import Fault, FaultKind
 from tidemark.soak.proxy import hold
@@ -17,7 +18,7 @@ from tidemark.soak.system import SESSION_SECONDS
 from tidemark.soak.watch import read_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tidemark.soak.load import Load
     from tidemark.soak.system import SoakSystem, WorkerSlot
@@ -47,15 +48,29 @@ class _Scene:
         assert self.slot.child is not None  # noqa: S101 # revived before every fault
         return self.slot.child.pid
 
+    @property
+    def others(self) -> list[WorkerSlot]:
+        """The workers that run beside the one it meets."""
+        return [one for one in self.system.slots if one.wanted and one is not self.slot]
+
+    async def taken_over(self, before: int) -> bool:
+        """Whether the others soon have had more assignments than before."""
+        return await self.system.within(_PATIENCE, lambda: _assignments(self.others) > before)
+
     async def last(self) -> None:
         """As long as the plan says."""
         await asyncio.sleep(self.fault.seconds)
+
+
+def _assignments(slots: Sequence[WorkerSlot]) -> int:
+    return sum(one.assignments() for one in slots)
 
 
 async def inject(system: SoakSystem, load: Load, fault: Fault) -> str:
     """Do it; returns what happened, in words.
 
     Raises:
+        FaultMissedError: it did not come about, and so tested nothing.
         TidemarkError, StreamsError, KafkaError: the test itself cannot go on.
     """
     return await _FAULTS[fault.kind](_Scene(system, load, fault))
@@ -77,12 +92,16 @@ async def _worker_stopped(scene: _Scene) -> str:
 
 
 async def _worker_frozen(scene: _Scene) -> str:
+    before = _assignments(scene.others)
     os.kill(scene.pid, signal.SIGSTOP)
     try:
         await asyncio.sleep(SESSION_SECONDS)
         await scene.last()
+        replaced = await scene.taken_over(before)
     finally:
         os.kill(scene.pid, signal.SIGCONT)
+    if not replaced:
+        raise FaultMissedError(f"worker {scene.slot.number} stood still, and nobody took over")
     slept = SESSION_SECONDS + scene.fault.seconds
     return f"worker {scene.slot.number} stood still for {slept:.1f} s, past its session"
 
@@ -97,15 +116,14 @@ async def _late_write(scene: _Scene) -> str:
     5. What is left after compaction must be as new as what was ever there.
     """
     system, slot = scene.system, scene.slot
-    others = [one for one in system.slots if one.wanted and one is not slot]
     held = hold(slot.proxies, system.names.profiles)
     if not await held.wait_caught(_PATIENCE):
         held.release()
-        return f"worker {slot.number} published nothing; no write could be late"
-    before = sum(one.assignments() for one in others)
+        raise FaultMissedError(f"worker {slot.number} published nothing; no write could be late")
+    before = _assignments(scene.others)
     os.kill(scene.pid, signal.SIGSTOP)
     try:
-        await system.within(_PATIENCE, lambda: sum(one.assignments() for one in others) > before)
+        await scene.taken_over(before)
         await scene.last()
         await asyncio.to_thread(scene.load.pause)
         await system.settle(_PATIENCE)
@@ -129,6 +147,8 @@ async def _late_write(scene: _Scene) -> str:
     lost = system.watch.older_in(left)
     system.overwritten |= lost
     scene.load.resume()
+    if late == 0:
+        raise FaultMissedError(f"worker {slot.number} froze in a write, and no state came late")
     return (
         f"worker {slot.number} froze in a write: {late} states came late, {behind} stood last, "
         f"{'repaired' if repaired else 'not repaired'}; "
@@ -144,8 +164,9 @@ async def _worker_added(scene: _Scene) -> str:
     there = await system.within(_PATIENCE, lambda: spare.assignments() > joined)
     await scene.last()
     status = await system.stop_worker(spare)
-    came = "joined" if there else "did not join"
-    return f"a further worker {came}, and left (exit status {status})"
+    if not there:
+        raise FaultMissedError(f"a further worker did not join (exit status {status})")
+    return f"a further worker joined, and left (exit status {status})"
 
 
 async def _worker_removed(scene: _Scene) -> str:
@@ -192,6 +213,8 @@ async def _leader_moved(scene: _Scene) -> str:
         while changed < len(before) and time.monotonic() < deadline:
             after = await asyncio.to_thread(system.admin.leaders, topic)
             changed = sum(old != new for old, new in zip(before, after, strict=True))
+        if changed == 0:
+            raise FaultMissedError(f"no leader of {topic} moved within {_REPAIR_SECONDS:.0f} s")
         moved.append(f"{changed} of {len(before)} of {topic}")
     return f"leaders moved: {', '.join(moved)}"
 
@@ -252,6 +275,8 @@ async def _encoder_hangs(scene: _Scene) -> str:
 
 async def _duplicates(scene: _Scene) -> str:
     count = await asyncio.to_thread(scene.load.repeat)
+    if count == 0:
+        raise FaultMissedError("nothing with an event_id was sent yet: nothing to send again")
     return f"the last {count} actions were sent again"
 
 

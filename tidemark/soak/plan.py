@@ -47,7 +47,7 @@ _SECONDS: dict[FaultKind, tuple[float, float]] = {
     FaultKind.broker_killed: (0.5, 5.0),
     FaultKind.leader_moved: (0.0, 0.0),
     FaultKind.retrieval_killed: (0.0, 2.0),
-    FaultKind.disk_full: (2.0, 6.0),
+    FaultKind.disk_full: (6.0, 9.0),  # a worker writes a snapshot every five seconds
     FaultKind.slow_broker: (2.0, 6.0),
     FaultKind.encoder_refuses: (0.0, 0.0),
     FaultKind.encoder_out_of_memory: (1.0, 4.0),

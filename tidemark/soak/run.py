@@ -17,6 +17,7 @@ from encoders import load_encoder
 from store.policies import Policy
 from streams.schema import Action
 from tidemark.compose.parts import action_rules
+from tidemark.errors import FaultMissedError
 from tidemark.soak.compaction import compact
 from tidemark.soak.control import REFUSED
 from tidemark.soak.faults import LAG_MS, inject
@@ -40,6 +41,8 @@ __all__ = ["Happened", "SoakOptions", "SoakReport", "conclude", "run_soak"]
 
 _REPAIR_SECONDS = 15.0
 _QUESTIONS_AT_ONCE = 8
+#: Of a fault that does not come about; then it counts as missed.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,18 @@ class SoakOptions:
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """A fault, and what came of it; seconds since the load began."""
+    """A fault, and what came of it.
+
+    Attributes:
+        seconds: since the load began.
+        missed: it did not come about, however often it was tried.
+    """
 
     number: int
     kind: str
     seconds: float
     what: str
+    missed: bool = False
 
 
 class SoakReport(msgspec.Struct, kw_only=True):
@@ -100,11 +109,12 @@ class SoakReport(msgspec.Struct, kw_only=True):
     @property
     def clean(self) -> bool:
         """Nothing was wrong, all could be looked at, and what ended was ended by a fault."""
-        return self.verdict.clean and self.compacted and not self.exits
+        all_came = not any(one.missed for one in self.happened)
+        return self.verdict.clean and self.compacted and all_came and not self.exits
 
     def faults(self) -> dict[str, int]:
-        """How many of each kind."""
-        return dict(Counter(one.kind for one in self.happened))
+        """How many of each kind came about."""
+        return dict(Counter(one.kind for one in self.happened if not one.missed))
 
 
 async def run_soak(
@@ -159,12 +169,18 @@ async def _harm(
     system: SoakSystem, load: Load, plan: Sequence[Fault], started: float
 ) -> AsyncIterator[Happened]:
     for fault in plan:
-        await asyncio.sleep(fault.after)
-        load.check()
-        system.revive()
-        begun = time.monotonic() - started
-        what = await inject(system, load, fault)
-        yield Happened(fault.number, fault.kind.value, round(begun, 1), what)
+        tries, what, missed = 0, "", True
+        while missed and tries < _TRIES:
+            await asyncio.sleep(fault.after)
+            load.check()
+            system.revive()
+            begun = time.monotonic() - started
+            tries += 1
+            try:
+                what, missed = await inject(system, load, fault), False
+            except FaultMissedError as error:
+                what = f"{error} (tried {tries} times)"
+        yield Happened(fault.number, fault.kind.value, round(begun, 1), what, missed)
 
 
 async def conclude(system: SoakSystem, sent: Sequence[str]) -> tuple[Verdict, bool]:
