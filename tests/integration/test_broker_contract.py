@@ -132,16 +132,14 @@ class RecordingPipeline:
 
     def __init__(self) -> None:
         self.batches: list[Inbound] = []
-        self.assigned: list[int] = []
 
     async def put(self, inbound: Inbound) -> None:
         self.batches.append(inbound)
 
-    async def on_assigned(self, generation: int, assigned: object) -> None:
-        del assigned
-        self.assigned.append(generation)
+    async def on_assigned(self, assigned: object) -> None:
+        pass
 
-    async def on_revoked(self, generation: int) -> None:
+    async def on_revoked(self, era: int) -> None:
         pass
 
     def offsets(self) -> dict[int, list[int]]:
