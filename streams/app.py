@@ -102,7 +102,7 @@ def build_app(
         broker_commit_interval=settings.commit_seconds,
         broker_session_timeout=settings.session_seconds,
         broker_heartbeat_interval=settings.session_seconds / 5,
-        # A restore or a retry after a broker's fall must not cost the membership.
+        # A retry after a broker's fall must not cost the membership.
         broker_max_poll_interval=600.0,
         table_standby_replicas=0,
     )
@@ -157,6 +157,7 @@ def _agent(pipeline: Pipeline) -> Any:
                     records=message.value.records,
                     acknowledge=event.ack,
                     era=message.value.era,
+                    size=message.value.records.size,
                 )
             )
 

@@ -54,6 +54,7 @@ class Inbound:
         acknowledge: lets its offsets be committed.
         era: between two revocations, counted from the start of the worker, in which it was
             fetched. (A group's generations start over where its brokers lost it.)
+        size: bytes that it keeps in memory.
     """
 
     topic: str
@@ -61,3 +62,4 @@ class Inbound:
     records: Sequence[RawRecord]
     acknowledge: Callable[[], object]
     era: int
+    size: int = 0

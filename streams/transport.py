@@ -84,6 +84,15 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
                 rewound[tp] = first
         return rewound
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Have the profiles restored, and stay a member of the group meanwhile.
+
+        aiokafka sends heartbeats again when this has returned: a restore longer than the session
+        would cost the partitions, and begin anew.
+        """
+        self._ensure_consumer()._coordinator._start_heartbeat_task()  # noqa: SLF001 # does so once
+        await super().on_partitions_assigned(assigned, generation_id)
+
     def check_group(self) -> None:
         """See `Consumer.check_group`."""
         coordinator = getattr(self._consumer, "_coordinator", None)

@@ -206,6 +206,48 @@ def test_the_transport_hands_over_batches_and_commits_what_is_acknowledged(
     asyncio.run(main())
 
 
+def test_a_restore_longer_than_the_session_costs_no_membership(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Else it would begin anew, again and again."""
+    topic, session = deployment.names.actions[0].name, 6.0
+    with deployment.actions() as publisher:
+        for action in ratings(200, users=50):
+            publisher.publish_action(action)
+
+    class Restoring(RecordingPipeline):
+        assigned = restored = revoked = 0
+
+        async def on_assigned(self, _: object) -> None:
+            self.assigned += 1
+            await asyncio.sleep(session + 3)  # as a restore does, longer than the broker waits
+            self.restored += 1
+
+        async def on_revoked(self, _: int) -> None:
+            self.revoked += 1
+
+    async def main() -> None:
+        pipeline = Restoring()
+        settings = GroupSettings(deployment.group, deployment.bootstrap, session_seconds=session)
+        app = build_app(settings, [topic], pipeline, Health(), tmp_path)  # type: ignore[arg-type] # a fake
+        stopping = asyncio.Event()
+        running = asyncio.create_task(run_app(app, stopping))
+        deadline = time.monotonic() + 60
+        while not pipeline.restored or len(pipeline.batches) < PARTITIONS:
+            assert time.monotonic() < deadline
+            assert not running.done()
+            await asyncio.sleep(0.02)
+        for batch in pipeline.batches:
+            batch.acknowledge()
+        assert await app.consumer.commit()
+        # The revocation is that of the start, of nothing.
+        assert (pipeline.assigned, pipeline.restored, pipeline.revoked) == (1, 1, 1)
+        stopping.set()
+        await running
+
+    asyncio.run(main())
+
+
 def test_every_codec_is_read(deployment: Deployment) -> None:
     deployment.publish_items(ITEMS)
     log = ratings(400)
