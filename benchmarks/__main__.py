@@ -16,6 +16,8 @@ from tidemark.errors import TidemarkError
 #: Areas, and their measurements in the order they are run.
 AREAS = {"streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore")}
 
+_REPETITIONS = 5
+
 
 def main() -> int:
     """Measure, show and save.
@@ -41,7 +43,9 @@ def main() -> int:
 
 
 def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> bool:
-    repetitions = options.repetitions or (1 if options.quick else 5)
+    repetitions = options.repetitions or (1 if options.quick else _REPETITIONS)
+    # Fewer repetitions than the rules ask for show no more than that it works.
+    passing = options.quick or repetitions < _REPETITIONS
     console = Console(width=None if sys.stdout.isatty() else 150)
     met = True
     chosen = {options.area: AREAS[options.area]} if options.area else AREAS
@@ -55,9 +59,9 @@ def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> bo
             module = importlib.import_module(f"benchmarks.{area}.{name}")
             measurement = module.measure(repetitions, quick=options.quick)
             show(measurement, console)
-            save(area, measurement, quick=options.quick)
+            save(area, measurement, quick=passing)
             met = met and all(bar.met for bar in measurement.bars)
-    console.print(f"written to {results_folder(quick=options.quick)}")
+    console.print(f"written to {results_folder(quick=passing)}")
     return met
 
 

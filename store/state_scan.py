@@ -102,7 +102,7 @@ def scan_states(
         spans=np.zeros((n, 6), np.int64),
     )
     vectors = np.zeros((n, dim), np.float32)
-    _scan(
+    _read_states(
         np.frombuffer(b"".join(values), np.uint8), ends, np.frombuffer(encoder_id, np.uint8),
         scan, vectors.view(np.uint8), _FIELD_BYTES, _FIELD_ENDS, np.zeros(1, np.uint64),
     )  # fmt: skip
@@ -164,7 +164,7 @@ def _unit_rows(
 
 
 @compiled
-def _scan(
+def _read_states(
     buffer: NDArray[np.uint8],
     ends: NDArray[np.int64],
     encoder: NDArray[np.uint8],

@@ -189,6 +189,11 @@ class ProfileTable:
             make_room(self._columns)
         return {name: n for name, n in zip(OUTCOMES, outcomes.tolist(), strict=True) if n}
 
+    def source_ends(self) -> dict[str, int]:
+        """By source topic the offset after the highest that any user has applied."""
+        highest = self._columns.users.next_offset.max(axis=0, initial=0).tolist()
+        return dict(zip(self._topics, highest, strict=True))
+
     def touch(self, user_id: str) -> None:
         """Publish this user again with the next changes; nothing where the user is unknown."""
         code = self._find(user_id)

@@ -142,7 +142,9 @@ def read_changes(
     for row, (record, value, plain, count, ts, partition, fresh, version, spans) in enumerate(rows):
         try:
             user_id = key_of(record)
-            if plain:
+            if not plain:
+                change = _read_singly(record, user_id, row, encoder_id, matrix, norms, advance)
+            else:
                 applied, applied_end, latest, latest_end, seen, seen_end = spans
                 profile = UserProfile(
                     version=version,
@@ -154,29 +156,54 @@ def read_changes(
                     packed_contributions=value[latest:latest_end] or NO_ITEMS,
                     packed_seen=value[seen:seen_end] or NO_ITEMS,
                 )
-                changes.append(Change(record, user_id, row, fresh, profile))
-                continue
-            if record.value is None:
-                fence = decode_fence(record.headers)
-                if fence is not None:
-                    advance(fence.partition, fence.applied)
-                changes.append(Change(record, user_id, row, fence=fence))
-                continue
-            state = _decoded(value, encoder_id, dim)
+                change = Change(record, user_id, row, fresh, profile)
         except CorruptRecordError as error:
             tally.on_corrupt(record, error)
-            continue
-        advance(state.partition, state.applied)
-        if state.encoder != encoder_id:
-            tally.on_foreign(record, state.encoder)
-            continue
-        matrix[row] = np.frombuffer(state.vector, "<f4")
-        norms[row] = float(norms_of(matrix[row : row + 1])[0])
-        changes.append(Change(record, user_id, row, state.fresh_from, _profile(state, norms[row])))
+        except _ForeignError as error:
+            tally.on_foreign(record, error.encoder)
+        else:
+            changes.append(change)
     lengths = np.array(norms)
     if not np.isfinite(lengths).all():
         changes = [change for change in changes if _is_finite(change, lengths, tally)]
     return changes, matrix, lengths
+
+
+class _ForeignError(Exception):
+    """A profile of another encoder."""
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__(encoder)
+        self.encoder = encoder
+
+
+def _read_singly(
+    record: Record,
+    user_id: str,
+    row: int,
+    encoder_id: str,
+    matrix: NDArray[np.float32],
+    norms: list[float],
+    advance: Callable[[int, Mapping[str, int]], None],
+) -> Change:
+    """What the scan left to the decoder; fills the row of the vector and of its norm.
+
+    Raises:
+        CorruptRecordError: it cannot be read.
+        _ForeignError: it was made by another encoder.
+    """
+    if record.value is None:
+        fence = decode_fence(record.headers)
+        if fence is not None:
+            advance(fence.partition, fence.applied)
+        return Change(record, user_id, row, fence=fence)
+    state = _decoded(record.value, encoder_id, matrix.shape[1])
+    advance(state.partition, state.applied)
+    if state.encoder != encoder_id:
+        raise _ForeignError(state.encoder)
+    matrix[row] = np.frombuffer(state.vector, "<f4")
+    norms[row] = float(norms_of(matrix[row : row + 1])[0])
+    return Change(record, user_id, row, state.fresh_from, _profile(state, norms[row]))
 
 
 def _is_finite(change: Change, norms: NDArray[np.float64], tally: RecordTally) -> bool:

@@ -102,7 +102,7 @@ def build_app(
         broker_commit_interval=settings.commit_seconds,
         broker_session_timeout=settings.session_seconds,
         broker_heartbeat_interval=settings.session_seconds / 5,
-        # A restore or a retry after a broker's fall must not cost the membership.
+        # A retry after a broker's fall must not cost the membership.
         broker_max_poll_interval=600.0,
         table_standby_replicas=0,
     )
@@ -116,13 +116,13 @@ def build_app(
 
     async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
         logger.info("partitions assigned: %s", _named(assigned))
-        await pipeline.on_assigned(app.consumer_generation_id, assigned)
+        await pipeline.on_assigned(assigned)
         health.on_serving()
 
     async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
         logger.info("partitions revoked: %s", _named(revoked))
         health.on_phase("joining the consumer group")
-        await pipeline.on_revoked(app.consumer_generation_id)
+        await pipeline.on_revoked(app.consumer.era)
         # So that the next owner starts where this one ended; without it the fence would skip.
         await app.consumer.commit()
 
@@ -156,7 +156,8 @@ def _agent(pipeline: Pipeline) -> Any:
                     partition=message.partition,
                     records=message.value.records,
                     acknowledge=event.ack,
-                    generation=message.generation_id,
+                    era=message.value.era,
+                    size=message.value.records.size,
                 )
             )
 

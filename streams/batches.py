@@ -52,11 +52,14 @@ class Inbound:
         topic, partition: where it is from.
         records: at least one, in offset order.
         acknowledge: lets its offsets be committed.
-        generation: of the consumer group when it was fetched.
+        era: between two revocations, counted from the start of the worker, in which it was
+            fetched. (A group's generations start over where its brokers lost it.)
+        size: bytes that it keeps in memory.
     """
 
     topic: str
     partition: int
     records: Sequence[RawRecord]
     acknowledge: Callable[[], object]
-    generation: int
+    era: int
+    size: int = 0

@@ -102,6 +102,19 @@ class RecordChunk(Sequence["ChunkRecord"]):
         buffer = np.frombuffer(b"".join(chunk.buffer.data for chunk in chunks), np.uint8)
         return cls(buffer, Spans(*map(np.concatenate, zip(*spans, strict=True))))
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept for it."""
+        return len(self.buffer)
+
+    def alone(self) -> RecordChunk:
+        """The same with no more than its own bytes: another's need not be kept for it."""
+        keys, values = self.spans.key_starts >= 0, self.spans.value_starts >= 0
+        starts = np.concatenate((self.spans.key_starts[keys], self.spans.value_starts[values]))
+        ends = np.concatenate((self.spans.key_ends[keys], self.spans.value_ends[values]))
+        begin, end = int(starts.min(initial=len(self.buffer))), int(ends.max(initial=0))
+        return RecordChunk(self.buffer[begin:end].copy(), self.spans.shifted(-begin))
+
     def __len__(self) -> int:
         return len(self.spans.offsets)
 

@@ -15,6 +15,8 @@ __all__ = ["dead_letter"]
 
 #: A reason is for people to read.
 _REASON_CHARS = 500
+#: A value that was compressed may be more than any topic takes.
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 def dead_letter(
@@ -34,4 +36,5 @@ def dead_letter(
         ("source-offset", str(record.offset).encode()),
         ("time", str(now_ms).encode()),
     )
-    return OutRecord(topic, source.partition, record.key, record.value, headers, may_shorten=True)
+    letter = OutRecord(topic, source.partition, record.key, record.value, headers, may_shorten=True)
+    return letter.shortened() if len(record.value or b"") > _MOST_BYTES else letter

@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 _STOP_SECONDS = 3.0
 #: Of one partition's batch; Kafka takes 1 MiB by default.
 _BATCH_BYTES = 900 * 1024
-#: What is kept of a dead letter that the broker finds too large.
-_KEPT_BYTES = 64 * 1024
 
 
 class KafkaOutbox:
@@ -135,10 +133,16 @@ class KafkaOutbox:
         by_partition: dict[tuple[str, int], list[OutRecord | OutPairs]] = {}
         for record in records:
             by_partition.setdefault((record.topic, record.partition), []).append(record)
-        # A partition takes one batch after the other; the partitions go on side by side.
+        # A partition takes one batch after the other; the partitions go on side by side, unless
+        # their batches in one request could be more than a broker reads (100 MiB).
+        sending = asyncio.Semaphore(1 if any(map(_is_large, records)) else len(by_partition))
+
+        async def send(place: tuple[str, int], group: list[OutRecord | OutPairs]) -> None:
+            async with sending:
+                await self._send_to(*place, group)
+
         outcomes = await asyncio.gather(
-            *(self._send_to(*place, group) for place, group in by_partition.items()),
-            return_exceptions=True,
+            *(send(*one) for one in by_partition.items()), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -189,15 +193,11 @@ def _append(append: Callable[..., object], record: OutRecord) -> object:
 
 
 def _shortened(record: OutRecord | OutPairs) -> OutRecord | OutPairs:
-    """The record with as much of its value as surely fits, saying what its size was."""
     if isinstance(record, OutPairs) or not record.may_shorten:
         return record
-    if record.value is None or len(record.value) <= _KEPT_BYTES:
-        return record
-    return OutRecord(
-        record.topic,
-        record.partition,
-        record.key,
-        record.value[:_KEPT_BYTES],
-        (*record.headers, ("truncated-from-bytes", str(len(record.value)).encode())),
-    )
+    return record.shortened()
+
+
+def _is_large(record: OutRecord | OutPairs) -> bool:
+    """Whether it is more than a batch of its partition should be."""
+    return isinstance(record, OutRecord) and len(record.value or b"") > _BATCH_BYTES

@@ -13,7 +13,7 @@ from streams.ranges import ForeignRanges
 from streams.restore import Restore, newest_versions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from store.record import Record
     from store.table import Identity, Memory, Vocabulary
@@ -84,6 +84,7 @@ class OwnedPartitions:
         health: is told how far they are.
         activities: likewise.
         snapshots: to begin from; None: from the topic's beginning.
+        verify: raises where a restored table must not be gone on from.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class OwnedPartitions:
         health: Health,
         activities: Activities,
         snapshots: Snapshots | None = None,
+        verify: Callable[[ProfileTable], Awaitable[None]] | None = None,
     ) -> None:
         self._read = read
         self._identity = identity
@@ -106,6 +108,7 @@ class OwnedPartitions:
         self._health = health
         self._activities = activities
         self._snapshots = snapshots
+        self._verify = verify
         self._owned: dict[int, _Owned] = {}
         self._restoring: asyncio.Future[list[None]] | None = None
         self._stopping = False
@@ -205,6 +208,8 @@ class OwnedPartitions:
                     partition, read, expected, now - started,
                 )  # fmt: skip
         overtaken = restore.finish()
+        if self._verify is not None:
+            await self._verify(table)
         seconds = time.perf_counter() - started
         self._sensor.on_restored(partition, len(table), seconds)
         logger.info(

@@ -94,13 +94,13 @@ class Pipeline:
         self._applying = asyncio.Lock()  # held by whoever changes profiles
         self._draining = False
         self._unpublished = 0  # micro-batches and changes that are in the profiles alone
-        self._revoked: set[int] = set()  # generations whose batches are no longer ours
+        self._revoked: set[int] = set()  # eras whose batches are no longer ours
 
     async def put(self, inbound: Inbound) -> None:
         """Take a batch; waits while the pipeline is full."""
         await self._inbox.put(inbound)
 
-    async def on_assigned(self, generation: int, assigned: Collection[TopicPartition]) -> None:
+    async def on_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Restore what is owned now, so that the first action does not wait for it.
 
         States that were overtaken by older ones are published again here: a partition without
@@ -109,7 +109,6 @@ class Pipeline:
         What goes wrong is raised by `run`: Faust, which calls this, would log it with its own
         traceback and go on.
         """
-        self._revoked.discard(generation)
         actions = {one.partition for one in assigned if one.topic != self._names.items}
         try:
             async with self.settled():
@@ -122,13 +121,13 @@ class Pipeline:
         else:
             self._sensor.on_assigned(len(assigned))
 
-    async def on_revoked(self, generation: int) -> None:
+    async def on_revoked(self, era: int) -> None:
         """Finish what is being published, then own nothing.
 
-        What was fetched in this generation of the group but not applied is dropped
+        What was fetched in this era but not applied is dropped
         unacknowledged: the partition's next owner reads it again.
         """
-        self._revoked.add(generation)
+        self._revoked.add(era)
         self._sensor.on_assigned(0)
         async with self.settled() as published:
             self._owned.drop_all(save=published)
@@ -162,7 +161,7 @@ class Pipeline:
     async def _prepare_stage(self) -> None:
         while True:
             batches = await self._inbox.take()
-            current = [batch for batch in batches if batch.generation not in self._revoked]
+            current = [batch for batch in batches if batch.era not in self._revoked]
             if current:
                 await self._prepared.put(await self._preparer.prepare(current))
             else:
@@ -195,9 +194,7 @@ class Pipeline:
         started = time.perf_counter()
         # A partition given up since belongs to another worker: its batches are dropped.
         parts = [
-            part
-            for part in prepared.parts
-            if not self._draining and part.generation not in self._revoked
+            part for part in prepared.parts if not self._draining and part.era not in self._revoked
         ]
         partitions = {part.partition for part in parts if part.actions is not None}
         try:

@@ -44,10 +44,10 @@ _item_vector_encoder = msgspec.msgpack.Encoder()
 
 @dataclass(slots=True)
 class Part:
-    """What a micro-batch has of one partition, fetched in one generation of the group.
+    """What a micro-batch has of one partition, fetched in one era.
 
     Attributes:
-        topic, partition, generation: see `Inbound`.
+        topic, partition, era: see `Inbound`.
         fetched: what it is of, in offset order.
         actions: to fold; None for items.
         rejected: records that cannot be processed, in offset order.
@@ -56,7 +56,7 @@ class Part:
 
     topic: str
     partition: int
-    generation: int
+    era: int
     fetched: list[Inbound] = field(default_factory=list)
     actions: ActionBatch | None = None
     rejected: list[tuple[RawRecord, RejectedError]] = field(default_factory=list)
@@ -222,6 +222,6 @@ def _place(rejected: tuple[int, RejectedError]) -> int:
 def _parts_of(batches: Sequence[Inbound]) -> list[Part]:
     parts: dict[tuple[str, int, int], Part] = {}
     for batch in batches:
-        place = batch.topic, batch.partition, batch.generation
+        place = batch.topic, batch.partition, batch.era
         parts.setdefault(place, Part(*place)).fetched.append(batch)
     return list(parts.values())

@@ -130,7 +130,10 @@ def _uncompressed(records: memoryview, compression: int) -> bytes:
     name, is_there, decode = _CODECS.get(compression, (str(compression), lambda: False, bytes))
     if not is_there():
         raise UnsupportedCodecError(f"records are compressed by {name}, which cannot be read here")
-    return bytes(decode(records.tobytes()))
+    try:
+        return bytes(decode(records.tobytes()))
+    except Exception as error:  # each library has errors of its own
+        raise CorruptRecordException(f"a batch cannot be decompressed ({name}): {error}") from error
 
 
 @part

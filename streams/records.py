@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["OutPairs", "OutRecord", "Outbox", "count_of"]
 
 
+#: What is kept of a value that is too large.
+_KEPT_BYTES = 64 * 1024
+
+
 class OutRecord(NamedTuple):
     """A record to publish; a null value is a tombstone.
 
-    One that ``may_shorten`` is cut to what surely fits where the broker finds it too large.
+    One that ``may_shorten`` is `shortened` where the broker finds it too large.
     """
 
     topic: str
@@ -24,6 +28,13 @@ class OutRecord(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     may_shorten: bool = False
+
+    def shortened(self) -> OutRecord:
+        """With as much of its value as surely fits, and a header that says what its size was."""
+        if self.value is None or len(self.value) <= _KEPT_BYTES:
+            return self
+        size = ("truncated-from-bytes", str(len(self.value)).encode())
+        return self._replace(value=self.value[:_KEPT_BYTES], headers=(*self.headers, size))
 
 
 class OutPairs(NamedTuple):

@@ -116,7 +116,7 @@ def scan_actions(
         events=np.zeros(n, np.uint64),
     )
     if not skip:
-        _scan(
+        _read_actions(
             scan.buffer, spans, scan.plain,
             scan.action_starts, scan.action_ends, scan.item_starts, scan.item_ends,
             scan.ts, scan.ratings, scan.events,
@@ -133,7 +133,7 @@ def warm_up() -> None:
 
 
 @compiled
-def _scan(
+def _read_actions(
     values: NDArray[np.uint8],
     spans: Spans,
     plain: NDArray[np.bool_],

@@ -45,10 +45,14 @@ _CREATE_TIME = 0
 
 @dataclass(slots=True, frozen=True)
 class FetchedBatch:
-    """The value of a Faust message: records of one partition, in offset order, at least one."""
+    """The value of a Faust message: records of one partition, in offset order, at least one.
+
+    ``era``: see `streams.batches.Inbound`.
+    """
 
     records: RecordChunk
     delivery: Delivery[TP]
+    era: int
 
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faust is untyped
@@ -79,6 +83,15 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
                 consumer.seek(tp, first)
                 rewound[tp] = first
         return rewound
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Have the profiles restored, and stay a member of the group meanwhile.
+
+        aiokafka sends heartbeats again when this has returned: a restore longer than the session
+        would cost the partitions, and begin anew.
+        """
+        self._ensure_consumer()._coordinator._start_heartbeat_task()  # noqa: SLF001 # does so once
+        await super().on_partitions_assigned(assigned, generation_id)
 
     def check_group(self) -> None:
         """See `Consumer.check_group`."""
@@ -126,24 +139,30 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
 
 
 class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
-    """Whole batches in, offsets out."""
+    """Whole batches in, offsets out.
+
+    Attributes:
+        era: revocations so far.
+    """
 
     logger = stock.logger
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offsets: OffsetTracker[TP] = OffsetTracker()
+        self.era = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 # the base's signature
         """Fetch once; yield one message for each chunk of records."""
-        generation = self.app.consumer_generation_id
+        generation, era = self.app.consumer_generation_id, self.era
         fetched, active = await self._wait_next_records(timeout)
         pending = [(TP(*tp), chunk) for tp, chunks in (fetched or {}).items() for chunk in chunks]
         while pending and not self.should_stop:
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            now = self.app.consumer_generation_id, self.era
+            if not self.flow_active or now != (generation, era):
                 # A rebalance began during the fetch. What came may be from positions before it:
                 # handed over, later actions would go before earlier ones that are read again.
                 firsts: dict[TP, int] = {}
@@ -154,7 +173,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
             tp, chunk = pending.pop(0)
             if active is None or tp in active:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, self._batch_message(tp, chunk, generation)
+                yield tp, self._batch_message(tp, chunk, generation, era)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Nothing: what has no room waits in `getmany`, and so the next fetch does.
@@ -198,7 +217,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
             for tp, (position, highwater) in self._thread.fetch_positions().items()
         ]
 
-    def _batch_message(self, tp: TP, records: RecordChunk, generation: int) -> ConsumerMessage:
+    def _batch_message(
+        self, tp: TP, records: RecordChunk, generation: int, era: int
+    ) -> ConsumerMessage:
         last = records[-1]
         delivery = self.offsets.deliver(tp, last.offset)
         return ConsumerMessage(
@@ -209,7 +230,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
             _CREATE_TIME,
             None,  # headers, key and checksum are each record's own
             None,
-            FetchedBatch(records, delivery),
+            FetchedBatch(records, delivery, era),
             None,
             0,
             len(records),
@@ -245,6 +266,13 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
             for tp, offset in offsets.items():
                 self.offsets.committed(tp, offset)
         return took
+
+    async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
+        """What is fetched from now on belongs to the next era."""
+        try:
+            await super().on_partitions_revoked(revoked)
+        finally:
+            self.era += 1
 
     async def on_partitions_assigned(self, assigned: Iterable[TP], generation_id: int = 0) -> None:
         """Reading starts again at the committed offsets, so what was in flight no longer counts."""

@@ -109,7 +109,7 @@ class Worker:
         except BaseExceptionGroup as errors:
             cause = _first(errors)
             if isinstance(cause, KafkaError):
-                raise StreamsError(f"Kafka failed: {cause!r}") from errors
+                raise StreamsError(f"Kafka failed: {cause}") from errors
             raise cause from errors
         finally:
             await self._outbox.stop()

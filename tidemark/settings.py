@@ -92,7 +92,7 @@ class KafkaSettings(_Group):
     group: Annotated[str, Field(min_length=1)] = "tidemark"
     poll_records: PositiveInt = 8_000
     commit_seconds: Positive = 0.5
-    session_seconds: Positive = 10.0
+    session_seconds: Annotated[float, Field(gt=0, le=90)] = 10.0
     retry_seconds: Positive = 120.0
 
     @model_validator(mode="after")

@@ -181,6 +181,7 @@ def _probe(bench: Bench, deployed: _Deployed, publisher: subprocess.Popen[str]) 
     producer = Producer(
         {"bootstrap.servers": bench.bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"}
     )
+    producer.list_topics(deployed.topic, timeout=30)  # connected before the first probe's clock
     pause = np.random.default_rng(3)
     found: list[float] = []
     while publisher.poll() is None:

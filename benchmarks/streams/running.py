@@ -106,20 +106,22 @@ def run_program(
     start: int,
     end: int,
     given: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Stretch:
     """Run a program until it has done ``end`` actions.
 
     Args:
-        bench: as for `program`, and so are ``name``, ``python`` and ``given``.
+        bench: as for `program`, and so are ``name``, ``python``, ``given`` and ``env``.
         name: see there.
         python: see there.
         given: see there.
+        env: see there.
         topic: loaded with at least ``end + TAIL`` actions.
         start: actions after which the clock starts; before is start-up and warm-up.
         end: actions at which it stops.
     """
     with (
-        program(bench, name, python, topic=topic, given=given) as running,
+        program(bench, name, python, topic=topic, given=given, env=env) as running,
         CpuSampler({WORKER: running.child.pid, BROKER: bench.pid}) as cpu,
     ):
         running.wait(end)

@@ -61,7 +61,7 @@ def movielens_like(count: int) -> Iterator[Rated]:
 def passes(users: int, count: int) -> Iterator[Rated]:
     """Actions of users who come once in every pass, in an order of their own each time.
 
-    No two actions of a user lie in one batch (but where a pass ends), so each publishes a record.
+    Where a micro-batch is smaller than a pass, nearly every action publishes a record.
     """
     random = np.random.default_rng(users)
     items = [film.item_id for film in films()]

@@ -132,16 +132,14 @@ class RecordingPipeline:
 
     def __init__(self) -> None:
         self.batches: list[Inbound] = []
-        self.assigned: list[int] = []
 
     async def put(self, inbound: Inbound) -> None:
         self.batches.append(inbound)
 
-    async def on_assigned(self, generation: int, assigned: object) -> None:
-        del assigned
-        self.assigned.append(generation)
+    async def on_assigned(self, assigned: object) -> None:
+        pass
 
-    async def on_revoked(self, generation: int) -> None:
+    async def on_revoked(self, era: int) -> None:
         pass
 
     def offsets(self) -> dict[int, list[int]]:
@@ -204,6 +202,48 @@ def test_the_transport_hands_over_batches_and_commits_what_is_acknowledged(
         for number, offsets in second.offsets().items():
             assert offsets[0] == committed[number]
             assert offsets == list(range(committed[number], len(first.offsets()[number])))
+
+    asyncio.run(main())
+
+
+def test_a_restore_longer_than_the_session_costs_no_membership(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Else it would begin anew, again and again."""
+    topic, session = deployment.names.actions[0].name, 6.0
+    with deployment.actions() as publisher:
+        for action in ratings(200, users=50):
+            publisher.publish_action(action)
+
+    class Restoring(RecordingPipeline):
+        assigned = restored = revoked = 0
+
+        async def on_assigned(self, _: object) -> None:
+            self.assigned += 1
+            await asyncio.sleep(session + 3)  # as a restore does, longer than the broker waits
+            self.restored += 1
+
+        async def on_revoked(self, _: int) -> None:
+            self.revoked += 1
+
+    async def main() -> None:
+        pipeline = Restoring()
+        settings = GroupSettings(deployment.group, deployment.bootstrap, session_seconds=session)
+        app = build_app(settings, [topic], pipeline, Health(), tmp_path)  # type: ignore[arg-type] # a fake
+        stopping = asyncio.Event()
+        running = asyncio.create_task(run_app(app, stopping))
+        deadline = time.monotonic() + 60
+        while not pipeline.restored or len(pipeline.batches) < PARTITIONS:
+            assert time.monotonic() < deadline
+            assert not running.done()
+            await asyncio.sleep(0.02)
+        for batch in pipeline.batches:
+            batch.acknowledge()
+        assert await app.consumer.commit()
+        # The revocation is that of the start, of nothing.
+        assert (pipeline.assigned, pipeline.restored, pipeline.revoked) == (1, 1, 1)
+        stopping.set()
+        await running
 
     asyncio.run(main())
 

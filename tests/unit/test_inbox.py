@@ -10,9 +10,9 @@ from streams.batches import Inbound
 from streams.inbox import Inbox
 
 
-def batch(size: int, partition: int = 0) -> Inbound:
-    records = [action_record(offset=offset) for offset in range(size)]
-    return Inbound("actions", partition, records, lambda: None, 1)
+def batch(records: int, size: int = 0) -> Inbound:
+    found = [action_record(offset=offset) for offset in range(records)]
+    return Inbound("actions", 0, found, lambda: None, 1, size)
 
 
 async def put_all(inbox: Inbox, *sizes: int) -> list[Inbound]:
@@ -101,3 +101,16 @@ async def test_a_take_that_is_cancelled_loses_nothing() -> None:
     taking.cancel()
     await put_all(inbox, 3)
     assert await take(inbox) == [3]
+
+
+@asynchronous
+async def test_so_many_bytes_are_a_full_micro_batch_however_few_records_they_are() -> None:
+    inbox = Inbox(1_000, full_bytes=100)
+    for size in (60, 60):
+        await asyncio.wait_for(inbox.put(batch(1, size)), 1)
+    putting = asyncio.create_task(inbox.put(batch(1, 150)))
+    await let_run()
+    assert not putting.done()
+    assert await take(inbox) == [1, 1]
+    await putting
+    assert await take(inbox) == [1]  # beside the other: it is full

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from streams_fakes import let_run
 
 from store.batch import Pairs
 from streams.activity import Activities
@@ -22,7 +23,12 @@ from streams.written_batch import WrittenBatch
 class FakeProducer:
     """Takes batches as aiokafka's producer does; fails as often as it is told."""
 
-    def __init__(self, *failures: Exception, limit: int = 1 << 30) -> None:
+    def __init__(
+        self, *failures: Exception, limit: int = 1 << 30, gate: asyncio.Event | None = None
+    ) -> None:
+        self.gate = gate
+        self.underway: set[int] = set()
+        self.at_once = 0
         self.failures = list(failures)
         self.limit = limit
         self.taken: dict[tuple[str, int], list[tuple[bytes | None, int]]] = defaultdict(list)
@@ -35,6 +41,11 @@ class FakeProducer:
         self, batch: FakeBatch | WrittenBatch, topic: str, *, partition: int
     ) -> asyncio.Future[Any]:
         self.batches += 1
+        if self.gate is not None:
+            self.underway.add(partition)
+            self.at_once = max(self.at_once, len(self.underway))
+            await self.gate.wait()
+            self.underway.discard(partition)
         found = batch.records if isinstance(batch, FakeBatch) else written_in(batch)
         outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if any(size > self.limit for _, size in found):
@@ -169,6 +180,25 @@ def test_a_profile_that_is_too_large_is_an_error_and_never_cut() -> None:
     with pytest.raises(PublishError, match=r"too large.*max\.message\.bytes"):
         asyncio.run(outbox_on(producer).publish([OutRecord("profiles", 0, b"k", b"x" * 1_000_000)]))
     assert not producer.taken
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1_000, 3), (1_000_000, 1)])
+def test_partitions_are_sent_side_by_side_unless_a_record_is_large(size: int, at_once: int) -> None:
+    """aiokafka makes one request of them, and a broker hangs up on one of 100 MiB."""
+
+    async def main() -> FakeProducer:
+        producer = FakeProducer(gate=asyncio.Event())
+        letters = [OutRecord("dead", n, b"k", b"x" * size) for n in range(3)]
+        sending = asyncio.create_task(outbox_on(producer).publish(letters))
+        await let_run()
+        assert producer.gate is not None
+        producer.gate.set()
+        await sending
+        return producer
+
+    producer = asyncio.run(main())
+    assert producer.at_once == at_once
+    assert len(producer.taken) == 3
 
 
 def test_where_the_broker_put_the_records_is_told() -> None:

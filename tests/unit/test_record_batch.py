@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.chunk import ChunkRecord, RecordChunk
+from streams.errors import StreamsError
 from streams.fetching import hand_over_chunks
 from streams.record_batch import BatchReader
 
@@ -236,8 +237,31 @@ def test_what_stands_before_a_damaged_batch_is_handed_over_first() -> None:
     chunks, position = poll(chunks_of(plain(2) + bytes(damaged)))
     assert [offsets(chunk) for chunk in chunks] == [[0, 1]]
     assert position == 2
-    with pytest.raises(CorruptRecordException, match="CRC"):
+    with pytest.raises(CorruptRecordException, match=r"a-0, offset 2: .*checksum.*reset-offsets"):
         poll(chunks_of(bytes(damaged), begin=2), 2)
+
+
+@pytest.mark.parametrize("compression", [GZIP, SNAPPY, LZ4, ZSTD])
+def test_what_cannot_be_decompressed_is_damaged(compression: int) -> None:
+    raw = bytearray(batch_of([(0, b"k", b"v" * 100, [])], compression))
+    raw[61:] = bytes(len(raw) - 61)
+    raw[_CRC_AT] = crc_of(raw)
+    with pytest.raises(CorruptRecordException, match="cannot be decompressed"):
+        list(chunks_of(bytes(raw)))
+
+
+def test_a_part_of_a_large_batch_keeps_no_more_than_its_own_bytes() -> None:
+    raw = batch_of([(n, b"k%d" % n, b"v" * 1_000, []) for n in range(10)])
+    whole, parts = list(chunks_of(raw)), list(chunks_of(raw, most=2))
+    assert [record for part in parts for record in part] == list(whole[0])
+    assert len(parts) == 5
+    assert all(part.size < 2_100 for part in parts)
+
+
+def test_a_chunk_of_nulls_stands_alone_too() -> None:
+    chunk = RecordChunk.of([ChunkRecord(7, 1, None, None)])
+    assert list(chunk.alone()) == list(chunk)
+    assert chunk.alone().size == 0
 
 
 def test_a_batch_that_was_cut_off_is_left_for_the_next_fetch() -> None:
@@ -255,6 +279,19 @@ def test_the_formats_before_are_read_too() -> None:
         [ChunkRecord(1, 7, b"k", b"1"), ChunkRecord(2, 7, b"k", b"2")],
     ]
     assert found.next_fetch_offset == 3
+
+
+def test_records_without_a_time_are_read() -> None:
+    builder = LegacyRecordBatchBuilder(0, NONE, 1 << 20)
+    builder.append(0, None, b"k", b"v")
+    (chunk,) = chunks_of(bytes(builder.build()))
+    assert list(chunk) == [ChunkRecord(0, -1, b"k", b"v")]
+
+
+def test_another_version_of_aiokafka_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.fetching.aiokafka.__version__", "0.15.0")
+    with pytest.raises(StreamsError, match=r"aiokafka 0\.15\.0 is installed; expected 0\.14\."):
+        hand_over_chunks(FakeConsumer(), 1, 1)
 
 
 def test_a_consumer_of_committed_transactions_is_refused() -> None:

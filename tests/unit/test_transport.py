@@ -36,6 +36,7 @@ class FakeConsumer:
             monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
         )
         self.offsets: OffsetTracker[TP] = OffsetTracker()
+        self.era = 3
         self.flow_active = True
         self.should_stop = False
         self._buffered_partitions: set[TP] = set()
@@ -80,6 +81,7 @@ def test_a_message_carries_a_partitions_whole_batch() -> None:
     assert isinstance(first.value, FetchedBatch)
     assert [record.offset for record in first.value.records] == [5, 6, 7]
     assert (first.tp, first.offset, first.generation_id) == (A0, 7, 7)
+    assert first.value.era == 3
     assert (second.tp, second.offset) == (B0, 0)
     assert consumer.rewound == {}
     consumer.offsets.done(first.value.delivery)
@@ -117,6 +119,13 @@ def test_a_fetch_over_a_rebalance_is_undone_from_its_first_offsets() -> None:
     assert consumer.rewound == {A0: 5, B0: 0}
     assert consumer._read_offset == {A0: 5, B0: None}  # noqa: SLF001
     assert consumer.offsets.in_flight(A0) == 0
+
+
+def test_a_rebalance_is_seen_where_the_group_starts_over_with_the_same_generation() -> None:
+    consumer = FakeConsumer({A0: records(5)}, {A0})
+    consumer.during_fetch = lambda: setattr(consumer, "era", 4)
+    assert consumer.hand_over() == []
+    assert consumer.rewound == {A0: 5}
 
 
 def test_what_was_not_handed_over_before_a_rebalance_is_undone() -> None:

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -292,6 +293,16 @@ def test_the_dead_letters_headers_are_the_document_s() -> None:
     assert names == [*(name for name, _ in letter.headers), "truncated-from-bytes"]
     text = DOCUMENT.read_text(encoding="utf-8")
     assert all(f"`{reason}`" in text for reason in RejectReason)
+
+
+def test_a_letter_of_more_than_any_topic_takes_is_cut() -> None:
+    error = RejectedError(RejectReason.OVER_LIMIT, "too long")
+    for size, kept in ((16 << 20, 16 << 20), ((16 << 20) + 1, 64 << 10)):
+        record = replace(bad_record(), value=b"x" * size)
+        letter = dead_letter("actions-dead-letter", record, record, error, NOW)
+        assert len(letter.value or b"") == kept
+        told = dict(letter.headers).get("truncated-from-bytes")
+        assert told == (None if size == kept else str(size).encode())
 
 
 # The examples in Python

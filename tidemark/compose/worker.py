@@ -28,6 +28,7 @@ from streams.reading import ActionReader
 from streams.record_batch import warm_up as warm_up_reading
 from streams.scan import warm_up as warm_up_scan
 from streams.snapshots import LocalSnapshots, Snapshotter
+from streams.sources import require_sources
 from streams.tail import PartitionTail, TopicTail
 from streams.topics import check_topics, identify_profiles
 from streams.watchdog import Watchdog
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from encoders import EncoderService, TextEncoder
+    from store.table import ProfileTable
     from streams.health import Health
     from tidemark.settings import Settings
 
@@ -112,6 +114,14 @@ def build_worker(
             clock,
             sensor,
         )
+
+    async def verify(table: ProfileTable) -> None:
+        await require_sources(
+            table,
+            [topic.name for topic in names.actions],
+            lambda topic: PartitionTail(bootstrap, topic, table.partition, security=security),
+        )
+
     owned = OwnedPartitions(
         lambda partition: PartitionTail(bootstrap, names.profiles, partition, security=security),
         identity,
@@ -121,6 +131,7 @@ def build_worker(
         health=health,
         activities=activities,
         snapshots=snapshots,
+        verify=verify,
     )
 
     def on_acknowledged(topic: str, partition: int, first: int, count: int) -> None:

@@ -20,10 +20,10 @@ class EmptyPipeline:
         meter.add(len(inbound.records))
         inbound.acknowledge()
 
-    async def on_assigned(self, generation, assigned):
+    async def on_assigned(self, assigned):
         pass
 
-    async def on_revoked(self, generation):
+    async def on_revoked(self, era):
         pass
 
 
