@@ -19,7 +19,7 @@ from streams_fakes import (
 )
 
 from store.interner import Interner
-from store.profile import Fence
+from store.profile import FENCE_HEADER, Fence
 from store.record import Record
 from store.table import Memory, ProfileTable, Vocabulary
 from streams.guard import ProfileGuard
@@ -259,10 +259,14 @@ async def test_what_cannot_be_read_is_told_and_passed(caplog: pytest.LogCaptureF
     owner = Owner()
     owner.hold("ann", 5)
     owner.write(
-        0, KafkaRecord("profiles", b"ann", b"\xc1", 0, 1), profile_record("ann", make_profile(1))
+        0,
+        KafkaRecord("profiles", b"ann", b"\xc1", 0, 1),
+        KafkaRecord("profiles", b"ann", None, 0, 2, headers=((FENCE_HEADER, None),)),  # type: ignore[arg-type]
+        profile_record("ann", make_profile(1)),
     )
     assert await owner.looks() == 1
-    assert "profiles, partition 0, offset 1: " in caplog.text
+    for offset in (1, 2):
+        assert f"profiles, partition 0, offset {offset}: " in caplog.text
 
 
 @asynchronous
