@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from streams_fakes import IDENTITY, NOW, asynchronous, make_profile, until
+from streams_fakes import IDENTITY, NOW, asynchronous, let_run, make_profile, until
 
 from store.interner import Interner
 from store.policies import Policy
+from store.snapshot import save_table
 from store.table import Identity, Memory, ProfileTable, Vocabulary
 from streams.ranges import ForeignRanges
 from streams.sensor import Sensor
@@ -132,8 +135,6 @@ def test_one_that_cannot_be_written_is_told_and_the_one_before_stays(
 def test_a_disk_that_hangs_does_not_hold_up_the_end(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import threading  # noqa: PLC0415
-
     hangs = threading.Event()
     monkeypatch.setattr("streams.snapshots.save_table", lambda *_: hangs.wait(60))
     snapshots = disk.snapshots()
@@ -141,6 +142,74 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(
     snapshots.close(0.05)
     assert "not all snapshots were written within" in caplog.text
     hangs.set()
+
+
+class SlowDisk:
+    """Writes once it is released; ``begun`` says that the first table has come."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.released = threading.Event(), threading.Event()
+        monkeypatch.setattr("streams.snapshots.save_table", self.save)
+
+    def save(self, *given: Any) -> None:
+        self.begun.set()
+        assert self.released.wait(60)
+        save_table(*given)
+
+
+def test_of_a_partition_only_the_newest_table_waits(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, snapshots = SlowDisk(monkeypatch), disk.snapshots()
+    being_written = snapshots.save(table_of(), 40)
+    assert slow.begun.wait(20)
+    replaced = [snapshots.save(table_of(), offset) for offset in range(41, 50)]
+    newest, other = snapshots.save(table_of(), 50), snapshots.save(table_of(1), 7)
+    assert all(one.done() for one in replaced)  # nobody waits for what is not written
+    assert not any(one.done() for one in (being_written, newest, other))
+    slow.released.set()
+    snapshots.close(20)
+    assert being_written.done()
+    assert newest.done()
+    assert disk.sensor.written == 3
+    assert [disk.snapshots().load(n, 0, 99)[1] for n in (1, 2)] == [7, 50]  # type: ignore[index]
+
+
+def test_the_writer_survives_whatever_a_table_raises(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised: list[Exception] = [MemoryError("no room"), KeyError("a defect")]
+
+    def save(*given: Any) -> None:
+        if raised:
+            raise raised.pop(0)
+        save_table(*given)
+
+    monkeypatch.setattr("streams.snapshots.save_table", save)
+    snapshots = disk.snapshots()
+    for offset in (40, 50, 60):
+        snapshots.save(table_of(), offset).result(20)
+    snapshots.close(20)
+    assert (disk.sensor.written, disk.sensor.failed) == (1, 2)
+    assert "profiles-2.tms cannot be written: MemoryError: no room;" in caplog.text
+    assert "KeyError: 'a defect'" in caplog.text
+    assert all(one.exc_info for one in caplog.records)  # unforeseen: where it happened is shown
+
+
+@asynchronous
+async def test_who_leaves_while_a_table_is_written_does_not_end_the_writer(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that stops cancels its `Snapshotter`, and saves what it gives up."""
+    slow, snapshots = SlowDisk(monkeypatch), disk.snapshots()
+    waiting = asyncio.wrap_future(snapshots.save(table_of(), 40))
+    snapshots.save(table_of(1), 7)
+    await until(slow.begun.is_set)
+    waiting.cancel()
+    await let_run()
+    slow.released.set()
+    snapshots.close(20)
+    assert disk.sensor.written == 2
 
 
 class Owner:
