@@ -53,6 +53,7 @@ class LocalSnapshots:
         identity, memory, vocabulary: of the tables.
         clock: milliseconds since the epoch.
         sensor: is told of each one written, or not.
+        clock_skew_ms: how far the clock that a snapshot was written by may have been ahead.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class LocalSnapshots:
         vocabulary: Vocabulary,
         clock: Callable[[], int],
         sensor: Sensor,
+        *,
+        clock_skew_ms: int,
     ) -> None:
         self._folder = folder
         self._topic = topic
@@ -72,6 +75,7 @@ class LocalSnapshots:
         self._vocabulary = vocabulary
         self._clock = clock
         self._sensor = sensor
+        self._clock_skew_ms = clock_skew_ms
         # One table a partition waits at most: behind a slow disk they would fill the memory.
         self._waiting: dict[int, _Task] = {}
         self._waiting_lock = threading.Lock()
@@ -104,9 +108,17 @@ class LocalSnapshots:
     def _problem(self, meta: Mapping[str, Any], first: int, end: int) -> str | None:
         if meta["topic_id"] != self._topic.topic_id:
             return f"topic {self._topic.name!r} was made anew since"
-        # A user deleted since may have neither a record nor a tombstone left in the topic.
-        if self._clock() - meta["created_ms"] > self._topic.tombstone_ms / 2:
+        # A user deleted since may have neither a record nor a tombstone left in the topic. Half of
+        # the time that tombstones have is for its age, the other for the clock that says its age.
+        age, half = self._clock() - meta["created_ms"], self._topic.tombstone_ms // 2
+        if age > half:
             return "it is older than half of the topic's delete.retention.ms"
+        if -age > min(self._clock_skew_ms, half):
+            return (
+                f"it is from {-age / 1000:.1f} s in the future, so its age is not known; a clock "
+                "may be ahead by limits.clock_skew_seconds, and by half of the topic's "
+                "delete.retention.ms"
+            )
         if not first <= meta["offset"] <= end:
             return f"the topic has offsets {first} to {end}, it ends at {meta['offset']}"
         return None

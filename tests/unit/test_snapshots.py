@@ -45,12 +45,17 @@ class Disk:
         self.sensor = Counting()
 
     def snapshots(
-        self, topic: TopicIdentity = TOPIC, identity: Identity = IDENTITY
+        self,
+        topic: TopicIdentity = TOPIC,
+        identity: Identity = IDENTITY,
+        *,
+        clock_skew_ms: int = 100,
     ) -> LocalSnapshots:
         vocabulary = Vocabulary(Interner(), Interner())
         return LocalSnapshots(
-            self.folder, topic, identity, Memory(), vocabulary, lambda: self.now, self.sensor
-        )
+            self.folder, topic, identity, Memory(), vocabulary, lambda: self.now, self.sensor,
+            clock_skew_ms=clock_skew_ms,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -85,6 +90,8 @@ def test_what_is_saved_is_loaded(disk: Disk) -> None:
     [
         ("recreated", "was made anew since"),
         ("tombstones", "older than half of the topic's delete.retention.ms"),
+        ("future", "from 0.1 s in the future"),
+        ("far future", "from 86400.0 s in the future, so its age is not known"),
         ("beyond", "the topic has offsets 0 to 39, it ends at 40"),
         ("before", "the topic has offsets 41 to 90, it ends at 40"),
         ("policy", "folded by|policy"),
@@ -102,6 +109,10 @@ def test_one_that_may_not_be_used_is_refused_with_the_reason(
         snapshots = disk.snapshots(replace(TOPIC, topic_id="id-2"))
     elif change == "tombstones":
         disk.now += 501
+    elif change == "future":
+        disk.now -= 101
+    elif change == "far future":
+        disk.now -= 24 * 3600 * 1000
     elif change == "beyond":
         end = 39
     elif change == "before":
@@ -118,6 +129,17 @@ def test_one_that_may_not_be_used_is_refused_with_the_reason(
     assert snapshots.load(2, first, end) is None
     (record,) = [one for one in caplog.records if "is not used" in one.message]
     assert any(part in record.message for part in why.split("|")), record.message
+
+
+def test_a_clock_may_be_ahead_by_its_skew_and_by_half_of_what_tombstones_have(disk: Disk) -> None:
+    saved(disk, table_of())
+    disk.now -= 100
+    assert disk.snapshots().load(2, 0, 40) is not None
+    disk.now -= 400
+    generous = disk.snapshots(clock_skew_ms=300_000)
+    assert generous.load(2, 0, 40) is not None
+    disk.now -= 1
+    assert generous.load(2, 0, 40) is None
 
 
 def test_one_that_cannot_be_written_is_told_and_the_one_before_stays(

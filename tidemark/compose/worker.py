@@ -111,6 +111,7 @@ def build_worker(
             vocabulary,
             clock,
             sensor,
+            clock_skew_ms=bounds.clock_skew_ms,
         )
     owned = OwnedPartitions(
         lambda partition: PartitionTail(bootstrap, names.profiles, partition, security=security),
