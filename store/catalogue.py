@@ -146,7 +146,7 @@ def _deleted_at(record: Record) -> int:
     """The source offset of a tombstone; -1 of one written by hand, which means what it says."""
     digits = dict(record.headers).get(ITEM_OFFSET_HEADER, b"-1")
     try:
-        return int(digits)
+        return int(digits or b"")  # Kafka lets a header's value be null
     except ValueError as error:
         raise CorruptRecordError(
             f"the header {ITEM_OFFSET_HEADER!r} is {digits!r}; expected a number"

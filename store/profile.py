@@ -157,7 +157,7 @@ def encode_fence(fence: Fence) -> bytes:
     return _profile_encoder.encode(fence)
 
 
-def decode_fence(headers: Iterable[tuple[str, bytes]]) -> Fence | None:
+def decode_fence(headers: Iterable[tuple[str, bytes | None]]) -> Fence | None:
     """The fence in a tombstone's headers, or None where there is none.
 
     Raises:
@@ -165,6 +165,11 @@ def decode_fence(headers: Iterable[tuple[str, bytes]]) -> Fence | None:
     """
     for name, value in headers:
         if name == FENCE_HEADER:
+            if value is None:
+                raise CorruptRecordError(
+                    "a tombstone's fence cannot be read: its header's value is null; expected "
+                    "MessagePack"
+                )
             try:
                 return _fence_decoder.decode(value)
             except msgspec.MsgspecError as error:

@@ -110,15 +110,26 @@ class ProfileGuard:
             await self._peek.stop()
 
     async def look(self) -> int:
-        """One look at every owned partition; returns how many users are published again."""
+        """One look at every owned partition; returns how many users are published again.
+
+        What of a partition cannot be read now is told, and left for the next look.
+        """
         watched = dict(self._owned.watched())
         now = self._clock()
         ends = await self._peek.ends([(self._topic, partition) for partition in watched])
         found = 0
+        failed: list[str] = []
         for partition, (table, ranges) in watched.items():
             end = ends[self._topic, partition]
-            for first, stop in ranges.look(now, end, self._sending_since()):
-                found += await self._examine(partition, table, ranges, first, stop)
+            try:
+                for first, stop in ranges.look(now, end, self._sending_since()):
+                    found += await self._examine(partition, table, ranges, first, stop)
+            except self._unavailable as error:
+                failed.append(f"partition {partition}: {error!r}")
+        if failed:
+            logger.warning(
+                "%s cannot be watched for late writes now: %s", self._topic, "; ".join(failed)
+            )
         return found
 
     async def _examine(

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from store.errors import SnapshotError
@@ -33,6 +34,16 @@ __all__ = ["LocalSnapshots", "Snapshotter"]
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A table to write, and what is resolved when nobody need wait for it any more."""
+
+    table: ProfileTable | TableCopy
+    offset: int
+    created_ms: int
+    done: Future[None] = field(default_factory=Future)
+
+
 class LocalSnapshots:
     """One file a partition: ``FOLDER/TOPIC-PARTITION.tms``.
 
@@ -42,6 +53,7 @@ class LocalSnapshots:
         identity, memory, vocabulary: of the tables.
         clock: milliseconds since the epoch.
         sensor: is told of each one written, or not.
+        clock_skew_ms: how far the clock that a snapshot was written by may have been ahead.
     """
 
     def __init__(
@@ -53,6 +65,8 @@ class LocalSnapshots:
         vocabulary: Vocabulary,
         clock: Callable[[], int],
         sensor: Sensor,
+        *,
+        clock_skew_ms: int,
     ) -> None:
         self._folder = folder
         self._topic = topic
@@ -61,9 +75,14 @@ class LocalSnapshots:
         self._vocabulary = vocabulary
         self._clock = clock
         self._sensor = sensor
-        # One at a time, in the order they were taken: a later one is never replaced by an earlier.
-        # A thread that does not keep the process: a disk that hangs must not delay its end.
-        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._clock_skew_ms = clock_skew_ms
+        # One table a partition waits at most: behind a slow disk they would fill the memory.
+        self._waiting: dict[int, _Task] = {}
+        self._waiting_lock = threading.Lock()
+        #: Partitions that wait, each once; None: no more come.
+        self._turns: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        # One thread, so that a later table is never replaced by an earlier; and one that does not
+        # keep the process: a disk that hangs must not delay its end.
         self._writer = threading.Thread(target=self._work, name="snapshots", daemon=True)
         self._writer.start()
 
@@ -89,9 +108,17 @@ class LocalSnapshots:
     def _problem(self, meta: Mapping[str, Any], first: int, end: int) -> str | None:
         if meta["topic_id"] != self._topic.topic_id:
             return f"topic {self._topic.name!r} was made anew since"
-        # A user deleted since may have neither a record nor a tombstone left in the topic.
-        if self._clock() - meta["created_ms"] > self._topic.tombstone_ms / 2:
+        # A user deleted since may have neither a record nor a tombstone left in the topic. Half of
+        # the time that tombstones have is for its age, the other for the clock that says its age.
+        age, half = self._clock() - meta["created_ms"], self._topic.tombstone_ms // 2
+        if age > half:
             return "it is older than half of the topic's delete.retention.ms"
+        if -age > min(self._clock_skew_ms, half):
+            return (
+                f"it is from {-age / 1000:.1f} s in the future, so its age is not known; a clock "
+                "may be ahead by limits.clock_skew_seconds, and by half of the topic's "
+                "delete.retention.ms"
+            )
         if not first <= meta["offset"] <= end:
             return f"the topic has offsets {first} to {end}, it ends at {meta['offset']}"
         return None
@@ -103,48 +130,62 @@ class LocalSnapshots:
     def save(self, table: ProfileTable | TableCopy, offset: int) -> Future[None]:
         """Write a table that holds everything before ``offset``, in a thread; never raises.
 
-        The table must not change until it is written.
+        It takes the place of the partition's table that still waits, if one does. The table must
+        not change until it is written.
+
+        Returns:
+            Resolved when the table is written, cannot be written, or was replaced.
         """
-        written: Future[None] = Future()
-        created = self._clock()
-
-        def write() -> None:
-            self._write(table, offset, created)
-            written.set_result(None)
-
-        self._tasks.put(write)
-        return written
+        task = _Task(table, offset, self._clock())
+        # It cannot be cancelled: who waits may leave, it is written all the same.
+        task.done.set_running_or_notify_cancel()
+        with self._waiting_lock:
+            replaced = self._waiting.get(table.partition)
+            self._waiting[table.partition] = task
+        if replaced is None:
+            self._turns.put(table.partition)
+        else:
+            replaced.done.set_result(None)
+        return task.done
 
     def close(self, seconds: float) -> None:
         """Write what was given, for so long at most."""
-        self._tasks.put(None)
+        self._turns.put(None)
         self._writer.join(seconds)
         if self._writer.is_alive():
             logger.warning("not all snapshots were written within %.1f s", seconds)
 
     def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
+        while (partition := self._turns.get()) is not None:
+            self._write(self._take(partition))
 
-    def _write(self, table: ProfileTable | TableCopy, offset: int, created: int) -> None:
-        path = self.path(table.partition)
+    def _take(self, partition: int) -> _Task:
+        with self._waiting_lock:
+            return self._waiting.pop(partition)
+
+    def _write(self, task: _Task) -> None:
+        path = self.path(task.table.partition)
         started = time.perf_counter()
         meta: dict[str, Any] = {
-            "offset": offset,
-            "created_ms": created,
+            "offset": task.offset,
+            "created_ms": task.created_ms,
             "topic_id": self._topic.topic_id,
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_table(table, path, meta)
-        except (SnapshotError, OSError) as error:
+            save_table(task.table, path, meta)
+        except Exception as error:  # of any kind: without this thread none is ever written again
+            foreseen = isinstance(error, (SnapshotError, OSError))
             logger.warning(
-                "the snapshot %s cannot be written: %s; the one before stays, and a restore reads "
-                "more of the topic", path, error,
+                "the snapshot %s cannot be written: %s: %s; the one before stays, and a restore "
+                "reads more of the topic", path, type(error).__name__, error,
+                exc_info=not foreseen,
             )  # fmt: skip
             self._sensor.on_snapshot(None)
         else:
             self._sensor.on_snapshot(time.perf_counter() - started)
+        finally:
+            task.done.set_result(None)
 
 
 class _Owned(Protocol):

@@ -1,9 +1,10 @@
-"""The topics Tidemark needs: their settings, their creation, and the check at every start."""
+"""The topics Tidemark needs: their creation, and the check at every start."""
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
@@ -12,29 +13,26 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.reach import CONNECT_SECONDS, require_access
 from streams.security import PLAINTEXT
+from streams.topic_settings import TOMBSTONE_MS, differences, topic_specs, warnings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.decode import WireFormat
     from streams.security import Security
+    from streams.topic_settings import Difference, TopicSpec
 
 __all__ = [
     "ActionTopic",
     "TopicIdentity",
     "TopicNames",
     "TopicReport",
-    "TopicSpec",
     "check_topics",
     "create_topics",
     "identify_profiles",
-    "topic_specs",
 ]
 
-_DAY_MS = 24 * 3600 * 1000
-_TOMBSTONE_MS = 7 * _DAY_MS
-#: An over-long message must reach the worker to be dead-lettered with its reason.
-_MESSAGE_BYTES = 16 * 1024 * 1024
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,58 +77,13 @@ class TopicIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """A topic as it should be."""
-
-    name: str
-    config: Mapping[str, str] = field(default_factory=dict)
-
-
-def topic_specs(names: TopicNames) -> list[TopicSpec]:
-    """Every topic with the settings its use depends on."""
-    return [
-        *(
-            TopicSpec(
-                topic.name,
-                {"cleanup.policy": "delete", "max.message.bytes": str(_MESSAGE_BYTES)},
-            )
-            for topic in names.actions
-        ),
-        TopicSpec(
-            names.items, {"cleanup.policy": "compact", "max.message.bytes": str(_MESSAGE_BYTES)}
-        ),
-        TopicSpec(
-            names.profiles,
-            {
-                "cleanup.policy": "compact",
-                # A late record of a stopped worker must not outlive the newer one: the owner has
-                # ten minutes by the broker's clock to publish its state again.
-                "message.timestamp.type": "LogAppendTime",
-                "min.compaction.lag.ms": "600000",
-                # How long a forgotten user's fence is kept.
-                "delete.retention.ms": str(_TOMBSTONE_MS),
-            },
-        ),
-        TopicSpec(names.item_vectors, {"cleanup.policy": "compact"}),
-        TopicSpec(
-            names.dead_letters,
-            {
-                "cleanup.policy": "delete",
-                "retention.ms": str(14 * _DAY_MS),
-                "max.message.bytes": str(2 * _MESSAGE_BYTES),
-            },
-        ),
-    ]
-
-
-@dataclass(frozen=True, slots=True)
 class TopicReport:
     """What became of one topic."""
 
     name: str
     partitions: int
     created: bool
-    differing: tuple[str, ...] = ()  # settings that are not as they should be
+    differing: tuple[Difference, ...] = ()  # settings that are not as they should be
 
 
 @contextmanager
@@ -229,6 +182,8 @@ def create_topics(
 def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT) -> int:
     """The number of partitions, if every topic exists and all agree.
 
+    Settings of ``profiles`` that make less hold than is promised are warned of.
+
     Raises:
         BrokerUnavailableError: no broker answers.
         AccessRefusedError, BrokerUnsupportedError: see `require_access`.
@@ -251,6 +206,10 @@ def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAI
             "create them with: tidemark topics create"
         )
     _refuse_wrong_cleanup(reports)
+    for report in reports:
+        if report.name == names.profiles:
+            for warning in warnings_of(report.name, report.differing, bootstrap):
+                logger.warning("%s", warning)
     counts = {spec.name: existing[spec.name] for spec in specs}
     if len({counts[name] for name in counts if name != names.dead_letters}) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -281,7 +240,7 @@ def identify_profiles(
         names.profiles,
         str(found["topic_id"]),
         # The embedded broker knows no settings and deletes nothing.
-        int(retention) if retention is not None else _TOMBSTONE_MS,
+        int(retention) if retention is not None else TOMBSTONE_MS,
     )
 
 
@@ -289,15 +248,10 @@ def _partition_counts(admin: Any) -> dict[str, int]:
     return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
 
 
-def _differing(admin: Any, spec: TopicSpec) -> tuple[str, ...]:
-    """Settings that the broker knows (the embedded one knows none) and that are not as wanted."""
+def _differing(admin: Any, spec: TopicSpec) -> tuple[Difference, ...]:
     described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name)])
     actual = described["topic"][spec.name]
-    return tuple(
-        f"{name}={actual[name]['value']}, should be {value}"
-        for name, value in spec.config.items()
-        if name in actual and actual[name]["value"] != value
-    )
+    return differences(spec, {name: setting["value"] for name, setting in actual.items()})
 
 
 def _refuse_wrong_cleanup(reports: Sequence[TopicReport]) -> None:
@@ -306,7 +260,7 @@ def _refuse_wrong_cleanup(reports: Sequence[TopicReport]) -> None:
         f"{report.name} has {difference}"
         for report in reports
         for difference in report.differing
-        if difference.startswith("cleanup.policy=")
+        if difference.name == "cleanup.policy"
     ]
     if wrong:
         raise TopicMismatchError(

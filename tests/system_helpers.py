@@ -20,9 +20,9 @@ from store.policies import Policy
 from store.profile import Fence, ProfileState
 from store.record import Record
 from store.reference import ReferenceProfile, fold_one
-from streams.partitions import newest_versions
 from streams.processes import Child, free_port
 from streams.publisher import ActionPublisher, ItemPublisher
+from streams.restore import newest_versions
 from streams.rules import RatingScale
 from streams.schema import Action, Item
 from streams.security import PLAINTEXT, Security

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from system_helpers import (
 from store.batch import Pairs
 from streams.app import GroupSettings, build_app, run_app
 from streams.batches import Inbound
+from streams.brokers import java_command
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.health import Health
 from streams.outbox import KafkaOutbox
@@ -358,6 +360,41 @@ def test_topics_that_would_lose_records_are_refused(kafka_broker: str, tmp_path:
         create_topics(kafka_broker, names, partitions=PARTITIONS)
     with pytest.raises(TopicMismatchError, match="Records would be lost"):
         check_topics(kafka_broker, names)
+
+
+def test_weak_settings_of_profiles_are_warned_of_with_what_mends_them(
+    kafka_broker: str, kafka_jars: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A topic made by hand, and then the commands of the warnings, run as they are told."""
+    names = replace(Deployment(kafka_broker, tmp_path).names, profiles=f"weak-{time.time_ns()}")
+    weak = {
+        "cleanup.policy": "compact",
+        "message.timestamp.type": "CreateTime",
+        "min.compaction.lag.ms": "0",
+        "delete.retention.ms": "86400000",
+    }
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker)
+    admin.create_topics([NewTopic(names.profiles, PARTITIONS, 1, topic_configs=weak)])
+    wait_until(lambda: names.profiles in admin.list_topics())
+    admin.close()
+
+    def warnings() -> list[str]:
+        caplog.clear()
+        assert check_topics(kafka_broker, names) == PARTITIONS
+        return [one.message for one in caplog.records if one.name == "streams.topics"]
+
+    told = warnings()
+    assert [re.findall(r" has (\S+)=", one) for one in told] == [
+        ["message.timestamp.type"], ["min.compaction.lag.ms"], ["delete.retention.ms"],
+    ]  # fmt: skip
+    for one in told:
+        arguments = one.partition("kafka-configs.sh ")[2].split()
+        subprocess.run(
+            [*java_command(kafka_jars, tmp_path), "kafka.admin.ConfigCommand", *arguments],
+            check=True,
+            timeout=60,
+        )
+    wait_until(lambda: warnings() == [])
 
 
 def test_no_broker_is_said_in_one_line() -> None:

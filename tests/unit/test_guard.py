@@ -19,7 +19,7 @@ from streams_fakes import (
 )
 
 from store.interner import Interner
-from store.profile import Fence
+from store.profile import FENCE_HEADER, Fence
 from store.record import Record
 from store.table import Memory, ProfileTable, Vocabulary
 from streams.guard import ProfileGuard
@@ -132,6 +132,7 @@ class FakePeek:
         self.log: dict[int, list[Record]] = {0: [], 1: []}
         self.reads: list[tuple[int, int, int]] = []
         self.error: Exception | None = None
+        self.unreadable: set[int] = set()
         self.ended = False
 
     async def start(self) -> None:
@@ -150,6 +151,8 @@ class FakePeek:
     ) -> AsyncIterator[tuple[Sequence[Record], int]]:
         assert topic == "profiles"
         self.reads.append((partition, first, stop))
+        if partition in self.unreadable:
+            raise TimeoutError(f"nothing comes of {partition}")
         for at in range(first, stop, 2):
             end = min(at + 2, stop)
             yield self.log[partition][at:end], end
@@ -259,10 +262,35 @@ async def test_what_cannot_be_read_is_told_and_passed(caplog: pytest.LogCaptureF
     owner = Owner()
     owner.hold("ann", 5)
     owner.write(
-        0, KafkaRecord("profiles", b"ann", b"\xc1", 0, 1), profile_record("ann", make_profile(1))
+        0,
+        KafkaRecord("profiles", b"ann", b"\xc1", 0, 1),
+        KafkaRecord("profiles", b"ann", None, 0, 2, headers=((FENCE_HEADER, None),)),  # type: ignore[arg-type]
+        profile_record("ann", make_profile(1)),
     )
     assert await owner.looks() == 1
-    assert "profiles, partition 0, offset 1: " in caplog.text
+    for offset in (1, 2):
+        assert f"profiles, partition 0, offset {offset}: " in caplog.text
+
+
+@asynchronous
+async def test_a_partition_that_cannot_be_read_does_not_hide_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    owner = Owner()
+    for number, user in enumerate(["ann", "ben"]):
+        owner.hold(user, 5, partition=number)
+        late = make_profile(1, partition=number)
+        owner.write(number, profile_record(user, late, partition=number))
+    owner.peek.unreadable = {0}
+    assert await owner.looks() == 1
+    assert owner.published == ["ben"]
+    assert "profiles cannot be watched for late writes now: partition 0: TimeoutError" in (
+        caplog.text
+    )
+    assert "partition 1: " not in caplog.text
+    owner.peek.unreadable = set()
+    assert await owner.looks() == 1  # nothing was taken for read
+    assert owner.published == ["ben", "ann"]
 
 
 @asynchronous

@@ -30,6 +30,9 @@ from streams.health import Health
 from streams.partitions import OwnedPartitions, RestoreAbandonedError
 from streams.restore import Restore, newest_versions
 
+#: Kafka lets the value of a header be null.
+NULL_FENCE = KafkaRecord("profiles", b"ann", None, 3, 41, headers=((FENCE_HEADER, None),))  # type: ignore[arg-type]
+
 
 def fence(applied: int, forgotten_ts: int = 5) -> Fence:
     return Fence(partition=0, applied={"actions": applied}, forgotten_ts=forgotten_ts)
@@ -149,9 +152,10 @@ def test_the_highest_version_wins_in_any_order(
         KafkaRecord("profiles", b"ann", b"", 3, 41),
         KafkaRecord("profiles", b"\xff", profile_record("x", make_profile()).value, 3, 41),
         KafkaRecord("profiles", b"ann", None, 3, 41, headers=((FENCE_HEADER, b"\xc1"),)),
+        NULL_FENCE,
         profile_record("ann", make_profile(dim=5), partition=3, offset=41),
     ],
-    ids=["no-messagepack", "empty", "key", "fence", "dim"],
+    ids=["no-messagepack", "empty", "key", "fence", "null-fence", "dim"],
 )
 def test_a_record_that_cannot_be_read_stops_the_restore(record: KafkaRecord) -> None:
     with pytest.raises(CorruptRecordError, match=r"profiles, partition 3, offset 41: .*tombstone"):
@@ -200,9 +204,10 @@ def test_a_table_is_filled_by_the_rule_however_the_records_are_chunked(
         KafkaRecord("profiles", b"\xff", profile_record("x", make_profile()).value, 3, 41),
         KafkaRecord("profiles", b"\xff", None, 3, 41),
         KafkaRecord("profiles", b"ann", None, 3, 41, headers=((FENCE_HEADER, b"\xc1"),)),
+        NULL_FENCE,
         profile_record("ann", make_profile(dim=5), partition=3, offset=41),
     ],
-    ids=["no-messagepack", "empty", "key", "tombstone-key", "fence", "dim"],
+    ids=["no-messagepack", "empty", "key", "tombstone-key", "fence", "null-fence", "dim"],
 )
 def test_a_record_that_cannot_be_read_is_named(record: KafkaRecord) -> None:
     with pytest.raises(CorruptRecordError, match=r"profiles, partition 3, offset 41: .*tombstone"):
@@ -441,9 +446,10 @@ async def test_a_restore_says_how_far_it_is(
     [
         (BrokerUnavailableError("no broker"), BrokerUnavailableError),
         (KafkaRecord("profiles", b"ann", b"\xc1"), CorruptRecordError),
+        (NULL_FENCE, CorruptRecordError),
         (profile_record("ann", make_profile(encoder="other")), EncoderMismatchError),
     ],
-    ids=["broker", "corrupt", "encoder"],
+    ids=["broker", "corrupt", "null-fence", "encoder"],
 )
 def test_a_restore_that_fails_leaves_no_table(
     entry: KafkaRecord | BaseException, error: type[Exception]

@@ -131,9 +131,13 @@ def test_a_fence_comes_back_among_other_headers() -> None:
     assert decode_fence(headers[:1]) is None
 
 
-def test_a_fence_that_cannot_be_read_is_refused() -> None:
-    with pytest.raises(CorruptRecordError, match="fence"):
-        decode_fence([(FENCE_HEADER, b"\xc1")])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [(b"\xc1", "malformed"), (b"", "truncated"), (None, "null; expected MessagePack")],
+)
+def test_a_fence_that_cannot_be_read_is_refused(value: bytes | None, why: str) -> None:
+    with pytest.raises(CorruptRecordError, match=f"fence cannot be read: .*{why}"):
+        decode_fence([(FENCE_HEADER, value)])
 
 
 def test_the_version_grows_with_every_action_of_any_topic() -> None:

@@ -74,6 +74,7 @@ PURE = [
     "streams.schema",
     "streams.security",
     "streams.sensor",
+    "streams.topic_settings",
     "streams.watchdog",
     "tidemark",
     "tidemark.soak.plan",

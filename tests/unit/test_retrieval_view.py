@@ -85,9 +85,11 @@ def test_of_an_item_the_highest_source_offset_stands() -> None:
     assert view.records.stale == 2
     view.apply_items([item_record("b", Z, source_offset=8), FakeRecord("item-vectors", b"a", None)])
     assert (view.item("a") is None, view.item("b") is None) == (True, False)
-    bad = FakeRecord("item-vectors", b"b", None, headers=((ITEM_OFFSET_HEADER, b"x"),))
-    view.apply_items([bad])
-    assert view.records.corrupt == 1
+    for value in (b"x", None):
+        bad = FakeRecord("item-vectors", b"b", None, headers=((ITEM_OFFSET_HEADER, value),))  # type: ignore[arg-type]
+        view.apply_items([bad])
+    assert view.item("b") is not None
+    assert view.records.corrupt == 2
 
 
 def test_the_version_is_the_sum_over_source_topics() -> None:
@@ -252,13 +254,14 @@ def test_popular_items_come_by_users_then_id_and_only_from_the_catalogue() -> No
         (FakeRecord("profiles", None, None, offset=7), "no key"),
         (FakeRecord("profiles", b"\xff", None, offset=7), "not UTF-8"),
         (FakeRecord("profiles", b"u", None, (("tidemark-fence", b"\xc1"),), offset=7), "fence"),
+        (FakeRecord("profiles", b"u", None, (("tidemark-fence", None),), offset=7), "is null"),  # type: ignore[arg-type]
         (profile_record("u", make_state([1, 2])), "expected 4"),
         (profile_record("u", make_state([np.nan, 0, 0, 0])), "NaN"),
         (profile_record("u", make_state([np.inf, 0, 0, 0])), "NaN"),
         (profile_record("before", make_state(offset=9, seen=[5])), "cannot be read"),  # type: ignore[list-item]
         (profile_record("before", make_state(offset=9, contributions=[1])), "cannot"),  # type: ignore[list-item]
     ],
-    ids=["bytes", "no-key", "key", "fence", "dim", "nan", "inf", "seen", "contributions"],
+    ids=["bytes", "no-key", "key", "fence", "null", "dim", "nan", "inf", "seen", "contributions"],
 )
 def test_a_corrupt_profile_is_counted_logged_and_skipped(
     record: FakeRecord, reason: str, caplog: pytest.LogCaptureFixture

@@ -37,7 +37,7 @@ from store.table import Identity, Memory, ProfileTable
 from streams.dead_letters import dead_letter
 from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import RejectedError, RejectReason
-from streams.partitions import newest_versions
+from streams.restore import newest_versions
 from streams.schema import Action, Item
 from streams.topics import TopicNames
 from tidemark.settings import DEFAULT_ACTIONS

@@ -74,6 +74,6 @@ def _print(reports: list[TopicReport]) -> None:
             report.name,
             str(report.partitions),
             "[green]created[/]" if report.created else "was there",
-            "; ".join(report.differing),
+            "; ".join(str(one) for one in report.differing),
         )
     console.print(table)

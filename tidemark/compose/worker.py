@@ -113,6 +113,7 @@ def build_worker(
             vocabulary,
             clock,
             sensor,
+            clock_skew_ms=bounds.clock_skew_ms,
         )
 
     async def verify(table: ProfileTable) -> None:
