@@ -120,7 +120,7 @@ def _print(report: SoakReport) -> None:
         ("skipped as duplicates", verdict.duplicates),
         ("dead letters expected", verdict.refused),
         ("states that came late", report.late_states),
-        ("processes that ended by themselves or badly", len(report.exits)),
+        ("processes that ended by themselves, or badly", len(report.exits)),
     ):
         table.add_row(name, count if isinstance(count, str) else f"{count:,}")
     for name, count in verdict.failures().items():
@@ -141,5 +141,5 @@ def _print(report: SoakReport) -> None:
     console.print(
         "[bold green]clean[/]"
         if report.clean
-        else "[bold red]not clean[/]: what is not zero, missed or ended by itself or badly stands above"
+        else "[bold red]not clean[/]: what is not zero, was missed or ended badly stands above"
     )
