@@ -55,7 +55,8 @@ def soak(
     """Hurt a running system by a seeded plan, and compare every profile with the log's replay.
 
     Starts its own Apache Kafka, workers and retrieval service; touches no other. Exit status 1 if
-    anything was lost, applied twice, out of order or different.
+    anything was lost, applied twice, out of order or different, a fault was missed, the last
+    compaction did not end, a process ended by itself or a worker did not end as it should.
     """
     if brokers not in {1, 3}:
         raise fail(f"--brokers is {brokers}; expected 1 or 3", 2)
@@ -119,7 +120,7 @@ def _print(report: SoakReport) -> None:
         ("skipped as duplicates", verdict.duplicates),
         ("dead letters expected", verdict.refused),
         ("states that came late", report.late_states),
-        ("processes that ended by themselves", len(report.exits)),
+        ("processes that ended by themselves, or badly", len(report.exits)),
     ):
         table.add_row(name, count if isinstance(count, str) else f"{count:,}")
     for name, count in verdict.failures().items():
@@ -140,5 +141,5 @@ def _print(report: SoakReport) -> None:
     console.print(
         "[bold green]clean[/]"
         if report.clean
-        else "[bold red]not clean[/]: what is not zero, missed or ended by itself stands above"
+        else "[bold red]not clean[/]: what is not zero, was missed or ended badly stands above"
     )

@@ -92,7 +92,8 @@ class SoakReport(msgspec.Struct, kw_only=True):
         seconds: from the first action to the verdict.
         late_states: states that came behind newer ones of their user.
         compacted: whether the last compaction left each key once.
-        exits: processes that ended by themselves and were started again.
+        exits: processes that ended by themselves, and workers that left otherwise than with exit
+            status 0 within ten seconds of SIGTERM.
     """
 
     seed: int
@@ -108,7 +109,7 @@ class SoakReport(msgspec.Struct, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Nothing was wrong, all could be looked at, and what ended was ended by a fault."""
+        """Nothing was wrong, all could be looked at, and what ended was ended, and ended well."""
         all_came = not any(one.missed for one in self.happened)
         return self.verdict.clean and self.compacted and all_came and not self.exits
 
@@ -151,6 +152,7 @@ async def run_soak(
             on_step("the load ends; waiting until all is committed")
             await asyncio.to_thread(load.finish)
         verdict, compacted = await conclude(system, load.sent)
+        await system.stop_workers()
         return SoakReport(
             seed=options.seed,
             rate=options.rate,

@@ -24,6 +24,7 @@ from tidemark.settings import load_settings
 from tidemark.soak.broker_admin import BrokerAdmin
 from tidemark.soak.control import Control, ControlFile
 from tidemark.soak.proxy import BrokerProxy
+from tidemark.soak.slot import WorkerSlot
 from tidemark.soak.watch import ProfileWatch
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from tidemark.soak.log import SoakLog
 
-__all__ = ["SoakSystem", "WorkerSlot"]
+__all__ = ["SoakSystem"]
 
 logger = logging.getLogger(__name__)
 PARTITIONS = 8
@@ -54,27 +55,6 @@ _BROKER = {"log.cleaner.backoff.ms": "300"}
 _READY_SECONDS = 120.0
 
 
-@dataclass(slots=True)
-class WorkerSlot:
-    """A place for a worker: its own proxies, settings for its faults, and the process, if any."""
-
-    number: int
-    folder: Path
-    proxies: list[BrokerProxy]
-    control: ControlFile
-    child: Child | None = None
-    wanted: bool = False
-
-    @property
-    def log(self) -> Path:
-        """All that the worker in this place said."""
-        return self.folder / "worker.log"
-
-    def assignments(self) -> int:
-        """How often the worker in this place was assigned partitions, or none."""
-        return self.log.read_text().count("partitions assigned") if self.log.exists() else 0
-
-
 @dataclass
 class SoakSystem:
     """Started by ``async with``, with topics, catalogue, workers and retrieval ready.
@@ -85,7 +65,8 @@ class SoakSystem:
         log: its catalogue is published.
         workers: that run; one more place is kept for a worker that is added.
         brokers: 1, or 3.
-        exits: workers that ended by themselves, with the end of their log.
+        exits: processes that ended by themselves, and workers that did not end well when they were
+            stopped, with the end of their log.
         overwritten: users whose newest state was lost to an older one.
     """
 
@@ -175,24 +156,20 @@ class SoakSystem:
 
     def start_worker(self, slot: WorkerSlot) -> Child:
         """Run a worker in this place, well again and behind its own proxies."""
-        slot.control.write(Control())
-        slot.wanted = True
-        slot.child = Child(
-            f"worker {slot.number}",
-            [
-                sys.executable, "-m", "tidemark.soak.worker",
-                "--control", str(slot.folder / "control.json"), "--state", str(slot.folder),
-            ],
-            slot.log,
-            env=_environment(",".join(f"127.0.0.1:{proxy.port}" for proxy in slot.proxies)),
-        )  # fmt: skip
-        return slot.child
+        return slot.start(
+            _environment(",".join(f"127.0.0.1:{proxy.port}" for proxy in slot.proxies))
+        )
 
     async def stop_worker(self, slot: WorkerSlot) -> int:
-        """Stop it by SIGTERM; returns its exit status."""
-        slot.wanted = False
-        assert slot.child is not None  # noqa: S101 # faults meet workers that run
-        return await asyncio.to_thread(slot.child.stop)
+        """Stop it by SIGTERM; returns its exit status. What was wrong with it goes to `exits`."""
+        status, problem = await asyncio.to_thread(slot.stop)
+        if problem is not None:
+            self.exits.append(problem)
+        return status
+
+    async def stop_workers(self) -> None:
+        """Stop those that run, all at once; what was wrong goes to `exits`."""
+        await asyncio.gather(*(self.stop_worker(slot) for slot in self.slots if slot.wanted))
 
     def start_retrieval(self) -> None:
         """Run the retrieval service, on the port of the last time."""
