@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from store.table import ProfileTable
 from streams.ranges import ForeignRanges
-from streams.restore import Restore, newest_versions
+from streams.restore import Restore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
     from streams.health import Health
     from streams.sensor import Sensor
 
-__all__ = [
-    "OwnedPartitions",
-    "ProfileSource",
-    "RestoreAbandonedError",
-    "Snapshots",
-    "newest_versions",
-]
+__all__ = ["OwnedPartitions", "ProfileSource", "RestoreAbandonedError", "Snapshots"]
 
 logger = logging.getLogger(__name__)
 _REPORT_SECONDS = 1.0

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from store.profile import ProfileState, version_of
-from streams.partitions import newest_versions
+from streams.restore import newest_versions
 from streams.tail import TopicTail
 
 if TYPE_CHECKING:
