@@ -276,8 +276,11 @@ def test_with_a_hanging_encoder_memory_stays_flat_and_lag_stays_in_kafka(
         assert sum(asyncio.run(committed(deployment)).values()) <= 1_000
         worker.control.change(hangs=False)
         asyncio.run(wait_applied(deployment, count + 1_000, worker))
+        wait_until(
+            lambda: sum(asyncio.run(committed(deployment)).values()) == count + 1_000,
+            check=worker.child.check,
+        )
         assert worker.terminate() == 0
-    assert sum(asyncio.run(committed(deployment)).values()) == count + 1_000
 
 
 def _still(worker: Worker, samples: list[int]) -> bool:
