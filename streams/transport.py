@@ -260,6 +260,16 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
     def _new_offset(self, tp: TP) -> int | None:
         return self.offsets.committable(tp)
 
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit all that is acknowledged now.
+
+        Where a commit is under way Faust waits for it and does no more: what was acknowledged
+        since it began would be left, also by the last commit before a worker ends.
+        """
+        while await self.maybe_wait_for_commit_to_finish():
+            pass
+        return bool(await super().commit(topics, start_new_transaction))
+
     async def _commit(self, offsets: Any) -> bool:
         took = bool(await super()._commit(offsets))
         if took:

@@ -154,6 +154,39 @@ def test_the_next_fetch_is_of_all_partitions_whatever_buffer_is_full(
     assert consumer._buffered_partitions == set()  # noqa: SLF001
 
 
+def test_a_commit_under_way_is_not_taken_for_a_later_one() -> None:
+    class Committing(Consumer):
+        """Commits slowly what is acknowledged when it begins."""
+
+        def __init__(self) -> None:
+            self.app = SimpleNamespace(client_only=False)
+            self._commit_fut = None
+            self.loop = asyncio.get_running_loop()
+            self.acknowledged, self.committed = [1], list[int]()
+            self.begun = asyncio.Event()
+            self.gate = asyncio.Event()
+
+        async def force_commit(self, *_: object, **__: object) -> bool:
+            taken, self.acknowledged = self.acknowledged, []
+            self.begun.set()
+            await self.gate.wait()
+            self.committed += taken
+            return True
+
+    async def main() -> None:
+        consumer = Committing()
+        periodic = asyncio.create_task(consumer.commit())
+        await asyncio.wait_for(consumer.begun.wait(), 5)
+        consumer.acknowledged.append(2)
+        last = asyncio.create_task(consumer.commit())
+        await asyncio.sleep(0)
+        consumer.gate.set()
+        await asyncio.gather(periodic, last)
+        assert consumer.committed == [1, 2]
+
+    asyncio.run(main())
+
+
 def rewind(
     positions: dict[TP, int | None] | None, firsts: dict[TP, int]
 ) -> tuple[dict[TP, int], dict[TP, int]]:
