@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streams.preparing import Part, Prepared, Preparer
     from streams.records import Outbox
     from streams.sensor import Sensor
-    from streams.topics import TopicNames
+    from streams.topic_names import TopicNames
 
 __all__ = ["Pipeline"]
 

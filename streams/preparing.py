@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streams.catalogue import Catalogue, CatalogueFollower
     from streams.decode import ItemDecoder, RawRecord
     from streams.reading import ActionReader
-    from streams.topics import TopicNames
+    from streams.topic_names import TopicNames
 
 __all__ = ["Part", "Prepared", "Preparer"]
 

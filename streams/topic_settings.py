@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from streams.topics import TopicNames
+    from streams.topic_names import TopicNames
 
 __all__ = ["TOMBSTONE_MS", "Difference", "TopicSpec", "differences", "topic_specs", "warnings_of"]
 

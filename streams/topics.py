@@ -18,14 +18,12 @@ from streams.topic_settings import TOMBSTONE_MS, differences, topic_specs, warni
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.decode import WireFormat
     from streams.security import Security
+    from streams.topic_names import TopicNames
     from streams.topic_settings import Difference, TopicSpec
 
 __all__ = [
-    "ActionTopic",
     "TopicIdentity",
-    "TopicNames",
     "TopicReport",
     "check_topics",
     "create_topics",
@@ -33,32 +31,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ActionTopic:
-    """One source of actions.
-
-    Attributes:
-        name: of the topic.
-        format: how its values are written.
-        default_action: the action of a message that names none.
-    """
-
-    name: str
-    format: WireFormat = "msgpack"
-    default_action: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TopicNames:
-    """What each topic is called."""
-
-    actions: tuple[ActionTopic, ...] = (ActionTopic("actions"),)
-    items: str = "items"
-    profiles: str = "profiles"
-    item_vectors: str = "item-vectors"
-    dead_letters: str = "actions-dead-letter"
 
 
 @dataclass(frozen=True, slots=True)

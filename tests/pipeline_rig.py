@@ -36,7 +36,7 @@ from streams.pipeline import Pipeline
 from streams.preparing import Preparer
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
-from streams.topics import ActionTopic, TopicNames
+from streams.topic_names import ActionTopic, TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -27,7 +27,8 @@ from streams.rules import RatingScale
 from streams.schema import Action, Item
 from streams.security import PLAINTEXT, Security
 from streams.tail import TopicTail
-from streams.topics import ActionTopic, TopicNames, create_topics
+from streams.topic_names import ActionTopic, TopicNames
+from streams.topics import create_topics
 
 PARTITIONS = 4
 DIM = 64

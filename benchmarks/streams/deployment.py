@@ -18,7 +18,8 @@ import httpx
 from benchmarks.common.load import CommittedRecords, load, wait_until_served
 from benchmarks.streams.traffic import item_records
 from streams.processes import Child, free_port
-from streams.topics import ActionTopic, TopicNames, create_topics
+from streams.topic_names import ActionTopic, TopicNames
+from streams.topics import create_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

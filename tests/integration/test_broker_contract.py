@@ -33,7 +33,8 @@ from streams.outbox import KafkaOutbox
 from streams.records import OutPairs, OutRecord
 from streams.schema import Action, Item
 from streams.tail import TopicTail
-from streams.topics import ActionTopic, TopicNames, check_topics, create_topics
+from streams.topic_names import ActionTopic, TopicNames
+from streams.topics import check_topics, create_topics
 
 pytestmark = pytest.mark.integration
 

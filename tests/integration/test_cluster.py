@@ -11,7 +11,8 @@ import pytest
 from soak_helpers import endure, movielens, require_kafka_home
 
 from streams.kafka_cluster import KafkaCluster
-from streams.topics import TopicNames, check_topics, create_topics
+from streams.topic_names import TopicNames
+from streams.topics import check_topics, create_topics
 from tidemark.soak.plan import Fault, FaultKind
 from tidemark.soak.system import SoakSystem
 

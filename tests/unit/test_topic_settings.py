@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streams.topic_names import TopicNames
 from streams.topic_settings import TopicSpec, differences, topic_specs, warnings_of
-from streams.topics import TopicNames
 
 NAMES = TopicNames(profiles="people")
 DAY_MS = 24 * 3600 * 1000

@@ -39,7 +39,7 @@ from streams.decode import ActionDecoder, ItemDecoder, Limits
 from streams.errors import RejectedError, RejectReason
 from streams.restore import newest_versions
 from streams.schema import Action, Item
-from streams.topics import TopicNames
+from streams.topic_names import TopicNames
 from tidemark.settings import DEFAULT_ACTIONS
 
 if TYPE_CHECKING:

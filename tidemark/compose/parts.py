@@ -11,7 +11,7 @@ from streams.decode import Limits
 from streams.lineage import require_same_lineage
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.tail import TopicTail
-from streams.topics import ActionTopic, TopicNames
+from streams.topic_names import ActionTopic, TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streams.security import Security
-    from streams.topics import ActionTopic
+    from streams.topic_names import ActionTopic
     from tidemark.settings import Settings
 
 __all__ = ["build_retrieval"]
