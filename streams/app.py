@@ -13,18 +13,19 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers import TRANSPORTS
 
 from streams.batches import Inbound
-from streams.errors import StreamsError
+from streams.errors import StreamsError, TopicMismatchError
 from streams.security import PLAINTEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from streams.batches import TopicPartition
     from streams.health import Health
     from streams.pipeline import Pipeline
     from streams.security import Security
 
-__all__ = ["GroupSettings", "build_app", "run_app"]
+__all__ = ["GroupSettings", "build_app", "require_all_topics", "run_app"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,11 @@ def build_app(
 
     async def on_assigned(_: Any, assigned: Any, **__: Any) -> None:
         logger.info("partitions assigned: %s", _named(assigned))
+        try:
+            require_all_topics(assigned, topics)
+        except StreamsError as error:
+            pipeline.fail(error)
+            return
         await pipeline.on_assigned(assigned)
         health.on_serving()
 
@@ -129,6 +135,26 @@ def build_app(
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     app.on_partitions_revoked.connect(on_revoked, weak=False)
     return app
+
+
+def require_all_topics(assigned: Collection[TopicPartition], topics: Collection[str]) -> None:
+    """Each topic must be assigned with the same partitions, as `RangePartitionAssignor` does.
+
+    One that was deleted, or of which the group's leader does not know, would be assigned to nobody,
+    and nothing of it consumed: every worker alive and well.
+
+    Raises:
+        TopicMismatchError: names the topic that lacks partitions.
+    """
+    found = {topic: {one.partition for one in assigned if one.topic == topic} for topic in topics}
+    expected = set().union(*found.values())
+    for topic, partitions in found.items():
+        if missing := sorted(expected - partitions):
+            raise TopicMismatchError(
+                f"partitions {missing} of topic {topic} were assigned to nobody, those of other "
+                "topics were: it was deleted or has fewer partitions. The worker ends; see what "
+                "there is with: tidemark topics check"
+            )
 
 
 def _credentials(security: Security) -> Any:

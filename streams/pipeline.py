@@ -110,16 +110,21 @@ class Pipeline:
         traceback and go on.
         """
         actions = {one.partition for one in assigned if one.topic != self._names.items}
-        try:
-            async with self.settled():
+        async with self.settled():
+            try:
                 await self._owned.restore(actions)
                 await self._publish_changes(actions)
-        except RestoreAbandonedError:
-            logger.info("stopping: the restore is abandoned")
-        except (StoreError, StreamsError) as error:
-            self._trouble.put_nowait(error)
-        else:
-            self._sensor.on_assigned(len(assigned))
+            except RestoreAbandonedError:
+                logger.info("stopping: the restore is abandoned")
+            except (StoreError, StreamsError) as error:
+                self.fail(error)
+            else:
+                self._sensor.on_assigned(len(assigned))
+
+    def fail(self, error: Exception) -> None:
+        """Begin nothing more, also with the partitions that are well; `run` raises the error."""
+        self._draining = True
+        self._trouble.put_nowait(error)
 
     async def on_revoked(self, era: int) -> None:
         """Finish what is being published, then own nothing.

@@ -21,7 +21,8 @@ async def require_sources(
     """Every offset that a profile has applied must be one that its source topic has had.
 
     A topic that was deleted and made anew begins at offset 0 again: the fences would skip what
-    comes, without a word, up to where the old one ended.
+    comes, without a word, up to where the old one ended. (One that has grown past that end since is
+    not told apart: the fences hold offsets and no more.)
 
     Args:
         table: a partition's restored profiles.
@@ -45,7 +46,7 @@ async def require_sources(
             raise TopicMismatchError(
                 f"partition {table.partition} of topic {topic} ends at offset {end}, but the "
                 f"profiles hold actions up to offset {applied - 1}: it was made anew or has lost "
-                "records, and new actions would be taken for old ones. Name a new topic for the "
-                "actions, or a new one for the profiles by topics.profiles, and create it with: "
-                "tidemark topics create"
+                "records, and new actions would be taken for old ones. To begin anew, name a new "
+                "topic for the profiles by topics.profiles and a new kafka.group, so that all "
+                "actions are read; create the topic with: tidemark topics create"
             )

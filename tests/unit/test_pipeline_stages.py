@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pipeline_rig import ERA, TP, Rig, search
 from streams_fakes import (
+    KafkaRecord,
     asynchronous,
     bad_record,
     item_record,
@@ -17,6 +18,7 @@ from streams_fakes import (
     until,
 )
 
+from store.errors import StoreError
 from store.profile import ProfileState
 from streams.batches import Inbound
 from streams.errors import PublishError, StreamsError
@@ -175,6 +177,20 @@ async def test_a_partition_that_comes_back_is_restored_from_the_topic() -> None:
     newest = rig.states()["ann"][-1]
     assert isinstance(newest, ProfileState)
     assert (newest.count, newest.applied) == (10, {"actions": 9})
+
+
+@asynchronous
+async def test_a_restore_that_fails_lets_nothing_begin_on_other_partitions() -> None:
+    """What was restored well would be gone on with until the worker has ended."""
+    rig = Rig()
+    rig.profiles[1] = [KafkaRecord("profiles", b"ann", b"no profile", 1, 0)]
+    await rig.pipeline.put(rig.inbound(search()))
+    await rig.pipeline.on_assigned([TP("actions", 0), TP("actions", 1)])
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await asyncio.wait_for(rig.pipeline.run(), 5)
+    assert raised.group_contains(StoreError)
+    assert rig.states() == {}
+    assert rig.acknowledged == []
 
 
 @asynchronous
