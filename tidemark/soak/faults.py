@@ -56,6 +56,9 @@ async def _worker_stopped(scene: Scene) -> str:
 
 
 async def _worker_frozen(scene: Scene) -> str:
+    slot = scene.slot
+    # One that still starts owns nothing that others could take over.
+    await scene.system.within(PATIENCE, lambda: slot.assignments() > slot.joined)
     before = assignments(scene.others)
     os.kill(scene.pid, signal.SIGSTOP)
     try:
@@ -65,9 +68,9 @@ async def _worker_frozen(scene: Scene) -> str:
     finally:
         os.kill(scene.pid, signal.SIGCONT)
     if not replaced:
-        raise FaultMissedError(f"worker {scene.slot.number} stood still, and nobody took over")
+        raise FaultMissedError(f"worker {slot.number} stood still, and nobody took over")
     slept = SESSION_SECONDS + scene.fault.seconds
-    return f"worker {scene.slot.number} stood still for {slept:.1f} s, past its session"
+    return f"worker {slot.number} stood still for {slept:.1f} s, past its session"
 
 
 async def _late_write(scene: Scene) -> str:
