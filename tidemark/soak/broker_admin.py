@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ __all__ = ["BrokerAdmin"]
 
 #: Key of the tombstones that make Kafka begin a new segment; no user is called so.
 MARKER = b"soak-marker"
+#: For a new topic to be known to every broker.
+_HEARD_SECONDS = 15.0
 
 
 class BrokerAdmin:
@@ -35,11 +38,23 @@ class BrokerAdmin:
             client.close()
 
     def configure(self, topic: str, settings: Mapping[str, str]) -> None:
-        """Change settings of a topic."""
+        """Change settings of a topic; waits for a broker that has not heard of a new one yet.
+
+        Raises:
+            ValueError: it knows no such settings, or still no such topic.
+        """
+        deadline = time.monotonic() + _HEARD_SECONDS
         with self._connected() as admin:
-            admin.alter_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(settings))]
-            )
+            while True:
+                resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(settings))
+                try:
+                    admin.alter_configs([resource])
+                except ValueError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.2)
+                else:
+                    return
 
     def uncommitted(self, group: str, topic: str) -> int:
         """Records of the topic that the group has not committed."""
