@@ -148,10 +148,12 @@ async def _worker_removed(scene: Scene) -> str:
 
 
 async def _retrieval_killed(scene: Scene) -> str:
+    """It is waited for: a service that starts while its broker is down ends, as it should."""
     assert scene.system.retrieval is not None  # noqa: S101 # revived before every fault
     await asyncio.to_thread(scene.system.retrieval.kill)
     await scene.last()
     scene.system.start_retrieval()
+    await scene.system.wait_listening(PATIENCE)
     return f"retrieval killed, started again after {scene.fault.seconds:.1f} s"
 
 

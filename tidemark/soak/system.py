@@ -225,6 +225,18 @@ class SoakSystem:
             await asyncio.sleep(0.1)
         return True
 
+    async def wait_listening(self, seconds: float) -> bool:
+        """Whether the retrieval service soon answers, ready or not."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                await self.http.get("/v1/status")
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)  # it does not listen yet
+            else:
+                return True
+        return False
+
     async def wait_retrieval(self, *, items: int) -> dict[str, Any]:
         """The retrieval service's status, once it has caught up and holds so many items.
 
