@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 class Record(Protocol):
     """One Kafka record; `streams.fetching.FetchedRecord` is one.
 
-    ``timestamp`` is in milliseconds since the epoch. A null value is a tombstone.
+    ``timestamp`` is in milliseconds since the epoch. A null value is a tombstone; a
+    header's value may be null, too.
     """
 
     @property
@@ -36,7 +37,7 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
 
 
 def key_of(record: Record) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
 from aiokafka.errors import KafkaError
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
     from streams.batches import TopicPartition
     from streams.health import Health
-    from streams.pipeline import Pipeline
     from streams.security import Security
 
-__all__ = ["GroupSettings", "build_app", "require_all_topics", "run_app"]
+__all__ = ["GroupSettings", "Intake", "build_app", "require_all_topics", "run_app"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +58,19 @@ class GroupSettings:
     security: Security = PLAINTEXT
 
 
+class Intake(Protocol):
+    """What the app hands its batches to, and tells of its partitions; see `streams.pipeline`."""
+
+    async def put(self, inbound: Inbound) -> None: ...  # noqa: D102
+    async def on_assigned(self, assigned: Collection[TopicPartition]) -> None: ...  # noqa: D102
+    async def on_revoked(self, era: int) -> None: ...  # noqa: D102
+    def fail(self, error: Exception) -> None: ...  # noqa: D102
+
+
 def build_app(
     settings: GroupSettings,
     topics: Sequence[str],
-    pipeline: Pipeline,
+    pipeline: Intake,
     health: Health,
     folder: Path,
 ) -> faust.App:
@@ -170,7 +178,7 @@ def _credentials(security: Security) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def _agent(pipeline: Pipeline) -> Any:
+def _agent(pipeline: Intake) -> Any:
     async def consume(stream: Any) -> None:
         # noack: the batch is acknowledged when its effects are durable, by the pipeline. Faust's
         # own ways acknowledge in a finally, also when the body was cancelled.

@@ -62,4 +62,4 @@ class Inbound:
     records: Sequence[RawRecord]
     acknowledge: Callable[[], object]
     era: int
-    size: int = 0
+    size: int

@@ -45,7 +45,7 @@ class FetchedRecord(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
 
 
 class _MemoryRecords(_StockMemoryRecords):  # type: ignore[misc] # aiokafka is untyped

@@ -5,8 +5,11 @@ The format: https://kafka.apache.org/documentation/#recordbatch
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
+import cramjam
 import numpy as np
 from aiokafka import codec
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
@@ -36,6 +39,9 @@ _CODECS: dict[int, tuple[str, Callable[[], bool], Callable[[bytes], bytes]]] = {
     3: ("lz4", codec.has_lz4, codec.lz4_decode),
     4: ("zstd", codec.has_zstd, codec.zstd_decode),
 }
+
+#: What gzip and cramjam raise of bytes that are not what they should be, and the framing of snappy.
+_DAMAGED = (cramjam.DecompressionError, OSError, EOFError, zlib.error, struct.error)
 
 
 class BatchReader:
@@ -132,7 +138,7 @@ def _uncompressed(records: memoryview, compression: int) -> bytes:
         raise UnsupportedCodecError(f"records are compressed by {name}, which cannot be read here")
     try:
         return bytes(decode(records.tobytes()))
-    except Exception as error:  # each library has errors of its own
+    except _DAMAGED as error:
         raise CorruptRecordException(f"a batch cannot be decompressed ({name}): {error}") from error
 
 

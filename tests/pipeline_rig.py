@@ -124,6 +124,7 @@ class Rig:
             records,
             lambda: self.acknowledged.append(number),
             era,
+            0,
         )
 
     async def process(self, *batches: Inbound) -> None:

@@ -86,7 +86,7 @@ class KafkaRecord:
     partition: int = 0
     offset: int = 0
     timestamp: int = NOW
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def action_record(
@@ -282,7 +282,7 @@ class FakeOutbox:
 
     published: list[list[OutRecord]] = field(default_factory=list)
     waiting: int = 0
-    error: Exception | None = None
+    error: BaseException | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

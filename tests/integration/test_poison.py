@@ -164,7 +164,7 @@ def test_a_thousand_poisoned_messages(deployment: Deployment) -> None:
             assert_same_profiles(probe.states(), reference_profiles(ITEMS, good))
         seen: Counter[tuple[int, int]] = Counter()
         for letter in got:
-            headers = dict(letter.headers)
+            headers = {name: value or b"" for name, value in letter.headers}
             place = int(headers["source-partition"]), int(headers["source-offset"])
             seen[place] += 1
             one = expected[place]

@@ -264,7 +264,7 @@ async def test_what_cannot_be_read_is_told_and_passed(caplog: pytest.LogCaptureF
     owner.write(
         0,
         KafkaRecord("profiles", b"ann", b"\xc1", 0, 1),
-        KafkaRecord("profiles", b"ann", None, 0, 2, headers=((FENCE_HEADER, None),)),  # type: ignore[arg-type]
+        KafkaRecord("profiles", b"ann", None, 0, 2, headers=((FENCE_HEADER, None),)),
         profile_record("ann", make_profile(1)),
     )
     assert await owner.looks() == 1

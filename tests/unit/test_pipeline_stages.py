@@ -214,7 +214,7 @@ async def test_after_drain_nothing_more_is_published() -> None:
 @asynchronous
 async def test_a_stray_cancellation_is_an_error_and_no_end() -> None:
     rig = Rig()
-    rig.outbox.error = asyncio.CancelledError()  # type: ignore[assignment] # what a client lets out
+    rig.outbox.error = asyncio.CancelledError()  # what a client lets out
     async with rig.running() as task:
         await rig.pipeline.put(rig.inbound(search()))
         await until(task.done)

@@ -15,6 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from streams import record_batch
 from streams.chunk import ChunkRecord, RecordChunk
 from streams.errors import StreamsError
 from streams.fetching import hand_over_chunks
@@ -248,6 +249,35 @@ def test_what_cannot_be_decompressed_is_damaged(compression: int) -> None:
     raw[_CRC_AT] = crc_of(raw)
     with pytest.raises(CorruptRecordException, match="cannot be decompressed"):
         list(chunks_of(bytes(raw)))
+
+
+@given(st.integers(GZIP, ZSTD), st.data())
+def test_damaged_compressed_records_are_refused_or_read_and_nothing_else(
+    compression: int, data: st.DataObject
+) -> None:
+    whole = batch_of([(n, b"k%d" % n, b"v" * n, []) for n in range(40)], compression)
+    raw = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 6))):
+        raw[data.draw(st.integers(61, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(raw[: data.draw(st.integers(61, len(raw)))])
+    reader = BatchReader(0)
+    try:
+        reader.add(memoryview(cut), header_of(whole))
+    except CorruptRecordException:
+        assert len(reader) == 0
+    else:
+        assert len(reader) == 40
+
+
+def test_want_of_memory_is_not_taken_for_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the operator would be told to move past records that are well."""
+
+    def decode(_: bytes) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setitem(record_batch._CODECS, ZSTD, ("zstd", lambda: True, decode))  # noqa: SLF001
+    with pytest.raises(MemoryError):
+        list(chunks_of(batch_of([(0, b"k", b"v", [])], ZSTD)))
 
 
 def test_a_part_of_a_large_batch_keeps_no_more_than_its_own_bytes() -> None:

@@ -239,7 +239,7 @@ def _expected(system: SoakSystem, log: Sequence[Logged]) -> Expected:
 
 def _source(letter: Record) -> tuple[int, int]:
     headers = dict(letter.headers)
-    return int(headers["source-partition"]), int(headers["source-offset"])
+    return int(headers["source-partition"] or b""), int(headers["source-offset"] or b"")
 
 
 async def _ask_index(

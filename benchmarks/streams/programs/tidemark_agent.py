@@ -26,6 +26,9 @@ class EmptyPipeline:
     async def on_revoked(self, era):
         pass
 
+    def fail(self, error):
+        raise error
+
 
 app = build_app(
     GroupSettings(
