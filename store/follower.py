@@ -29,6 +29,11 @@ _LAST_BACKOFF_S = 10.0
 class RecordSource(Protocol):
     """A tail of the two topics, from their beginning on, and never behind a consumer group."""
 
+    @property
+    def waiting_for(self) -> str | None:
+        """What keeps `poll` from returning records: brokers that are away. None as a rule."""
+        ...
+
     async def start(self) -> None:
         """Connect. An error here is the caller's to handle."""
         ...
@@ -134,7 +139,7 @@ class Follower:
 
     def health(self) -> Condition:
         """Whether records are being followed right now."""
-        reason = self._failure or self._trouble
+        reason = self._failure or self._trouble or self._tail.waiting_for
         return Condition(True) if reason is None else Condition(False, reason)
 
     def serving(self) -> Condition:
@@ -145,7 +150,8 @@ class Follower:
             return Condition(False, self._view.mismatch)
         if not self.caught_up:
             behind = "an unknown number of" if self.lag is None else str(self.lag)
-            trouble = f"; {self._trouble}" if self._trouble else ""
+            trouble = self._trouble or self._tail.waiting_for
+            trouble = f"; {trouble}" if trouble else ""
             return Condition(False, f"reading the history, {behind} records behind{trouble}")
         return Condition(True)
 

@@ -62,6 +62,8 @@ class TopicTail:
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
         self._next_question = 0.0
+        #: Why nothing can be read at the moment; None as far as is known.
+        self.waiting_for: str | None = None
 
     async def start(self) -> None:
         """Connect and begin at the beginning.
@@ -219,14 +221,18 @@ class TopicTail:
             return
         self._next_question = time.monotonic() + _ASK_SECONDS
         if _connected(client, self._partitions):
+            self.waiting_for = None
             return
         try:
             await asyncio.to_thread(require_access, self._bootstrap, self._security)
         except BrokerUnavailableError as error:
+            self.waiting_for = str(error)
             logger.warning("waiting for the brokers: %s", error)
         except StreamsError:
             self._next_question = 0.0  # who polls again is told again
             raise
+        else:
+            self.waiting_for = "the leader of a partition does not answer; other brokers do"
 
     def _position(self, partition: TopicPartition) -> int | None:
         """The offset to be polled next; None until it is known."""

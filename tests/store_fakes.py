@@ -74,6 +74,7 @@ class FakeTail:
 
     known: bool = True
     behind: int | None = None
+    waiting_for: str | None = None
     started: int = 0
     stopped: int = 0
     polls: int = 0

@@ -197,6 +197,8 @@ def test_a_password_changed_while_they_run(kafka: SecureKafka, deployment: Deplo
         )
         kafka.set_password("another")
         kafka.stop()
+        wait_until(lambda: client.get("/healthz").json()["status"] == "degraded")
+        assert "no Kafka broker answers" in client.get("/healthz").json()["reason"]
         worker.check()
         kafka.start()
         wait_until(lambda: not worker.alive(), seconds=60)

@@ -453,6 +453,18 @@ def test_an_outage_of_the_broker_is_degraded_and_answers_on() -> None:
     with_service(steps)
 
 
+def test_brokers_that_are_away_are_degraded_for_as_long() -> None:
+    async def steps(service: Service) -> None:
+        service.tail.waiting_for = "no broker answers at kafka:9092"
+        health = (await service.http.get("/healthz")).json()
+        assert health == {"status": "degraded", "reason": "no broker answers at kafka:9092"}
+        assert (await service.http.get("/v1/users/ann/profile")).status_code == 200
+        service.tail.waiting_for = None
+        assert (await service.http.get("/healthz")).json()["status"] == "ok"
+
+    with_service(steps)
+
+
 def test_what_is_not_there_has_the_shape_of_errors() -> None:
     async def steps(service: Service) -> None:
         await service.error(404, "not_found", "GET", "/v2/users")
