@@ -1,13 +1,15 @@
 """Texts to unit vectors: encoders, the cache and thread in front of them, and templates.
 
 Importing this package loads neither torch nor transformers: `load_encoder` imports
-`encoders.transformer` when a model asks for it.
+`encoders.models.transformer` when a model asks for it.
 """
 
 from __future__ import annotations
 
 from encoders.cache import VectorCache
+from encoders.disk_cache import DiskCache
 from encoders.errors import (
+    CacheError,
     DeviceMemoryError,
     EncoderClosedError,
     EncoderError,
@@ -25,7 +27,9 @@ from encoders.templates import DEFAULT_TEMPLATES, Templates
 __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_TEMPLATES",
+    "CacheError",
     "DeviceMemoryError",
+    "DiskCache",
     "EncodedBatch",
     "EncoderClosedError",
     "EncoderError",

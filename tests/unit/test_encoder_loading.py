@@ -12,6 +12,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -25,12 +26,11 @@ from encoders import (
     ModelUnsupportedError,
     load_encoder,
 )
-from encoders.transformer import TransformerEncoder
+from encoders.models.batches import TokenBatch
+from encoders.models.transformer import TransformerEncoder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Bert: Any = BertModel  # transformers leaves these two unannotated
 FastTokenizer: Any = PreTrainedTokenizerFast
@@ -88,7 +88,8 @@ def test_importing_the_package_stays_light() -> None:
 
 def test_exported_members() -> None:
     public = (
-        "DEFAULT_MODEL DEFAULT_TEMPLATES DeviceMemoryError EncodedBatch EncoderClosedError "
+        "DEFAULT_MODEL DEFAULT_TEMPLATES CacheError DeviceMemoryError DiskCache EncodedBatch "
+        "EncoderClosedError "
         "EncoderError EncoderService EncodingFailedError HashingEncoder ModelNotFoundError "
         "ModelUnsupportedError ServiceStats TemplateError Templates TextEncoder VectorCache "
         "load_encoder"
@@ -180,40 +181,76 @@ def test_the_default_model_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("config", "found"),
     [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls pooling"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, r"cls \+ mean"),
-        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len pooling"),
-        ({"pooling_mode": "lasttoken"}, "lasttoken pooling"),
-        ({"pooling_mode_mean_tokens": False}, "no pooling"),
+        ({"pooling_mode": "attention"}, "attention pooling"),
+        ({"pooling_mode": ["mean", "best"]}, "best pooling"),
+        ({"pooling_mode_first_tokens": True, "pooling_mode_mean_tokens": True}, "first pooling"),
+        ({"pooling_mode": []}, "no pooling"),
     ],
 )
-def test_pooling_other_than_mean_is_refused(
+def test_pooling_that_is_not_known_is_refused(
     folder: Path, config: dict[str, Any], found: str
 ) -> None:
     write(folder / "1_Pooling" / "config.json", config)
-    with pytest.raises(ModelUnsupportedError, match=f"asks for {found}.*supported: mean"):
+    with pytest.raises(ModelUnsupportedError, match=f"asks for {found}.*supported: cls, max"):
+        load_encoder(str(folder))
+
+
+TRANSFORMER = {"path": "", "type": "sentence_transformers.base.modules.Transformer"}
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("models.CNN", r"asks for the module 'CNN' at place 1; supported"),
+        ("models.Transformer", "'Transformer' at place 1; supported: .*the first alone"),
+        ("models.Dense", r"modules\.json names own, and .*own.config\.json is missing"),
+    ],
+)
+def test_modules_that_cannot_be_had_are_refused(folder: Path, module: str, message: str) -> None:
+    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": f"x.{module}"}])
+    with pytest.raises((ModelUnsupportedError, ModelNotFoundError), match=message):
         load_encoder(str(folder))
 
 
 @pytest.mark.parametrize(
-    "config", [{"pooling_mode_mean_tokens": True, "include_prompt": True}, {"pooling_mode": "mean"}]
+    ("config", "message"),
+    [
+        ({"activation_function": "own.Code"}, r"asks for the activation own\.Code; supported"),
+        ({"activation_function": "torch.nn.modules.activation.GLU"}, "supported: torch.nn's Ident"),
+        ({"module_input_name": "token_embeddings"}, "elsewhere than on the text's vector"),
+        ({"in_features": 16}, "no usable in_features and out_features"),
+        ({"in_features": 8, "out_features": 4}, "takes vectors of 8 numbers, and gets 16"),
+        ({"in_features": 16, "out_features": 5}, r"does not hold what its config\.json says"),
+    ],
 )
-def test_both_ways_to_ask_for_mean_are_read(folder: Path, config: dict[str, Any]) -> None:
-    write(folder / "1_Pooling" / "config.json", config)
-    assert load_encoder(str(folder)).dim == 16
-
-
-def test_modules_are_read(folder: Path) -> None:
-    modules = [
-        {"path": "", "type": "sentence_transformers.base.modules.Transformer"},
-        {"path": "pool", "type": "sentence_transformers.models.Pooling"},
-    ]
-    write(folder / "modules.json", modules)
-    write(folder / "pool" / "config.json", {"pooling_mode": "cls"})
-    with pytest.raises(ModelUnsupportedError, match=r"pool.config\.json asks for cls"):
+def test_dense_layers_that_do_not_fit_are_refused(
+    folder: Path, config: dict[str, Any], message: str
+) -> None:
+    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": "x.models.Dense"}])
+    write(folder / "own" / "config.json", config)
+    weights = {"linear.weight": torch.zeros(4, 16), "linear.bias": torch.zeros(4)}
+    save_file(weights, folder / "own" / "model.safetensors")
+    with pytest.raises(ModelUnsupportedError, match=message):
         load_encoder(str(folder))
-    write(folder / "modules.json", [*modules, {"path": "2_Dense", "type": "x.models.Dense"}])
-    with pytest.raises(ModelUnsupportedError, match="asks for the module 'Dense'; supported"):
+
+
+def test_a_prompt_that_the_model_does_not_have(folder: Path) -> None:
+    said = {"prompts": {"query": "a "}}
+    write(folder / "config_sentence_transformers.json", said)
+    with pytest.raises(ModelUnsupportedError, match="no prompt named 'document'; it has: query"):
+        load_encoder(str(folder), prompt_name="document")
+
+
+@pytest.mark.parametrize("dim", [0, 17])
+def test_more_components_than_there_are(folder: Path, dim: int) -> None:
+    with pytest.raises(ModelUnsupportedError, match=f"truncate_dim={dim} is out of range"):
+        load_encoder(str(folder), truncate_dim=dim)
+
+
+def test_a_missing_part_of_the_weights_is_named(folder: Path) -> None:
+    index = {"weight_map": {"x": "model.safetensors", "y": "model-2.safetensors"}}
+    write(folder / "model.safetensors.index.json", index)
+    with pytest.raises(ModelNotFoundError, match=r"has no model-2\.safetensors: copy"):
         load_encoder(str(folder))
 
 
@@ -261,7 +298,7 @@ def test_a_budget_below_one_text_makes_batches_of_one(tiny: Path) -> None:
 
 
 class SmallMemory:
-    """Fails as a device does for batches of more than `limit` tokens, padding included."""
+    """Fails as a device does for batches of more than `limit` tokens."""
 
     def __init__(self, encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
         self.limit = 1 << 20
@@ -269,19 +306,17 @@ class SmallMemory:
         self.forward = encoder._forward  # noqa: SLF001 - the seam where a device fails
         monkeypatch.setattr(encoder, "_forward", self)
 
-    def __call__(self, batch: list[list[int]]) -> NDArray[np.float32]:
-        size = len(batch) * max(map(len, batch))
-        self.sizes.append(size)
-        if size > self.limit:
+    def __call__(self, batch: TokenBatch) -> torch.Tensor:
+        self.sizes.append(len(batch.ids))
+        if len(batch.ids) > self.limit:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        vectors: NDArray[np.float32] = self.forward(batch)
-        return vectors
+        return self.forward(batch)
 
 
 def test_out_of_memory_halves_the_budget(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu")
+    encoder = TransformerEncoder(str(tiny), device="cpu", threads=1)
     expected = encoder.encode(TEXTS)
     memory = SmallMemory(encoder, monkeypatch)
     memory.limit = 24
@@ -296,7 +331,7 @@ def test_out_of_memory_halves_the_budget(
 def test_a_text_that_does_not_fit_alone_is_reported_as_retriable(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu")
+    encoder = TransformerEncoder(str(tiny), device="cpu", threads=1)
     memory = SmallMemory(encoder, monkeypatch)
     memory.limit = 8
     with pytest.raises(DeviceMemoryError, match="12 tokens does not fit") as raised:

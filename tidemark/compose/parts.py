@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
-from encoders import EncoderService, VectorCache, load_encoder
+from encoders import CacheError, DiskCache, EncoderService, VectorCache, load_encoder
 from streams.decode import Limits
 from streams.lineage import require_same_lineage
 from streams.rules import ActionRule, ActionRules, RatingScale
@@ -15,8 +16,10 @@ from streams.topic_names import ActionTopic, TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from encoders import TextEncoder
+    from tidemark.encoder_settings import EncoderSettings
     from tidemark.settings import Settings
 
 __all__ = [
@@ -27,6 +30,11 @@ __all__ = [
     "require_lineage",
     "topic_names",
 ]
+
+
+logger = logging.getLogger(__name__)
+
+_MEBIBYTE = 1024 * 1024
 
 
 def now_ms() -> int:
@@ -57,12 +65,15 @@ def action_rules(settings: Settings) -> ActionRules:
 
 
 def build_encoding(
-    settings: Settings, wrap: Callable[[TextEncoder], TextEncoder] | None = None
+    settings: Settings,
+    folder: Path | None = None,
+    wrap: Callable[[TextEncoder], TextEncoder] | None = None,
 ) -> EncoderService:
-    """The encoder with its thread and cache.
+    """The encoder with its threads and caches.
 
     Args:
         settings: of everything.
+        folder: for the cache on disk, unless the settings name another; None for none.
         wrap: put around the encoder, for tests that have it fail.
 
     Raises:
@@ -76,11 +87,31 @@ def build_encoding(
         threads=encoder.threads,
         max_tokens=encoder.max_tokens,
         batch_tokens=encoder.batch_tokens,
+        precision=encoder.precision,
+        prompt=encoder.prompt,
+        prompt_name=encoder.prompt_name,
+        truncate_dim=encoder.truncate_dim,
     )
     return EncoderService(
         loaded if wrap is None else wrap(loaded),
-        VectorCache(encoder.cache_mebibytes * 1024 * 1024),
+        VectorCache(encoder.cache_mebibytes * _MEBIBYTE),
+        _disk_cache(encoder, folder, loaded),
     )
+
+
+def _disk_cache(
+    settings: EncoderSettings, folder: Path | None, encoder: TextEncoder
+) -> DiskCache | None:
+    folder = settings.disk_cache or folder
+    if folder is None or not settings.disk_cache_mebibytes:
+        return None
+    size = settings.disk_cache_mebibytes * _MEBIBYTE
+    try:
+        return DiskCache(folder, size, encoder.encoder_id, encoder.dim)
+    except CacheError as error:
+        # On a full disk, say: texts are encoded again then, and nothing is lost.
+        logger.warning("%s; going on without it", error)
+        return None
 
 
 def limits(settings: Settings) -> Limits:

@@ -71,7 +71,7 @@ def build_worker(
     Args:
         settings: of everything.
         registry: for its metrics.
-        folder: for what Faust writes.
+        folder: for snapshots, cached vectors and what Faust writes.
         health: what it says of itself.
         wrap_encoder: put around the encoder, for tests that have it fail.
         clock: milliseconds since the epoch.
@@ -86,7 +86,7 @@ def build_worker(
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     policy = Policy(**settings.policy.model_dump())
     check_topics(bootstrap, names, security=security)
-    encoding = build_encoding(settings, wrap_encoder)
+    encoding = build_encoding(settings, folder / "vectors", wrap_encoder)
     require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up_writing(warm_up(encoding.dim))
     warm_up_scan()

@@ -1,0 +1,44 @@
+"""Settings of the way from an action to a vector."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 # pydantic reads it at run time
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from encoders.templates import Templates
+from tidemark.setting_types import Group, PositiveInt
+
+__all__ = ["EncoderSettings"]
+
+
+class EncoderSettings(Group):
+    """The text encoder: a model folder, a hub name, all-MiniLM-L6-v2, or ``hashing``."""
+
+    model: str = "all-MiniLM-L6-v2"
+    dim: PositiveInt = 384  # of ``hashing``; a model has its own
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: PositiveInt | None = None
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    max_tokens: PositiveInt | None = None
+    batch_tokens: PositiveInt = 2_048
+    prompt: str | None = None
+    prompt_name: str | None = None
+    truncate_dim: PositiveInt | None = None
+    cache_mebibytes: Annotated[int, Field(ge=0)] = 256
+    disk_cache_mebibytes: Annotated[int, Field(ge=0)] = 1_024
+    disk_cache: Path | None = None
+    templates: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _readable(self) -> EncoderSettings:
+        Templates(self.templates)  # raises a ValueError that names the template
+        return self
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> EncoderSettings:
+        if self.prompt is not None and self.prompt_name is not None:
+            msg = "prompt and prompt_name are both given; expected one of them"
+            raise ValueError(msg)
+        return self
