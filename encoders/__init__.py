@@ -16,11 +16,13 @@ from encoders.errors import (
     EncodingFailedError,
     ModelNotFoundError,
     ModelUnsupportedError,
+    SentimentError,
     TemplateError,
 )
 from encoders.factory import DEFAULT_MODEL, load_encoder
 from encoders.hashing import HashingEncoder
 from encoders.protocol import TextEncoder
+from encoders.sentiment import SentimentHead, default_head, load_head
 from encoders.service import EncodedBatch, EncoderService, ServiceStats
 from encoders.templates import DEFAULT_TEMPLATES, Templates
 
@@ -38,10 +40,14 @@ __all__ = [
     "HashingEncoder",
     "ModelNotFoundError",
     "ModelUnsupportedError",
+    "SentimentError",
+    "SentimentHead",
     "ServiceStats",
     "TemplateError",
     "Templates",
     "TextEncoder",
     "VectorCache",
+    "default_head",
     "load_encoder",
+    "load_head",
 ]

@@ -95,7 +95,7 @@ def _fit(
         return total
 
     search.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy(), float(bias)
+    return weights.detach().numpy(), float(bias.detach())
 
 
 def _accuracy(

@@ -125,6 +125,11 @@ class EncoderService:
         self._seconds = 0.0
 
     @property
+    def encoder(self) -> TextEncoder:
+        """In whose front this is."""
+        return self._encoder
+
+    @property
     def encoder_id(self) -> str:
         """Of the encoder."""
         return self._encoder.encoder_id

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from encoders.templates import Templates
 from tidemark.setting_types import Group, PositiveInt
 
-__all__ = ["EncoderSettings"]
+__all__ = ["EncoderSettings", "RedactionSettings", "SentimentSettings"]
 
 
 class EncoderSettings(Group):
@@ -42,3 +42,23 @@ class EncoderSettings(Group):
             msg = "prompt and prompt_name are both given; expected one of them"
             raise ValueError(msg)
         return self
+
+
+class RedactionSettings(Group):
+    """What is taken out of users' words before they are encoded, cached or logged."""
+
+    kinds: tuple[Literal["email", "ip", "token", "card", "phone"], ...] = (
+        "email", "ip", "token", "card", "phone",
+    )  # fmt: skip
+    phone_regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ("US", "CN")
+
+
+class SentimentSettings(Group):
+    """How users' words change a profile in their own direction.
+
+    ``head`` is a file that ``tidemark sentiment train`` wrote; ``auto`` the one that comes along,
+    where it fits the encoder; ``none`` for none. ``worst`` is s of the worst feeling.
+    """
+
+    head: str = "auto"
+    worst: Annotated[float, Field(ge=-1, le=0)] = -0.25

@@ -21,7 +21,8 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 
 from streams.errors import SecurityError
 from streams.security import Mechanism, Protocol, Security
-from tidemark.encoder_settings import EncoderSettings
+from streams.wording import RATING_WORDS
+from tidemark.encoder_settings import EncoderSettings, RedactionSettings, SentimentSettings
 from tidemark.errors import SettingsError
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
@@ -172,6 +173,7 @@ class ActionRuleSettings(Group):
     weight: Positive = 1.0
     strength: Annotated[float, Field(ge=-1, le=1)] = 1.0
     rated: bool = False
+    felt: bool = False
 
 
 class RatingSettings(Group):
@@ -181,6 +183,7 @@ class RatingSettings(Group):
     neutral: float = 2.0
     high: float = 5.0
     worst: Annotated[float, Field(ge=-1, le=0)] = -0.25
+    words: Annotated[tuple[str, ...], Field(min_length=1)] = RATING_WORDS
 
     @model_validator(mode="after")
     def _ordered(self) -> RatingSettings:
@@ -197,7 +200,7 @@ DEFAULT_ACTIONS: dict[str, ActionRuleSettings] = {
     "cart": ActionRuleSettings(weight=2.0, strength=0.8),
     "purchase": ActionRuleSettings(weight=3.0, strength=1.0),
     "rate": ActionRuleSettings(weight=2.0, rated=True),
-    "review": ActionRuleSettings(weight=2.0, strength=1.0),
+    "review": ActionRuleSettings(weight=2.0, strength=1.0, felt=True),
     "like": ActionRuleSettings(weight=2.0, strength=1.0),
     "dislike": ActionRuleSettings(weight=2.0, strength=-0.25),
     "skip": ActionRuleSettings(weight=0.5, strength=-0.1),
@@ -249,6 +252,8 @@ class Settings(BaseSettings):
     actions: dict[str, ActionRuleSettings] = DEFAULT_ACTIONS
     ratings: RatingSettings = RatingSettings()
     encoder: EncoderSettings = EncoderSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    sentiment: SentimentSettings = SentimentSettings()
     worker: WorkerSettings = WorkerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
 

@@ -83,21 +83,23 @@ def plan_batches(
     all_lengths = np.fromiter(map(len, token_ids), np.int64, len(token_ids))
     order = np.argsort(-all_lengths, kind="stable")
     lengths = all_lengths[order]
-    total = int(lengths.sum())
-    wanted = max(-(-total // budget), lanes)
-    share = min(budget, -(-total // (-(-wanted // lanes) * lanes)) if wanted else budget)
-    batches: list[TokenBatch] = []
-    first = 0
     ends = np.cumsum(lengths)
-    while first < len(order):
-        before = int(ends[first - 1]) if first else 0
-        # The text that reaches the share is in, unless the budget forbids it.
-        last = int(np.searchsorted(ends, before + share, side="left")) + 1
-        if ends[min(last, len(order)) - 1] > before + budget:
-            last -= 1
-        last = max(first + 1, last)
-        rows = order[first:last]
+    total = int(lengths.sum())
+    # As many batches as the budget asks for, and no lane without one in the last round.
+    wanted = -(-max(-(-total // budget), lanes) // lanes) * lanes
+    targets = total * np.arange(1, wanted) / wanted
+    # Cut at the text whose middle is beyond the target: the nearest place.
+    cuts = np.searchsorted(ends - lengths / 2, targets)
+    parts = np.split(np.arange(len(order)), np.unique(cuts))
+    batches: list[TokenBatch] = []
+    while parts:
+        part = parts.pop(0)
+        if not len(part):
+            continue
+        if len(part) > 1 and lengths[part].sum() > budget:  # it was rounded up
+            parts[:0] = np.array_split(part, 2)
+            continue
+        rows = order[part]
         ids = np.concatenate([np.asarray(token_ids[row], np.int64) for row in rows])
-        batches.append(TokenBatch(rows, ids, lengths[first:last]))
-        first = last
+        batches.append(TokenBatch(rows, ids, lengths[part]))
     return batches

@@ -36,12 +36,14 @@ class Lanes:
 
     def __init__(self, count: int, threads: int, device: torch.device) -> None:
         self.count = count
-        self._threads = threads
-        self._device = device
         self._local = threading.local()
         self._room = threading.BoundedSemaphore(count * (1 + _WAITING))
         self._executor = ThreadPoolExecutor(
-            max_workers=count, thread_name_prefix="encoder-lane", initializer=self._enter
+            max_workers=count,
+            thread_name_prefix="encoder-lane",
+            # Not a method: its threads would keep what is not used any more.
+            initializer=_enter,
+            initargs=(self._local, threads, device),
         )
 
     def submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
@@ -55,13 +57,13 @@ class Lanes:
         future.add_done_callback(lambda _: self._room.release())
         return future
 
-    def _enter(self) -> None:
-        # In OpenMP and MKL this is each thread's own number.
-        torch.set_num_threads(self._threads)
-        on_cuda = self._device.type == "cuda"
-        self._local.stream = torch.cuda.Stream(self._device) if on_cuda else None  # type: ignore[no-untyped-call]
-
     def _run(self, work: Callable[..., T], *args: Any) -> T:
         stream = self._local.stream
         with nullcontext() if stream is None else torch.cuda.stream(stream):
             return work(*args)
+
+
+def _enter(local: threading.local, threads: int, device: torch.device) -> None:
+    # In OpenMP and MKL this is each thread's own number.
+    torch.set_num_threads(threads)
+    local.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]

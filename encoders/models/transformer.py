@@ -202,9 +202,10 @@ class TransformerEncoder:
         self._batch_tokens = min([self._batch_tokens, *budgets])
         return vectors
 
-    def tokens(self, text: str) -> list[str]:
-        """The tokens that a text is cut into, prompt and special ones included."""
-        return list(self._tokenizer.encode(self._prompt + text).tokens[: self._max_tokens])
+    def tokens(self, text: str) -> tuple[list[str], bool]:
+        """The tokens of a text, prompt and special ones included, and whether it was cut."""
+        found = self._tokenizer.encode(self._prompt + text)
+        return list(found.tokens), bool(found.overflowing)
 
     def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         try:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import logging
 import shutil
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub.constants
@@ -91,8 +93,8 @@ def test_exported_members() -> None:
         "DEFAULT_MODEL DEFAULT_TEMPLATES CacheError DeviceMemoryError DiskCache EncodedBatch "
         "EncoderClosedError "
         "EncoderError EncoderService EncodingFailedError HashingEncoder ModelNotFoundError "
-        "ModelUnsupportedError ServiceStats TemplateError Templates TextEncoder VectorCache "
-        "load_encoder"
+        "ModelUnsupportedError SentimentError SentimentHead ServiceStats TemplateError Templates "
+        "TextEncoder VectorCache default_head load_encoder load_head"
     )
     assert encoders.__all__ == public.split()
     assert all(hasattr(encoders, name) for name in encoders.__all__)
@@ -346,3 +348,16 @@ def test_a_text_that_does_not_fit_alone_is_reported_as_retriable(
 def test_what_is_not_text_is_an_error_of_ours(tiny: Path) -> None:
     with pytest.raises(EncodingFailedError, match="tokenizer failed"):
         TransformerEncoder(str(tiny)).encode(["a", "\ud800"])
+
+
+def test_an_encoder_that_is_not_used_any_more_leaves_no_thread(tiny: Path) -> None:
+    before = threading.active_count()
+    encoder = TransformerEncoder(str(tiny), device="cpu", threads=3)
+    encoder.encode(TEXTS)
+    assert threading.active_count() > before
+    lanes = [thread for thread in threading.enumerate() if thread.name.startswith("encoder-lane")]
+    del encoder
+    gc.collect()
+    for thread in lanes[-3:]:
+        thread.join(30)
+    assert threading.active_count() <= before

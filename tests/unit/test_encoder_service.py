@@ -262,8 +262,9 @@ def test_a_text_in_flight_is_waited_for(start: Callable[..., EncoderService]) ->
 def test_calls_that_wait_are_answered_together(start: Callable[..., EncoderService]) -> None:
     held = HeldEncoder()
     service = start(held)
-    asked = [ask_in_thread(service, [f"first {i}"]) for i in range(2)]
-    for _ in asked:
+    asked = []
+    for number in range(2):  # one after the other: together they would be one call
+        asked.append(ask_in_thread(service, [f"first {number}"]))
         assert held.inside.acquire(timeout=30)
     waiting = [ask_in_thread(service, [f"text {i}", "shared"]) for i in range(10)]
     while len(service._waiting) < 10:  # noqa: SLF001 - what is waited for
@@ -284,13 +285,15 @@ def test_a_caller_that_leaves_is_not_answered(start: Callable[..., EncoderServic
     service = start(held)
 
     async def leave() -> EncodedBatch:
-        asked = [asyncio.create_task(service.encode([f"first {i}"])) for i in range(2)]
-        await asyncio.to_thread(held.inside.acquire)
-        await asyncio.to_thread(held.inside.acquire)
+        asked = []
+        for number in range(2):
+            asked.append(asyncio.create_task(service.encode([f"first {number}"])))
+            await asyncio.to_thread(held.inside.acquire)
         leaving = asyncio.create_task(service.encode(["never"]))
         staying = asyncio.create_task(service.encode(["stays"]))
         await asyncio.sleep(0)
         leaving.cancel()
+        await asyncio.wait([leaving])
         for _ in range(20):
             held.go.release()
         await asyncio.gather(*asked)

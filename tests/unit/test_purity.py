@@ -135,8 +135,9 @@ EXPORTS = {
         "CacheError", "DEFAULT_MODEL", "DEFAULT_TEMPLATES", "DeviceMemoryError", "DiskCache",
         "EncodedBatch",
         "EncoderClosedError", "EncoderError", "EncoderService", "EncodingFailedError",
-        "HashingEncoder", "ModelNotFoundError", "ModelUnsupportedError", "ServiceStats",
-        "TemplateError", "Templates", "TextEncoder", "VectorCache", "load_encoder",
+        "HashingEncoder", "ModelNotFoundError", "ModelUnsupportedError", "SentimentError",
+        "SentimentHead", "ServiceStats", "TemplateError", "Templates", "TextEncoder", "VectorCache",
+        "default_head", "load_encoder", "load_head",
     ],
     "encoders.models": [],
     "store": [

@@ -37,6 +37,8 @@ from streams.written_batch import warm_up as warm_up_writing
 from tidemark.compose.parts import (
     action_rules,
     build_encoding,
+    build_feeling,
+    build_wording,
     limits,
     now_ms,
     require_lineage,
@@ -97,7 +99,9 @@ def build_worker(
     bounds = limits(settings)
     item_decoder = ItemDecoder(bounds)
     vocabulary = Vocabulary(actions=Interner(), items=Interner())
-    catalogue = Catalogue(Templates(settings.encoder.templates), vocabulary.items)
+    catalogue = Catalogue(
+        Templates(settings.encoder.templates), vocabulary.items, build_wording(settings)
+    )
     follower = CatalogueFollower(
         TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue
     )
@@ -158,6 +162,7 @@ def build_worker(
         catalogue=catalogue,
         follower=follower,
         encoding=WatchedEncoding(encoding, activities),
+        feeling=build_feeling(settings, encoding.encoder_id),
         retry_seconds=settings.kafka.retry_seconds,
     )
     pipeline = Pipeline(
