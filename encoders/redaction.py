@@ -29,7 +29,7 @@ from detect_secrets.plugins.square_oauth import SquareOAuthDetector
 from detect_secrets.plugins.stripe import StripeDetector
 from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
 from detect_secrets.plugins.twilio import TwilioKeyDetector
-from phonenumbers import SUPPORTED_REGIONS, PhoneNumberMatcher
+from phonenumbers import SUPPORTED_REGIONS, Leniency, PhoneNumberMatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +115,8 @@ class Redactor:
         for start, stop in sorted(
             (match.start, match.end)
             for region in self._regions or (None,)
-            for match in PhoneNumberMatcher(text, region)
+            # Grouped as numbers are there: a film's year and what follows it are no number.
+            for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING)
         ):
             if start >= end:  # several regions may know one number
                 yield start, stop

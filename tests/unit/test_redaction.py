@@ -58,6 +58,7 @@ KEPT = [
     "std::vector and a::b and :: alone",
     "noise-cancelling over-the-ear headphones",
     "ISBN 978-3-16-148410-0",
+    "Scream 2 (1997) 10304",
     "999.999.999.999 is no address",
     "这部电影真的很好看，第2部比第1部更好，评分9.8",
     "用户名@群主 大家好",
