@@ -11,6 +11,7 @@ from encoders.hashing import HashingEncoder
 
 if TYPE_CHECKING:
     from encoders.models.precision import Precision
+    from encoders.models.transformer import CompileMode
     from encoders.protocol import TextEncoder
 
 __all__ = ["DEFAULT_MODEL", "load_encoder"]
@@ -32,6 +33,8 @@ def load_encoder(
     prompt: str | None = None,
     prompt_name: str | None = None,
     truncate_dim: int | None = None,
+    compile_mode: CompileMode = "off",
+    varlen: bool = True,
 ) -> TextEncoder:
     """Build the encoder that a setting names.
 
@@ -46,6 +49,8 @@ def load_encoder(
         prompt: put before each text.
         prompt_name: or the name of one of the model's own.
         truncate_dim: keep this many components.
+        compile_mode: of ``torch.compile``.
+        varlen: whether attention over packed texts is one call on CUDA.
 
     Raises:
         ModelNotFoundError: the model, or a file of it, is not there.
@@ -69,6 +74,8 @@ def load_encoder(
         prompt=prompt,
         prompt_name=prompt_name,
         truncate_dim=truncate_dim,
+        compile_mode=compile_mode,
+        varlen=varlen,
         name=name,
     )
 

@@ -56,6 +56,7 @@ class ServiceStats:
         texts_requested: as asked for, repeats included.
         texts_encoded: that the encoder gave a vector for.
         texts_merged: that were being encoded for another call already.
+        texts_cut: that were longer than the encoder reads.
         cache_hits, cache_misses: distinct texts, in memory.
         evictions: entries that left the cache in memory.
         disk_hits, disk_misses: of the misses in memory, on disk.
@@ -68,6 +69,7 @@ class ServiceStats:
     texts_requested: int
     texts_encoded: int
     texts_merged: int
+    texts_cut: int
     cache_hits: int
     cache_misses: int
     evictions: int
@@ -167,6 +169,7 @@ class EncoderService:
             texts_requested=self._requested,
             texts_encoded=self._encoded,
             texts_merged=self._merged,
+            texts_cut=self._encoder.texts_cut if isinstance(self._encoder, CountsTexts) else 0,
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
             evictions=self._cache.evictions,

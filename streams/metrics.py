@@ -31,6 +31,8 @@ class EncoderStats(Protocol):
     @property
     def texts_merged(self) -> int: ...  # noqa: D102
     @property
+    def texts_cut(self) -> int: ...  # noqa: D102
+    @property
     def evictions(self) -> int: ...  # noqa: D102
     @property
     def disk_hits(self) -> int: ...  # noqa: D102
@@ -126,6 +128,8 @@ class PrometheusSensor(Sensor):
              lambda: encoder().evictions),
             ("texts_merged", "Texts that were being encoded for another call already.",
              lambda: encoder().texts_merged),
+            ("texts_cut", "Texts that were longer than the encoder reads.",
+             lambda: encoder().texts_cut),
             ("encode_failures", "Texts that the encoder failed on.", lambda: encoder().failures),
             ("encode_seconds", "Time in the encoder.", lambda: encoder().encode_seconds),
             ("stalled_seconds", "How long there was something to do and nothing advanced.",

@@ -26,6 +26,8 @@ class EncoderSettings(Group):
     prompt: str | None = None
     prompt_name: str | None = None
     truncate_dim: PositiveInt | None = None
+    compile_mode: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    varlen: bool = True
     cache_mebibytes: Annotated[int, Field(ge=0)] = 256
     disk_cache_mebibytes: Annotated[int, Field(ge=0)] = 1_024
     disk_cache: Path | None = None

@@ -51,6 +51,7 @@ class ModelFolder:
         heads: what is done to that vector, in order.
         max_tokens: ``max_seq_length``, where it is given.
         lower_case: whether texts are put in lower case first.
+        add_end: whether the end token belongs after each text.
         prompts: by name, as the model's makers chose them.
         default_prompt: the name of the one used where none is asked for.
         truncate_dim: the vector's first components to keep (Matryoshka), where it is given.
@@ -62,6 +63,7 @@ class ModelFolder:
     heads: tuple[HeadSpec, ...]
     max_tokens: int | None = None
     lower_case: bool = False
+    add_end: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     truncate_dim: int | None = None
@@ -97,7 +99,7 @@ class ModelFolder:
         ]
         said = [
             decisive, self.pooling.modes, self.pooling.include_prompt, heads_said,
-            self.lower_case, prompt, max_tokens, dim,
+            self.lower_case, self.add_end, prompt, max_tokens, dim,
         ]  # fmt: skip
         digest.update(json.dumps(said, sort_keys=True).encode())
         return digest.hexdigest()[:12]
@@ -134,6 +136,7 @@ def read_folder(path: Path) -> ModelFolder:
         heads,
         max_tokens=_integer(limits, "max_seq_length"),
         lower_case=bool(limits.get("do_lower_case")),
+        add_end=bool(_first_json(transformer, "tokenizer_config.json").get("add_eos_token")),
         prompts={
             str(name): str(prompt)
             for name, prompt in (said.get("prompts") or {}).items()

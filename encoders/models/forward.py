@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Forward"]
 
+#: Tokens of the narrowest shape that a compiled model is given.
+_NARROWEST = 16
+
 
 class Forward:
     """Tokens to unit vectors on one device.
@@ -29,10 +32,15 @@ class Forward:
         prompt_tokens: at the start of each text.
         pad_id: any token; it is masked.
         dim: of the vectors; what the heads give is cut to its first components.
-        first_position: the position of a text's first token, where packing was shown to be equal;
-            None where texts are padded.
         longest_packed: a longer text is padded: beyond this many tokens the model attends within a
             window.
+        varlen: on CUDA, whether attention over packed texts is one call of FlashAttention.
+
+    Attributes:
+        first_position: the position of a text's first token, where packing was shown to be equal;
+            None, as at first, where texts are padded.
+        shapes: where the model was compiled, the tokens of a batch: it is then padded to one of a
+            few shapes, since each new one is compiled again. None, as at first, where not.
     """
 
     def __init__(
@@ -44,18 +52,25 @@ class Forward:
         prompt_tokens: int,
         pad_id: int,
         dim: int,
-        first_position: int | None,
         longest_packed: int,
+        varlen: bool = True,
     ) -> None:
         self.device: torch.device = model.device
+        self.first_position: int | None = None
+        self.shapes: int | None = None
         self._model = model
         self._heads = heads
         self._pooling = pooling
         self._prompt_tokens = prompt_tokens
         self._pad_id = pad_id
         self._dim = dim
-        self.first_position = first_position
         self._longest_packed = longest_packed
+        self._varlen = varlen
+
+    def compile(self, mode: str, batch_tokens: int) -> None:
+        """Have torch compile the model; ``reduce-overhead`` records CUDA graphs."""
+        self._model = torch.compile(self._model, mode=mode, dynamic=False)
+        self.shapes = batch_tokens
 
     @torch.inference_mode()
     def __call__(self, batch: TokenBatch) -> torch.Tensor:
@@ -72,7 +87,10 @@ class Forward:
             return self._padded(batch)
         starts = np.cumsum(batch.lengths) - batch.lengths
         positions = np.arange(len(batch.ids)) - np.repeat(starts, batch.lengths)
-        with packed(batch.groups):
+        ends = None
+        if self._varlen and self.device.type == "cuda":
+            ends = self._send(np.concatenate([[0], np.cumsum(batch.lengths)]).astype(np.int32))
+        with packed(batch.groups, ends):
             hidden: torch.Tensor = self._model(
                 input_ids=self._send(batch.ids[None]),
                 position_ids=self._send((positions + self.first_position)[None]),
@@ -80,14 +98,38 @@ class Forward:
         return hidden
 
     def _padded(self, batch: TokenBatch) -> torch.Tensor:
-        mask = np.arange(batch.lengths[0]) < batch.lengths[:, None]
-        ids = np.full(mask.shape, self._pad_id, np.int64)
-        ids[mask] = batch.ids
+        width = int(batch.lengths[0])
+        if self.shapes is None:
+            return self._rectangle(batch.ids, batch.lengths, len(batch.lengths), width)
+        width = max(_NARROWEST, 1 << (width - 1).bit_length())
+        rows = max(1, self.shapes // width)
+        ends = np.concatenate([[0], np.cumsum(batch.lengths)])
+        return torch.cat(
+            [
+                self._rectangle(
+                    batch.ids[ends[first] : ends[min(first + rows, len(batch.lengths))]],
+                    batch.lengths[first : first + rows],
+                    rows,
+                    width,
+                )
+                for first in range(0, len(batch.lengths), rows)
+            ]
+        )
+
+    def _rectangle(
+        self, ids: NDArray[np.int64], lengths: NDArray[np.int64], rows: int, width: int
+    ) -> torch.Tensor:
+        """``(t, d)`` of texts that are padded to this many rows and tokens."""
+        real = np.zeros((rows, width), np.bool_)
+        real[: len(lengths)] = np.arange(width) < lengths[:, None]
+        padded = np.full(real.shape, self._pad_id, np.int64)
+        padded[real] = ids
+        mask = real.astype(np.int64)
+        mask[len(lengths) :, 0] = 1  # a row that attends to nothing would be no number
         hidden: torch.Tensor = self._model(
-            input_ids=self._send(ids),
-            attention_mask=self._send(mask.astype(np.int64)),
+            input_ids=self._send(padded), attention_mask=self._send(mask)
         ).last_hidden_state
-        return hidden[self._send(mask)]
+        return hidden[self._send(real)]
 
     def _send(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -31,17 +32,26 @@ PACKED = "tidemark_packed"
 #: Arguments of attention functions that change the result and that we do not know to apply.
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
 
+#: What FlashAttention computes with.
+_FLASH = (torch.bfloat16, torch.float16)
+
 _running = threading.local()
 
 
 @contextmanager
-def packed(groups: Sequence[Group]) -> Iterator[None]:
-    """What runs in this thread meanwhile has these texts end to end in each row."""
-    _running.groups = groups
+def packed(groups: Sequence[Group], ends: torch.Tensor | None = None) -> Iterator[None]:
+    """What runs in this thread meanwhile has these texts end to end in each row.
+
+    Args:
+        groups: the texts of each length.
+        ends: on CUDA, ``(b + 1,) int32``, 0 and where each text ends: all of them are then one
+            call of FlashAttention (`torch.nn.attention.varlen`) instead of one a length.
+    """
+    _running.groups, _running.ends = groups, ends
     try:
         yield
     finally:
-        _running.groups = None
+        _running.groups = _running.ends = None
 
 
 def _attention(
@@ -67,6 +77,15 @@ def _attention(
         return found
     causal = bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal
     shared_heads = query.shape[1] != key.shape[1]
+    if _running.ends is not None and query.dtype in _FLASH:
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (t, heads, d)
+        longest = max(length for _, _, length in groups)
+        out = varlen_attn(
+            q, k, v, _running.ends, _running.ends, longest, longest,
+            scale=scaling, window_size=(-1, 0) if causal else (-1, -1), enable_gqa=shared_heads,
+        )  # fmt: skip
+        assert isinstance(out, torch.Tensor)  # noqa: S101 # no auxiliary output was asked for
+        return out.unsqueeze(0), None
     parts = []
     for start, count, length in groups:
         # (heads, t, d) -> (count, heads, length, d), without a copy

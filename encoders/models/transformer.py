@@ -6,11 +6,10 @@ import logging
 import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from tokenizers import normalizers
 
 from encoders.errors import DeviceMemoryError, EncodingFailedError, ModelUnsupportedError
 from encoders.models.batches import plan_batches
@@ -24,10 +23,10 @@ from encoders.models.loading import (
     find_packing,
     load_model,
     longest_packed,
-    padding_position,
 )
 from encoders.models.pooling import build_heads
 from encoders.models.precision import choose_precision
+from encoders.models.tokenising import Tokenising
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,12 +34,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from encoders.models.batches import TokenBatch
-    from encoders.models.folder import ModelFolder
     from encoders.models.precision import Precision
 
-__all__ = ["TransformerEncoder"]
+__all__ = ["CompileMode", "TransformerEncoder"]
 
 logger = logging.getLogger(__name__)
+
+CompileMode = Literal["off", "default", "reduce-overhead", "max-autotune"]
 
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|alloc_failed", re.IGNORECASE)
 #: Texts that are tokenised before the first of their batches is handed on.
@@ -77,11 +77,14 @@ class TransformerEncoder:
         prompt: put before each text.
         prompt_name: or the name of one that the model's makers chose; by default their default.
         truncate_dim: keep this many components (Matryoshka); by default what the folder says.
+        compile_mode: of ``torch.compile``; ``reduce-overhead`` records CUDA graphs. Texts are then
+            padded to a few shapes, each of which takes up to a minute at first. ``off`` by
+            default: on a CPU it gains less than packing does.
+        varlen: on CUDA, whether attention over packed texts is one call of FlashAttention.
         name: first part of `encoder_id`; by default the last part of `model`.
 
     Attributes:
         texts_done: texts encoded since it was made.
-        texts_cut: texts that were longer than ``max_tokens``.
 
     Raises:
         ModelNotFoundError: the model, or a file of it, is not there.
@@ -100,12 +103,13 @@ class TransformerEncoder:
         prompt: str | None = None,
         prompt_name: str | None = None,
         truncate_dim: int | None = None,
+        compile_mode: CompileMode = "off",
+        varlen: bool = True,
         name: str | None = None,
     ) -> None:
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens must be at least 1, got {batch_tokens}")
         self.texts_done = 0
-        self.texts_cut = 0
         self._counting = threading.Lock()
         self._batch_tokens = batch_tokens
         self._device = _device(device)
@@ -118,11 +122,13 @@ class TransformerEncoder:
             )
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         tokenizer, transformer = load_model(folder.path, dtype)
-        self._prompt = folder.prompt(prompt_name) if prompt is None else prompt
-        self._max_tokens = _max_tokens(max_tokens, model, folder, tokenizer, transformer)
-        self._pad_id = int(tokenizer.pad_token_id or 0)
-        self._tokenizer = _prepared(tokenizer, folder, self._max_tokens)
-
+        self._tokenising = Tokenising(
+            tokenizer,
+            transformer,
+            folder,
+            prompt=folder.prompt(prompt_name) if prompt is None else prompt,
+            max_tokens=max_tokens,
+        )
         heads, width = build_heads(
             folder.heads, transformer.config.hidden_size * len(folder.pooling.modes)
         )
@@ -133,25 +139,36 @@ class TransformerEncoder:
             transformer,
             heads.to(self._device),
             folder.pooling,
-            prompt_tokens=_prompt_tokens(self._prompt, tokenizer),
-            pad_id=self._pad_id,
+            prompt_tokens=self._tokenising.prompt_tokens,
+            pad_id=self._tokenising.pad_id,
             dim=self._dim,
-            first_position=None,
             longest_packed=longest_packed(transformer),
+            varlen=varlen,
         )
-        self._forward.first_position = find_packing(
-            self._forward, transformer, self._tokenise(_TRIAL)
-        )
+        if compile_mode == "off":
+            self._forward.first_position = find_packing(
+                self._forward, transformer, self._tokenising.ids(_TRIAL)
+            )
+        else:
+            self._forward.compile(compile_mode, batch_tokens)
         if self.precision == "int8":  # after it was tried what packing does to float32
             to_int8(transformer)
-        self._lanes = _lanes(self._device, threads, transformer.num_parameters())
+        compiled = compile_mode != "off"
+        self._lanes = _lanes(self._device, threads, transformer.num_parameters(), compiled)
         name = re.sub(r"[^\w.-]+", "-", name or Path(model).resolve().name)
         fingerprint = folder.fingerprint(
-            max_tokens=self._max_tokens, dim=self._dim, prompt=self._prompt
+            max_tokens=self._tokenising.max_tokens,
+            dim=self._dim,
+            prompt=self._tokenising.prompt,
         )
         self._encoder_id = f"{name}:{fingerprint}:{self.precision}"
         self.encode(_TRIAL * self._lanes.count)  # the first call of a kernel takes longer
-        self.texts_done = 0
+        self.texts_done = self._tokenising.texts_cut = 0
+        logger.info(
+            "encoder %s: %d components, %s on %s, texts of up to %d tokens %s, %d at a time",
+            self._encoder_id, self._dim, self.precision, self._device, self._tokenising.max_tokens,
+            "end to end" if self.packs else "padded", self._lanes.count,
+        )  # fmt: skip
 
     @property
     def encoder_id(self) -> str:
@@ -165,6 +182,11 @@ class TransformerEncoder:
     def dim(self) -> int:
         """Length of the vectors."""
         return self._dim
+
+    @property
+    def texts_cut(self) -> int:
+        """Texts that were longer than ``max_tokens``, since it was made."""
+        return self._tokenising.texts_cut
 
     @property
     def packs(self) -> bool:
@@ -186,7 +208,7 @@ class TransformerEncoder:
         try:
             for start in range(0, len(texts), _TEXTS_AT_ONCE):
                 part = vectors[start : start + _TEXTS_AT_ONCE]
-                token_ids = self._tokenise(texts[start : start + _TEXTS_AT_ONCE])
+                token_ids = self._tokenising.ids(texts[start : start + _TEXTS_AT_ONCE])
                 running += [
                     self._lanes.submit(self._run, batch, part)
                     for batch in plan_batches(
@@ -204,20 +226,7 @@ class TransformerEncoder:
 
     def tokens(self, text: str) -> tuple[list[str], bool]:
         """The tokens of a text, prompt and special ones included, and whether it was cut."""
-        found = self._tokenizer.encode(self._prompt + text)
-        return list(found.tokens), bool(found.overflowing)
-
-    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        try:
-            found = self._tokenizer.encode_batch_fast([self._prompt + text for text in texts])
-        except Exception as error:  # the Rust tokenizer has no base class of its own
-            raise EncodingFailedError(f"the tokenizer failed: {error}") from error
-        cut = sum(bool(one.overflowing) for one in found)
-        if cut:
-            with self._counting:
-                self.texts_cut += cut
-        # Some tokenizers give nothing for a text of blanks; a model needs one token.
-        return [one.ids or [self._pad_id] for one in found]
+        return self._tokenising.tokens(text)
 
     def _run(self, batch: TokenBatch, vectors: NDArray[np.float32]) -> int:
         """In a lane: fill in the rows of a batch's texts; returns the tokens that fit in memory."""
@@ -257,45 +266,6 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _max_tokens(
-    asked: int | None, model: str, folder: ModelFolder, tokenizer: Any, transformer: Any
-) -> int:
-    positions = getattr(transformer.config, "max_position_embeddings", None)
-    if positions:  # RoBERTa and its like begin after the padding token's
-        positions -= padding_position(transformer) + 1
-    limits = [v for v in (positions, tokenizer.model_max_length) if v and v < UNLIMITED]
-    largest = min(limits, default=UNLIMITED)
-    smallest = tokenizer.num_special_tokens_to_add() + 1
-    chosen = min(folder.max_tokens or 512, largest) if asked is None else asked
-    if not smallest <= chosen <= largest:
-        raise ModelUnsupportedError(
-            f"max_tokens={chosen} is out of range for {model}: allowed {smallest} to {largest}"
-        )
-    return chosen
-
-
-def _prepared(tokenizer: Any, folder: ModelFolder, max_tokens: int) -> Any:
-    """The tokenizer itself, without the settings of its own that tokenizer.json may ship.
-
-    MiniLM's has padding, and truncation to 128.
-    """
-    prepared = tokenizer.backend_tokenizer
-    prepared.no_padding()
-    prepared.enable_truncation(max_tokens)
-    if folder.lower_case:
-        before = [] if prepared.normalizer is None else [prepared.normalizer]
-        prepared.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
-    return prepared
-
-
-def _prompt_tokens(prompt: str, tokenizer: Any) -> int:
-    """Tokens that a prompt puts before a text; a special token that ends a text is not its own."""
-    if not prompt:
-        return 0
-    ids = tokenizer.backend_tokenizer.encode(prompt).ids
-    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
-
-
 def _dim(asked: int | None, width: int, model: str) -> int:
     if asked is not None and not 1 <= asked <= width:
         raise ModelUnsupportedError(
@@ -304,8 +274,9 @@ def _dim(asked: int | None, width: int, model: str) -> int:
     return asked or width
 
 
-def _lanes(device: torch.device, threads: int | None, parameters: int) -> Lanes:
+def _lanes(device: torch.device, threads: int | None, parameters: int, compiled: bool) -> Lanes:
     if device.type == "cuda":
-        return Lanes(2, threads or 1, device)
+        # A recorded graph belongs to one thread and writes where it wrote before.
+        return Lanes(1 if compiled else 2, threads or 1, device)
     threads = threads or torch.get_num_threads()
     return Lanes(1, threads, device) if parameters > _LARGE else Lanes(threads, 1, device)

@@ -195,3 +195,29 @@ def test_cuda_gives_the_vectors_of_the_cpu() -> None:
     vectors = load_encoder(DEFAULT_MODEL).encode(TEXTS)
     cosines = np.einsum("ij,ij->i", vectors, reference(TEXTS))
     assert cosines.min() >= 0.9999
+
+
+@pytest.mark.gpu
+@needs_model
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("varlen", [True, False])
+def test_cuda_computes_texts_end_to_end(precision: Any, varlen: bool) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    encoder = load_encoder(DEFAULT_MODEL, device="cuda", precision=precision, varlen=varlen)
+    assert isinstance(encoder, TransformerEncoder)
+    assert encoder.packs
+    cosines = np.einsum("ij,ij->i", encoder.encode(TEXTS), reference(TEXTS))
+    assert cosines.min() >= (0.99999 if precision == "float32" else 0.9995)
+
+
+@pytest.mark.gpu
+@needs_model
+def test_cuda_graphs_give_the_vectors_of_the_cpu() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    encoder = load_encoder(DEFAULT_MODEL, device="cuda", compile_mode="reduce-overhead")
+    cosines = np.einsum("ij,ij->i", encoder.encode(TEXTS * 3), reference(TEXTS * 3))
+    assert cosines.min() >= 0.9995

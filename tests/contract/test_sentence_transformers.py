@@ -116,6 +116,6 @@ def test_limits_and_lower_case(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "model", limits={"max_seq_length": 10, "do_lower_case": True})
     ours = assert_same(folder)
     np.testing.assert_array_equal(ours.encode(["A B c"]), ours.encode(["a b c"]))
-    ours.texts_cut = 0
+    before = ours.texts_cut
     ours.encode(TEXTS)
-    assert ours.texts_cut == sum(len(text.split()) > 8 for text in TEXTS) == 3
+    assert ours.texts_cut - before == sum(len(text.split()) > 8 for text in TEXTS) == 3

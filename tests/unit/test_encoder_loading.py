@@ -14,6 +14,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from model_folders import make_folder
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -361,3 +362,70 @@ def test_an_encoder_that_is_not_used_any_more_leaves_no_thread(tiny: Path) -> No
     for thread in lanes[-3:]:
         thread.join(30)
     assert threading.active_count() <= before
+
+
+def test_a_compiled_model_is_given_a_few_shapes(tiny: Path) -> None:
+    encoder = TransformerEncoder(str(tiny), device="cpu", precision="float32", threads=1)
+    expected = encoder.encode(TEXTS)
+    seen: set[tuple[int, ...]] = set()
+    forward = encoder._forward  # noqa: SLF001 - what compiling sets, without compiling
+    forward.first_position, forward.shapes = None, 40
+    run = forward._model  # noqa: SLF001
+
+    def model(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        seen.add(tuple(input_ids.shape))
+        return run(input_ids=input_ids, attention_mask=attention_mask)
+
+    forward._model = model  # noqa: SLF001
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(TEXTS * 20), np.tile(expected, (20, 1)), atol=1e-5)
+    assert seen == {(2, 16)}
+    encoder.encode(["a " * 20])
+    assert seen == {(2, 16), (1, 32)}
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_compiling_changes_no_vector(tiny: Path) -> None:
+    expected = TransformerEncoder(str(tiny), device="cpu", precision="float32").encode(TEXTS)
+    compiled = load_encoder(
+        str(tiny), device="cpu", precision="float32", compile_mode="default", batch_tokens=64
+    )
+    assert isinstance(compiled, TransformerEncoder)
+    assert not compiled.packs
+    np.testing.assert_allclose(compiled.encode(TEXTS), expected, atol=1e-5)
+
+
+def test_an_end_token_that_the_folder_asks_for_is_there(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", "mistral", pooling={"pooling_mode": "lasttoken"})
+    expected = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    without = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
+    assert np.abs(without - expected).max() > 0.01
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    write(folder / "tokenizer_config.json", said | {"add_eos_token": True})
+    encoder = TransformerEncoder(str(folder), precision="float32")
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    assert encoder.tokens("a b " * 60)[0][-1] == "[END]"
+
+
+def test_a_load_says_how_it_runs(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "encoders"):
+        encoder = TransformerEncoder(str(tiny), device="cpu", precision="float32", threads=2)
+    assert (
+        f"encoder {encoder.encoder_id}: 16 components, float32 on cpu, texts of up to 64 tokens "
+        "end to end, 2 at a time"
+    ) in caplog.text
+
+
+def test_int8_is_close_and_independent_of_the_batch(folder: Path) -> None:
+    expected = TransformerEncoder(str(folder), device="cpu", precision="float32")
+    encoder = TransformerEncoder(str(folder), device="cpu", precision="int8")
+    found = encoder.encode(TEXTS)
+    assert np.einsum("ij,ij->i", found, expected.encode(TEXTS)).min() > 0.99
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+    assert encoder.encoder_id == expected.encoder_id.replace("float32", "int8")

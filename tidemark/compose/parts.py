@@ -107,6 +107,8 @@ def build_encoding(
         prompt=encoder.prompt,
         prompt_name=encoder.prompt_name,
         truncate_dim=encoder.truncate_dim,
+        compile_mode=encoder.compile_mode,
+        varlen=encoder.varlen,
     )
     return EncoderService(
         loaded if wrap is None else wrap(loaded),
