@@ -14,7 +14,10 @@ from streams.errors import StreamsError
 from tidemark.errors import TidemarkError
 
 #: Areas, and their measurements in the order they are run.
-AREAS = {"streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore")}
+AREAS = {
+    "streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore"),
+    "encoders": ("models", "cache"),
+}
 
 _REPETITIONS = 5
 

@@ -1,23 +1,27 @@
 """Errors of the encoders.
 
 EncoderError
+├── CacheError              the cache on disk cannot be opened
 ├── DeviceMemoryError       one text does not fit in memory; retriable
 ├── EncoderClosedError      the service was closed
 ├── EncodingFailedError     a text cannot be encoded
 ├── ModelNotFoundError      the model, or a file of it, is not there
 ├── ModelUnsupportedError   the model is there, but asks for what we do not do
+├── SentimentError          a sentiment head cannot be read or trained
 └── TemplateError           a template cannot be read (also a ValueError)
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "CacheError",
     "DeviceMemoryError",
     "EncoderClosedError",
     "EncoderError",
     "EncodingFailedError",
     "ModelNotFoundError",
     "ModelUnsupportedError",
+    "SentimentError",
     "TemplateError",
 ]
 
@@ -35,6 +39,10 @@ class EncoderError(Exception):
         super().__init__(message)
         if retriable is not None:
             self.retriable = retriable
+
+
+class CacheError(EncoderError):
+    """The cache on disk cannot be opened; the message says what to do."""
 
 
 class DeviceMemoryError(EncoderError):
@@ -57,6 +65,10 @@ class ModelNotFoundError(EncoderError):
 
 class ModelUnsupportedError(EncoderError):
     """The model asks for what is not supported; the message says what, and what is."""
+
+
+class SentimentError(EncoderError):
+    """A sentiment head cannot be read or trained; the message says why."""
 
 
 class TemplateError(EncoderError, ValueError):

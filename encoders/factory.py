@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from encoders.errors import ModelNotFoundError
 from encoders.hashing import HashingEncoder
 
 if TYPE_CHECKING:
+    from encoders.models.precision import Precision
+    from encoders.models.transformer import CompileMode
     from encoders.protocol import TextEncoder
 
 __all__ = ["DEFAULT_MODEL", "load_encoder"]
@@ -27,6 +29,12 @@ def load_encoder(
     threads: int | None = None,
     max_tokens: int | None = None,
     batch_tokens: int = 2048,
+    precision: Precision | Literal["auto"] = "auto",
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    truncate_dim: int | None = None,
+    compile_mode: CompileMode = "off",
+    varlen: bool = True,
 ) -> TextEncoder:
     """Build the encoder that a setting names.
 
@@ -34,9 +42,15 @@ def load_encoder(
         model: ``hashing``, `DEFAULT_MODEL`, a folder, or a name on the Hugging Face hub.
         dim: length of the vectors of ``hashing``; a model has its own.
         device: as for `TransformerEncoder`, and so are the rest; ``hashing`` has no use for them.
-        threads: threads for torch in this process.
+        threads: of torch.
         max_tokens: texts are cut to this many tokens.
-        batch_tokens: budget of a batch in tokens, padding included.
+        batch_tokens: budget of a batch in tokens.
+        precision: of the transformer's numbers.
+        prompt: put before each text.
+        prompt_name: or the name of one of the model's own.
+        truncate_dim: keep this many components.
+        compile_mode: of ``torch.compile``.
+        varlen: whether attention over packed texts is one call on CUDA.
 
     Raises:
         ModelNotFoundError: the model, or a file of it, is not there.
@@ -48,7 +62,7 @@ def load_encoder(
     if model in (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"):
         name, model = DEFAULT_MODEL, str(_packaged_folder())
 
-    from encoders.transformer import TransformerEncoder  # noqa: PLC0415 - torch takes seconds
+    from encoders.models.transformer import TransformerEncoder  # noqa: PLC0415 - torch takes seconds
 
     return TransformerEncoder(
         model,
@@ -56,6 +70,12 @@ def load_encoder(
         batch_tokens=batch_tokens,
         device=device,
         threads=threads,
+        precision=precision,
+        prompt=prompt,
+        prompt_name=prompt_name,
+        truncate_dim=truncate_dim,
+        compile_mode=compile_mode,
+        varlen=varlen,
         name=name,
     )
 

@@ -18,7 +18,7 @@ class TextEncoder(Protocol):
     """Turns texts into unit vectors.
 
     The vector of a text does not depend on the batch it is in (tolerance 1e-5 in float32), nor on
-    the process that computes it. An encoder is called from one thread at a time.
+    the process that computes it. An encoder may be called from several threads.
     """
 
     @property
@@ -54,4 +54,9 @@ class CountsTexts(Protocol):
     @property
     def texts_done(self) -> int:
         """Texts encoded since it was made; grows while a call runs. Read from other threads."""
+        ...
+
+    @property
+    def texts_cut(self) -> int:
+        """Texts that were longer than it reads; likewise."""
         ...

@@ -1,34 +1,36 @@
-"""Encoding for asyncio: one thread, a cache in front, and no text that can stop the others."""
+"""Encoding for asyncio: threads before the encoder, caches, and every text encoded once."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from encoders.errors import EncoderClosedError, EncoderError, EncodingFailedError
+from encoders.isolation import encode_each
 from encoders.protocol import CountsTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
     from encoders.cache import VectorCache
+    from encoders.disk_cache import DiskCache
     from encoders.protocol import TextEncoder
 
 __all__ = ["EncodedBatch", "EncoderService", "ServiceStats"]
 
-logger = logging.getLogger(__name__)
-
-#: Encoded when a batch fails, to tell a bad text from an encoder that fails on every text.
-PROBE = "probe"
+#: While the texts of one are on the device, the other turns those that came meanwhile to tokens.
+_THREADS = 2
+#: Texts of calls that are answered together; a longer call is answered alone.
+_MERGED_TEXTS = 8_192
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,39 +55,81 @@ class ServiceStats:
     Attributes:
         texts_requested: as asked for, repeats included.
         texts_encoded: that the encoder gave a vector for.
-        cache_hits, cache_misses: distinct texts of a call.
-        evictions: entries that left the cache.
-        failures: distinct texts of a call that failed.
-        encode_seconds: time in the encoder.
+        texts_merged: that were being encoded for another call already.
+        texts_cut: that were longer than the encoder reads.
+        cache_hits, cache_misses: distinct texts, in memory.
+        evictions: entries that left the cache in memory.
+        disk_hits, disk_misses: of the misses in memory, on disk.
+        disk_evictions: entries that this process took from the cache on disk.
+        disk_failures: reads and writes of it that failed.
+        failures: distinct texts that failed.
+        encode_seconds: time in the encoder; calls may overlap.
     """
 
     texts_requested: int
     texts_encoded: int
+    texts_merged: int
+    texts_cut: int
     cache_hits: int
     cache_misses: int
     evictions: int
+    disk_hits: int
+    disk_misses: int
+    disk_evictions: int
+    disk_failures: int
     failures: int
     encode_seconds: float
 
 
+@dataclass(slots=True, eq=False)
+class _Call:
+    texts: tuple[str, ...]
+    answer: Future[EncodedBatch] = field(default_factory=Future)
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """Texts that one thread encodes, and others may wait for."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    errors: dict[str, EncoderError] = field(default_factory=dict)
+
+
 class EncoderService:
-    """Owns the encoder, the cache and the one thread that calls them.
+    """Owns the encoder, the caches and the threads that call them.
+
+    Calls that wait are answered together; none waits for others to come. A text that is being
+    encoded for one call is not encoded again for another.
 
     Args:
-        encoder: called from the service's thread only.
-        cache: in front of the encoder; likewise.
+        encoder: called from two threads.
+        cache: in memory, in front of the encoder.
+        disk: asked where the memory does not know; None for none. Closed with the service.
     """
 
-    def __init__(self, encoder: TextEncoder, cache: VectorCache) -> None:
+    def __init__(
+        self, encoder: TextEncoder, cache: VectorCache, disk: DiskCache | None = None
+    ) -> None:
         self._encoder = encoder
         self._cache = cache
-        # The executor's queue has no bound of its own and needs none: each caller awaits its
-        # answer, so no more calls wait than there are callers.
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self._disk = disk
+        self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="encoder")
+        # No bound is needed: each caller awaits its answer, so no more wait than there are callers.
+        self._waiting: deque[_Call] = deque()
+        #: Guards all that follows and the cache in memory.
+        self._lock = threading.Lock()
+        self._in_flight: dict[str, _Work] = {}
         self._requested = 0
         self._encoded = 0
+        self._merged = 0
         self._failures = 0
         self._seconds = 0.0
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """In whose front this is."""
+        return self._encoder
 
     @property
     def encoder_id(self) -> str:
@@ -98,10 +142,10 @@ class EncoderService:
         return self._encoder.dim
 
     async def encode(self, texts: Sequence[str]) -> EncodedBatch:
-        """Encode each distinct text once, those in the cache not at all.
+        """Encode each distinct text once, those in a cache not at all.
 
         A text that fails is in `EncodedBatch.errors`; the others are not touched by it. An empty
-        text is a failure. A caller that is cancelled leaves the thread to finish its batch.
+        text is a failure. A caller that is cancelled leaves the threads to finish its batch.
 
         Raises:
             EncoderClosedError: the service was closed.
@@ -109,7 +153,7 @@ class EncoderService:
         return await asyncio.wrap_future(self._submit(texts))
 
     def encode_now(self, texts: Sequence[str]) -> EncodedBatch:
-        """As `encode`, in the same thread, for callers without an event loop: it blocks."""
+        """As `encode`, for callers without an event loop: it blocks."""
         return self._submit(texts).result()
 
     @property
@@ -120,108 +164,139 @@ class EncoderService:
 
     def stats(self) -> ServiceStats:
         """Counters; while a call is running they may be of slightly different moments."""
+        disk = self._disk
         return ServiceStats(
             texts_requested=self._requested,
             texts_encoded=self._encoded,
+            texts_merged=self._merged,
+            texts_cut=self._encoder.texts_cut if isinstance(self._encoder, CountsTexts) else 0,
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
             evictions=self._cache.evictions,
+            disk_hits=disk.hits if disk else 0,
+            disk_misses=disk.misses if disk else 0,
+            disk_evictions=disk.evictions if disk else 0,
+            disk_failures=disk.failures if disk else 0,
             failures=self._failures,
             encode_seconds=self._seconds,
         )
 
     def close(self) -> None:
-        """Answer the calls already made, then stop the thread. May be called again."""
+        """Answer the calls already made, then stop the threads. May be called again."""
         self._executor.shutdown(wait=True)
+        if self._disk is not None:
+            self._disk.close()
 
     def _submit(self, texts: Sequence[str]) -> Future[EncodedBatch]:
+        call = _Call(tuple(texts))
+        self._waiting.append(call)
         try:
-            return self._executor.submit(self._run, tuple(texts))
+            self._executor.submit(self._serve)
         except RuntimeError as error:
             raise EncoderClosedError("the encoder service is closed: no text is taken") from error
+        return call.answer
 
-    def _run(self, texts: tuple[str, ...]) -> EncodedBatch:
-        self._requested += len(texts)
-        errors: dict[str, EncoderError] = {}
-        distinct = [text for text in dict.fromkeys(texts) if text]
-        if "" in texts:
-            errors[""] = EncodingFailedError("an empty text has no vector")
-        vectors = dict(zip(distinct, self._cache.get_many(distinct), strict=True))
-        missing = [text for text, vector in vectors.items() if vector is None]
-        started = time.perf_counter()
-        good, fresh = self._encode(missing, errors)
-        self._seconds += time.perf_counter() - started
-        self._cache.put_many(good, fresh)
-        self._encoded += len(good)
-        self._failures += len(errors)
-
-        vectors.update(zip(good, fresh, strict=True))
-        rows = {text: vector for text, vector in vectors.items() if vector is not None}
-        row_of = {text: row for row, text in enumerate(rows)}
-        return EncodedBatch(
-            np.array(list(rows.values()), np.float32).reshape(len(rows), self.dim),
-            np.fromiter((row_of.get(text, -1) for text in texts), np.int32, len(texts)),
-            errors,
-        )
-
-    def _encode(
-        self, texts: list[str], errors: dict[str, EncoderError]
-    ) -> tuple[list[str], NDArray[np.float32]]:
-        """The texts that could be encoded and their vectors; the others go to `errors`.
-
-        A batch that raises is halved until the text at fault is alone, unless the probe fails as
-        well: then no text is to blame, and every one of them is marked as retriable.
-        """
-        good: list[str] = []
-        parts = [np.empty((0, self.dim), np.float32)]
-        pending = [texts] if texts else []
-        probed = False
-        while pending:
-            batch = pending.pop()
-            try:
-                vectors = self._checked(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other texts go on
-                logger.warning("encoding %d texts failed: %s", len(batch), error)
-                if not probed and (cause := self._probe()) is not None:
-                    failed = [batch, *pending]
-                    errors.update((text, cause) for part in failed for text in part)
-                    break
-                probed = True
-                if len(batch) == 1:
-                    errors[batch[0]] = _as_encoder_error(error)
-                else:
-                    middle = len(batch) // 2
-                    pending += [batch[middle:], batch[:middle]]
-                continue
-            finite: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)  # type: ignore[assignment]
-            good += [text for text, fine in zip(batch, finite, strict=True) if fine]
-            parts.append(vectors[finite])
-            for row in np.flatnonzero(~finite):
-                errors[batch[row]] = EncodingFailedError("the encoder gave a vector not finite")
-        return good, np.concatenate(parts)
-
-    def _probe(self) -> EncoderError | None:
+    def _serve(self) -> None:
+        """In a thread: answer what waits; nothing may be left, as a thread before took it all."""
+        calls: list[_Call] = []
+        with self._lock:
+            texts = 0
+            while self._waiting and (not calls or texts < _MERGED_TEXTS):
+                call = self._waiting.popleft()
+                if call.answer.set_running_or_notify_cancel():
+                    calls.append(call)
+                    texts += len(call.texts)
+        if not calls:
+            return
         try:
-            self._checked([PROBE])
-        except Exception as error:  # noqa: BLE001 - what it is, is the answer
-            return EncodingFailedError(f"the encoder fails on every text: {error}", retriable=True)
-        return None
+            vectors, errors = self._vectors_of(calls)
+            for call in calls:
+                call.answer.set_result(_batch(call.texts, vectors, errors, self.dim))
+        except BaseException as error:  # a defect: told to the callers, whose threads it is not
+            for call in calls:
+                if not call.answer.done():
+                    call.answer.set_exception(error)
+            raise
 
-    def _checked(self, texts: list[str]) -> NDArray[np.float32]:
-        vectors = self._encoder.encode(texts)
-        if vectors.shape != (len(texts), self.dim):
-            raise EncodingFailedError(
-                f"the encoder gave shape {vectors.shape}, expected {(len(texts), self.dim)}"
+    def _vectors_of(
+        self, calls: list[_Call]
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, EncoderError]]:
+        """What the calls' texts have: a vector or an error each."""
+        texts = dict.fromkeys(text for call in calls for text in call.texts)
+        errors: dict[str, EncoderError] = {}
+        if "" in texts:
+            del texts[""]
+            errors[""] = EncodingFailedError("an empty text has no vector")
+        distinct = list(texts)
+        mine, others, work = list[str](), dict[_Work, list[str]](), _Work()
+        with self._lock:
+            self._requested += sum(len(call.texts) for call in calls)
+            found = self._cache.get_many(distinct)
+            for text, vector in zip(distinct, found, strict=True):
+                if vector is None:
+                    owner = self._in_flight.setdefault(text, work)
+                    if owner is work:
+                        mine.append(text)
+                    else:
+                        others.setdefault(owner, []).append(text)
+            self._merged += sum(map(len, others.values()))
+        vectors = {t: v for t, v in zip(distinct, found, strict=True) if v is not None}
+        # Own work first: two threads that wait for each other's have both done it.
+        if mine:
+            self._do(work, mine)
+            vectors |= work.vectors
+            errors |= work.errors
+        for other, shared in others.items():
+            other.done.wait()
+            vectors |= {text: other.vectors[text] for text in shared if text in other.vectors}
+            errors |= {text: other.errors[text] for text in shared if text in other.errors}
+        with self._lock:
+            self._failures += len(errors)
+        return vectors, errors
+
+    def _do(self, work: _Work, texts: list[str]) -> None:
+        """Look on disk, encode the rest, keep it, and let those know who wait."""
+        new: list[str] = []
+        fresh: NDArray[np.float32] = np.empty((0, self.dim), np.float32)
+        try:
+            stored = [None] * len(texts) if self._disk is None else self._disk.get_many(texts)
+            work.vectors = {t: v for t, v in zip(texts, stored, strict=True) if v is not None}
+            started = time.perf_counter()
+            new, fresh, work.errors = encode_each(
+                self._encoder, [text for text in texts if text not in work.vectors]
             )
-        return vectors
+            seconds = time.perf_counter() - started
+            if self._disk is not None:
+                self._disk.put_many(new, fresh)
+            work.vectors.update(zip(new, fresh, strict=True))
+            with self._lock:
+                self._seconds += seconds
+                self._encoded += len(new)
+                known = list(work.vectors)
+                if known:
+                    self._cache.put_many(known, np.stack(list(work.vectors.values())))
+        except BaseException as error:
+            failed = EncodingFailedError(f"{type(error).__name__}: {error}", retriable=True)
+            work.errors = {text: failed for text in texts if text not in work.vectors}
+            raise
+        finally:
+            with self._lock:
+                for text in texts:
+                    del self._in_flight[text]
+            work.done.set()
 
 
-def _as_encoder_error(error: Exception) -> EncoderError:
-    """The error itself where a retry may help (out of memory), else an `EncodingFailedError`."""
-    if isinstance(error, EncodingFailedError) or (
-        isinstance(error, EncoderError) and error.retriable
-    ):
-        return error
-    failed = EncodingFailedError(f"{type(error).__name__}: {error}")
-    failed.__cause__ = error
-    return failed
+def _batch(
+    texts: tuple[str, ...],
+    vectors: dict[str, NDArray[np.float32]],
+    errors: dict[str, EncoderError],
+    dim: int,
+) -> EncodedBatch:
+    """What one call gets of what was found for several."""
+    rows = dict.fromkeys(text for text in texts if text in vectors)
+    row_of = {text: row for row, text in enumerate(rows)}
+    return EncodedBatch(
+        np.array([vectors[text] for text in rows], np.float32).reshape(len(rows), dim),
+        np.fromiter((row_of.get(text, -1) for text in texts), np.int32, len(texts)),
+        {text: errors[text] for text in dict.fromkeys(texts) if text in errors},
+    )

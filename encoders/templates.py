@@ -21,7 +21,9 @@ DEFAULT_TEMPLATES: Mapping[str, str] = {
     "review": "{title}. {text}",
 }
 ITEM_FIELDS = frozenset({"title", "categories", "description"})
-_FIELDS = ITEM_FIELDS | {"action", "text", "rating"}
+_FIELDS = ITEM_FIELDS | {
+    "action", "text", "rating", "rating_words", "time_of_day", "weekday",
+}  # fmt: skip
 _CONTEXT = re.compile(r"context\.\w[\w-]*")
 _CLOSING = re.compile(r"[)\]}»”]*")
 _SEPARATORS = " .,;:|/–—-"
@@ -45,8 +47,8 @@ class Templates:
 
     Args:
         texts: templates by the name of an action, or ``item``; they replace the defaults of the
-            same name. Fields: title, categories, description, text, rating, action and
-            ``context.<name>``; ``{{`` and ``}}`` are braces.
+            same name. Fields: title, categories, description, text, rating, rating_words, action,
+            time_of_day, weekday and ``context.<name>``; ``{{`` and ``}}`` are braces.
 
     Raises:
         TemplateError: a template is malformed, has no field, or names an unknown one.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from streams.errors import RejectedError
+from streams.wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "CatalogueFollower", "RecordSource", "TextTemplates"]
 
 logger = logging.getLogger(__name__)
+_PLAIN = Wording()
 _ITEM_FIELDS = frozenset({"title", "categories", "description"})
 
 
@@ -52,10 +54,14 @@ class Catalogue:
     Args:
         templates: how texts are made.
         codes: of item ids; the same that the profiles use.
+        wording: what an action adds to its item's text.
     """
 
-    def __init__(self, templates: TextTemplates, codes: Interner) -> None:
+    def __init__(
+        self, templates: TextTemplates, codes: Interner, wording: Wording = _PLAIN
+    ) -> None:
         self._templates = templates
+        self._wording = wording
         self._codes = codes
         self._items: dict[str, Item] = {}
         self._known = np.zeros(64, np.bool_)  # by code
@@ -97,6 +103,12 @@ class Catalogue:
         name = self._templates.template_for(action, names_item=True)
         return name if self._templates.fields_of(name) <= _ITEM_FIELDS else None
 
+    def says(self, field: str, action: Action) -> bool:
+        """Whether the text of an action has room for this field."""
+        names_item = action.item_id is not None
+        name = self._templates.template_for(action.action, names_item=names_item)
+        return field in self._templates.fields_of(name)
+
     def texts(self, template: str, codes: Sequence[int]) -> list[str]:
         """The texts that a template of `item_template` makes of known items; each is made once."""
         made = self._texts.setdefault(template, {})
@@ -120,12 +132,7 @@ class Catalogue:
         if item_id is not None and self._templates.fields_of(name) <= _ITEM_FIELDS:
             return self.texts(name, [self._codes.find(item_id.encode())])[0]
         fields = _item_fields(self._items[item_id]) if item_id is not None else {}
-        fields["action"] = action.action
-        fields["text"] = action.text
-        fields["rating"] = None if action.rating is None else f"{action.rating:g}"
-        for key, value in (action.context or {}).items():
-            fields[f"context.{key}"] = str(value)
-        return self._templates.render(name, fields)
+        return self._templates.render(name, fields | self._wording.fields(action))
 
 
 def _item_fields(item: Item) -> dict[str, str | None]:

@@ -29,6 +29,20 @@ class EncoderStats(Protocol):
     @property
     def texts_encoded(self) -> int: ...  # noqa: D102
     @property
+    def texts_merged(self) -> int: ...  # noqa: D102
+    @property
+    def texts_cut(self) -> int: ...  # noqa: D102
+    @property
+    def evictions(self) -> int: ...  # noqa: D102
+    @property
+    def disk_hits(self) -> int: ...  # noqa: D102
+    @property
+    def disk_misses(self) -> int: ...  # noqa: D102
+    @property
+    def disk_evictions(self) -> int: ...  # noqa: D102
+    @property
+    def disk_failures(self) -> int: ...  # noqa: D102
+    @property
     def cache_hits(self) -> int: ...  # noqa: D102
     @property
     def cache_misses(self) -> int: ...  # noqa: D102
@@ -102,6 +116,20 @@ class PrometheusSensor(Sensor):
              lambda: encoder().cache_hits),
             ("cache_misses", "Distinct texts of a call not found in the cache.",
              lambda: encoder().cache_misses),
+            ("disk_cache_hits", "Of those, texts found in the cache on disk.",
+             lambda: encoder().disk_hits),
+            ("disk_cache_misses", "Of those, texts not found there either.",
+             lambda: encoder().disk_misses),
+            ("disk_cache_evictions", "Texts that this worker took from the cache on disk.",
+             lambda: encoder().disk_evictions),
+            ("disk_cache_failures", "Reads and writes of the cache on disk that failed.",
+             lambda: encoder().disk_failures),
+            ("cache_evictions", "Texts that left the cache in memory.",
+             lambda: encoder().evictions),
+            ("texts_merged", "Texts that were being encoded for another call already.",
+             lambda: encoder().texts_merged),
+            ("texts_cut", "Texts that were longer than the encoder reads.",
+             lambda: encoder().texts_cut),
             ("encode_failures", "Texts that the encoder failed on.", lambda: encoder().failures),
             ("encode_seconds", "Time in the encoder.", lambda: encoder().encode_seconds),
             ("stalled_seconds", "How long there was something to do and nothing advanced.",

@@ -19,7 +19,7 @@ import msgspec
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from streams.chunk import RecordChunk
 from streams.errors import RejectedError
-from streams.reading import encoder_rejection, with_vectors
+from streams.reading import encoder_rejection, with_feeling, with_vectors
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streams.batches import EncodedTexts, Inbound, TextEncoding
     from streams.catalogue import Catalogue, CatalogueFollower
     from streams.decode import ItemDecoder, RawRecord
-    from streams.reading import ActionReader
+    from streams.reading import ActionReader, Feeling
     from streams.topic_names import TopicNames
 
 __all__ = ["Part", "Prepared", "Preparer"]
@@ -90,6 +90,7 @@ class Preparer:
         catalogue, follower: all items; refreshed before an item is called unknown.
         encoding: texts to vectors.
         retry_seconds: how long an encoder that fails on every text is tried again.
+        feeling: reads users' words where a rule asks for it; None where nothing does.
     """
 
     def __init__(
@@ -102,7 +103,9 @@ class Preparer:
         follower: CatalogueFollower,
         encoding: TextEncoding,
         retry_seconds: float = 120.0,
+        feeling: Feeling | None = None,
     ) -> None:
+        self._feeling = feeling
         self._names = names
         self._reader = reader
         self._item_decoder = item_decoder
@@ -136,6 +139,8 @@ class Preparer:
         for whole, reading in zip(wholes, readings, strict=True):
             end = begin + len(reading.texts)
             failed = with_vectors(reading, encoded.index[begin:end], encoded)
+            if self._feeling is not None:
+                with_feeling(reading, encoded.vectors, self._feeling)
             whole.share_out(reading.batch, [*reading.rejected, *failed])
             begin = end
         return Prepared(parts, encoded.vectors, time.perf_counter() - started)

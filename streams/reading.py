@@ -7,7 +7,7 @@ columns. The others are read one by one: those with words of the user's own, and
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from streams.scan import Scan
     from streams.schema import Action
 
-__all__ = ["ActionReader", "Decoded", "Reading", "encoder_rejection", "with_vectors"]
+__all__ = [
+    "ActionReader",
+    "Decoded",
+    "Feeling",
+    "Reading",
+    "encoder_rejection",
+    "with_feeling",
+    "with_vectors",
+]
 
 
 @dataclass(slots=True)
@@ -62,11 +70,25 @@ class Reading:
         batch: a column entry for each record; ``rows`` are positions in ``texts``.
         texts: distinct for plain actions.
         rejected: places of records that cannot be processed, with the reason why.
+        felt: places of those whose strength their words decide.
     """
 
     batch: ActionBatch
     texts: list[str]
     rejected: list[tuple[int, RejectedError]] = field(default_factory=list)
+    felt: list[int] = field(default_factory=list)
+
+
+class Feeling(NamedTuple):
+    """How users' words become a strength.
+
+    Attributes:
+        score: from vectors ``(n, dim) float32`` to what their texts feel, ``(n,)`` in [-1, 1].
+        worst: s of the worst feeling, -1 to 0, as `RatingScale` has it.
+    """
+
+    score: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    worst: float
 
 
 class ActionReader:
@@ -194,6 +216,17 @@ class ActionReader:
         else:
             batch.rows[place] = len(reading.texts)
             reading.texts.append(text)
+            if self._is_felt(action):
+                reading.felt.append(place)
+
+    def _is_felt(self, action: Action) -> bool:
+        """Whether how the user's words feel decides, and they are in the text."""
+        return (
+            self._rules.rules[action.action].felt
+            and action.rating is None
+            and bool(action.text)
+            and self._catalogue.says("text", action)
+        )
 
     def _weigh(self, action: Action) -> tuple[float, float, str | None]:
         """Weight, signed strength and text; a ``forget`` has no text."""
@@ -235,7 +268,7 @@ class _Kinds:
         for code, (name, rule) in kinds.items():
             self.weights[code], self.strengths[code] = rule.weight, rule.strength
             self.rated[code] = rule.rated
-            template = None if name == FORGET else catalogue.item_template(name)
+            template = None if name == FORGET or rule.felt else catalogue.item_template(name)
             if template is not None:
                 if template not in self.template_names:
                     self.template_names.append(template)
@@ -279,6 +312,23 @@ def with_vectors(
         (place, encoder_rejection(encoded, reading.texts[text_of[place]]))
         for place in np.flatnonzero(failed).tolist()
     ]
+
+
+def with_feeling(reading: Reading, vectors: NDArray[np.float32], feeling: Feeling) -> None:
+    """Weigh what users wrote by how it feels; after `with_vectors`.
+
+    Args:
+        reading: its strengths change.
+        vectors: ``(m, dim) float32``, of all texts.
+        feeling: reads the vectors.
+    """
+    batch = reading.batch
+    places = [place for place in reading.felt if batch.rows[place] >= 0]
+    if not places:
+        return
+    felt = feeling.score(vectors[batch.rows[places]])
+    pleased = batch.strengths[places] * felt
+    batch.strengths[places] = np.where(felt >= 0, pleased, -feeling.worst * felt)
 
 
 def encoder_rejection(encoded: EncodedTexts, text: str) -> RejectedError:

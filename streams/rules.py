@@ -30,11 +30,14 @@ class ActionRule:
         weight: w > 0 of the policy ``decay``.
         strength: s in [-1, 1]: +1 for a purchase, negative for a dislike.
         rated: the message carries a rating, and s comes from it.
+        felt: s comes from the rating where there is one, else from how the user's words feel; it
+            is `strength` where there are no words, or nothing that reads them.
     """
 
     weight: float
     strength: float
     rated: bool = False
+    felt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class ActionRules:
                 RejectReason.UNKNOWN_ACTION,
                 f"action {action.action[:60]!r} has no weight in the settings; known: {known}",
             )
-        if not rule.rated:
+        if not rule.rated and (action.rating is None or not rule.felt):
             return rule.weight, rule.strength
         if action.rating is None:
             raise RejectedError(

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path  # noqa: TC003 # pydantic reads it at run time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,28 +19,21 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as PydanticSettingsError
 
-from encoders.templates import Templates
 from streams.errors import SecurityError
 from streams.security import Mechanism, Protocol, Security
+from streams.wording import RATING_WORDS
+from tidemark.encoder_settings import EncoderSettings, RedactionSettings, SentimentSettings
 from tidemark.errors import SettingsError
+from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
 __all__ = ["Settings", "load_settings"]
-
-Positive = Annotated[float, Field(gt=0)]
-PositiveInt = Annotated[int, Field(gt=0)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-
 
 _PREFIX = "TIDEMARK_"
 #: Variables of the command line's own options.
 _NOT_SETTINGS = {"TIDEMARK_CONFIG"}
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SecuritySettings(_Group):
+class SecuritySettings(Group):
     """How to connect to the brokers; see `streams.security.Security`."""
 
     protocol: Protocol = "PLAINTEXT"
@@ -84,7 +77,7 @@ class SecuritySettings(_Group):
             raise SecurityError(msg) from error
 
 
-class KafkaSettings(_Group):
+class KafkaSettings(Group):
     """The broker and the worker's consumer group."""
 
     bootstrap: str = "localhost:9092"
@@ -105,7 +98,7 @@ class KafkaSettings(_Group):
         return self
 
 
-class ActionTopicSettings(_Group):
+class ActionTopicSettings(Group):
     """One topic that actions come from."""
 
     name: str
@@ -113,7 +106,7 @@ class ActionTopicSettings(_Group):
     default_action: str | None = None
 
 
-class TopicSettings(_Group):
+class TopicSettings(Group):
     """What the topics are called, and how they are created."""
 
     actions: tuple[ActionTopicSettings, ...] = (ActionTopicSettings(name="actions"),)
@@ -137,7 +130,7 @@ class TopicSettings(_Group):
         return self
 
 
-class LimitSettings(_Group):
+class LimitSettings(Group):
     """Bounds on a message; one over a limit is dead-lettered."""
 
     message_bytes: PositiveInt = 1_000_000
@@ -148,7 +141,7 @@ class LimitSettings(_Group):
     clock_skew_seconds: Positive = 300.0
 
 
-class PolicySettings(_Group):
+class PolicySettings(Group):
     """How much of the old profile stays: k of ``p' = k·p + (1-k)·s·v``."""
 
     name: Literal["constant", "decay", "adaptive"] = "constant"
@@ -166,7 +159,7 @@ class PolicySettings(_Group):
         return self
 
 
-class MemorySettings(_Group):
+class MemorySettings(Group):
     """How much of a user's past is kept beside the vector."""
 
     seen: PositiveInt = 200
@@ -174,21 +167,23 @@ class MemorySettings(_Group):
     event_ids: PositiveInt = 32
 
 
-class ActionRuleSettings(_Group):
+class ActionRuleSettings(Group):
     """What one kind of action means: weight w, and strength s unless it is rated."""
 
     weight: Positive = 1.0
     strength: Annotated[float, Field(ge=-1, le=1)] = 1.0
     rated: bool = False
+    felt: bool = False
 
 
-class RatingSettings(_Group):
+class RatingSettings(Group):
     """The scale of ratings: ``low`` maps to s = ``worst``, ``neutral`` to 0, ``high`` to +1."""
 
     low: float = 1.0
     neutral: float = 2.0
     high: float = 5.0
     worst: Annotated[float, Field(ge=-1, le=0)] = -0.25
+    words: Annotated[tuple[str, ...], Field(min_length=1)] = RATING_WORDS
 
     @model_validator(mode="after")
     def _ordered(self) -> RatingSettings:
@@ -205,32 +200,14 @@ DEFAULT_ACTIONS: dict[str, ActionRuleSettings] = {
     "cart": ActionRuleSettings(weight=2.0, strength=0.8),
     "purchase": ActionRuleSettings(weight=3.0, strength=1.0),
     "rate": ActionRuleSettings(weight=2.0, rated=True),
-    "review": ActionRuleSettings(weight=2.0, strength=1.0),
+    "review": ActionRuleSettings(weight=2.0, strength=1.0, felt=True),
     "like": ActionRuleSettings(weight=2.0, strength=1.0),
     "dislike": ActionRuleSettings(weight=2.0, strength=-0.25),
     "skip": ActionRuleSettings(weight=0.5, strength=-0.1),
 }
 
 
-class EncoderSettings(_Group):
-    """The text encoder: a model folder, a hub name, all-MiniLM-L6-v2, or ``hashing``."""
-
-    model: str = "all-MiniLM-L6-v2"
-    dim: PositiveInt = 384  # of ``hashing``; a model has its own
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: PositiveInt | None = None
-    max_tokens: PositiveInt | None = None
-    batch_tokens: PositiveInt = 2_048
-    cache_mebibytes: Annotated[int, Field(ge=0)] = 256
-    templates: dict[str, str] = {}
-
-    @model_validator(mode="after")
-    def _readable(self) -> EncoderSettings:
-        Templates(self.templates)  # raises a ValueError that names the template
-        return self
-
-
-class WorkerSettings(_Group):
+class WorkerSettings(Group):
     """The worker process."""
 
     batch_actions: PositiveInt = 20_000
@@ -251,7 +228,7 @@ class WorkerSettings(_Group):
         return self
 
 
-class RetrievalSettings(_Group):
+class RetrievalSettings(Group):
     """The retrieval service."""
 
     host: str = "127.0.0.1"
@@ -275,6 +252,8 @@ class Settings(BaseSettings):
     actions: dict[str, ActionRuleSettings] = DEFAULT_ACTIONS
     ratings: RatingSettings = RatingSettings()
     encoder: EncoderSettings = EncoderSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    sentiment: SentimentSettings = SentimentSettings()
     worker: WorkerSettings = WorkerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from encoders import DEFAULT_MODEL, HashingEncoder, TextEncoder, load_encoder
+from encoders.models.transformer import TransformerEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +37,15 @@ TEXTS = [
 
 @pytest.fixture(
     scope="module",
-    params=["hashing", pytest.param(DEFAULT_MODEL, marks=needs_model)],
+    params=[
+        ("hashing", "float32"),
+        pytest.param((DEFAULT_MODEL, "float32"), marks=needs_model),
+        pytest.param((DEFAULT_MODEL, "bfloat16"), marks=needs_model),
+    ],
 )
 def encoder(request: pytest.FixtureRequest) -> TextEncoder:
-    return load_encoder(request.param)
+    model, precision = request.param
+    return load_encoder(model, precision=precision)
 
 
 def assert_close(left: NDArray[np.float32], right: NDArray[np.float32]) -> None:
@@ -100,8 +106,8 @@ def test_like_texts_are_closer(encoder: TextEncoder) -> None:
 
 
 def test_the_id_is_stable(encoder: TextEncoder, request: pytest.FixtureRequest) -> None:
-    model = request.node.callspec.params["encoder"]
-    assert load_encoder(model).encoder_id == encoder.encoder_id
+    model, precision = request.node.callspec.params["encoder"]
+    assert load_encoder(model, precision=precision).encoder_id == encoder.encoder_id
     assert encoder.encoder_id.startswith(f"{model}")
 
 
@@ -113,8 +119,10 @@ def test_ids_tell_encoders_apart() -> None:
 @needs_model
 def test_the_id_of_a_model_changes_with_what_changes_its_vectors() -> None:
     known, short = load_encoder(DEFAULT_MODEL), load_encoder(DEFAULT_MODEL, max_tokens=16)
-    name, _, fingerprint = known.encoder_id.partition(":")
+    assert isinstance(known, TransformerEncoder)
+    name, fingerprint, precision = known.encoder_id.split(":")
     assert name == "all-MiniLM-L6-v2"
+    assert precision == known.precision
     assert len(fingerprint) == 12
     assert int(fingerprint, 16) >= 0
     assert short.encoder_id != known.encoder_id
@@ -171,9 +179,11 @@ def reference(texts: Sequence[str]) -> NDArray[np.float64]:
 @needs_model
 def test_vectors_are_those_of_plain_transformers() -> None:
     texts = [*TEXTS, "beyond the limit of the model " * 80]
-    vectors = load_encoder(DEFAULT_MODEL, device="cpu").encode(texts)
-    cosines = np.einsum("ij,ij->i", vectors, reference(texts))
-    assert cosines.min() >= 0.99999
+    vectors = load_encoder(DEFAULT_MODEL, device="cpu", precision="float32").encode(texts)
+    expected = reference(texts)
+    assert np.einsum("ij,ij->i", vectors, expected).min() >= 0.99999
+    rounded = load_encoder(DEFAULT_MODEL, device="cpu", precision="bfloat16").encode(texts)
+    assert np.einsum("ij,ij->i", rounded, expected).min() >= 0.9995
 
 
 @pytest.mark.gpu
@@ -185,3 +195,29 @@ def test_cuda_gives_the_vectors_of_the_cpu() -> None:
     vectors = load_encoder(DEFAULT_MODEL).encode(TEXTS)
     cosines = np.einsum("ij,ij->i", vectors, reference(TEXTS))
     assert cosines.min() >= 0.9999
+
+
+@pytest.mark.gpu
+@needs_model
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("varlen", [True, False])
+def test_cuda_computes_texts_end_to_end(precision: Any, varlen: bool) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    encoder = load_encoder(DEFAULT_MODEL, device="cuda", precision=precision, varlen=varlen)
+    assert isinstance(encoder, TransformerEncoder)
+    assert encoder.packs
+    cosines = np.einsum("ij,ij->i", encoder.encode(TEXTS), reference(TEXTS))
+    assert cosines.min() >= (0.99999 if precision == "float32" else 0.9995)
+
+
+@pytest.mark.gpu
+@needs_model
+def test_cuda_graphs_give_the_vectors_of_the_cpu() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    encoder = load_encoder(DEFAULT_MODEL, device="cuda", compile_mode="reduce-overhead")
+    cosines = np.einsum("ij,ij->i", encoder.encode(TEXTS * 3), reference(TEXTS * 3))
+    assert cosines.min() >= 0.9995

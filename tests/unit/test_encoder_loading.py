@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import logging
 import shutil
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from model_folders import make_folder
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -25,12 +29,11 @@ from encoders import (
     ModelUnsupportedError,
     load_encoder,
 )
-from encoders.transformer import TransformerEncoder
+from encoders.models.batches import TokenBatch
+from encoders.models.transformer import TransformerEncoder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Bert: Any = BertModel  # transformers leaves these two unannotated
 FastTokenizer: Any = PreTrainedTokenizerFast
@@ -88,10 +91,11 @@ def test_importing_the_package_stays_light() -> None:
 
 def test_exported_members() -> None:
     public = (
-        "DEFAULT_MODEL DEFAULT_TEMPLATES DeviceMemoryError EncodedBatch EncoderClosedError "
+        "DEFAULT_MODEL DEFAULT_TEMPLATES CacheError DeviceMemoryError DiskCache EncodedBatch "
+        "EncoderClosedError "
         "EncoderError EncoderService EncodingFailedError HashingEncoder ModelNotFoundError "
-        "ModelUnsupportedError ServiceStats TemplateError Templates TextEncoder VectorCache "
-        "load_encoder"
+        "ModelUnsupportedError SentimentError SentimentHead ServiceStats TemplateError Templates "
+        "TextEncoder VectorCache default_head load_encoder load_head"
     )
     assert encoders.__all__ == public.split()
     assert all(hasattr(encoders, name) for name in encoders.__all__)
@@ -180,40 +184,76 @@ def test_the_default_model_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("config", "found"),
     [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls pooling"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, r"cls \+ mean"),
-        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len pooling"),
-        ({"pooling_mode": "lasttoken"}, "lasttoken pooling"),
-        ({"pooling_mode_mean_tokens": False}, "no pooling"),
+        ({"pooling_mode": "attention"}, "attention pooling"),
+        ({"pooling_mode": ["mean", "best"]}, "best pooling"),
+        ({"pooling_mode_first_tokens": True, "pooling_mode_mean_tokens": True}, "first pooling"),
+        ({"pooling_mode": []}, "no pooling"),
     ],
 )
-def test_pooling_other_than_mean_is_refused(
+def test_pooling_that_is_not_known_is_refused(
     folder: Path, config: dict[str, Any], found: str
 ) -> None:
     write(folder / "1_Pooling" / "config.json", config)
-    with pytest.raises(ModelUnsupportedError, match=f"asks for {found}.*supported: mean"):
+    with pytest.raises(ModelUnsupportedError, match=f"asks for {found}.*supported: cls, max"):
+        load_encoder(str(folder))
+
+
+TRANSFORMER = {"path": "", "type": "sentence_transformers.base.modules.Transformer"}
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("models.CNN", r"asks for the module 'CNN' at place 1; supported"),
+        ("models.Transformer", "'Transformer' at place 1; supported: .*the first alone"),
+        ("models.Dense", r"modules\.json names own, and .*own.config\.json is missing"),
+    ],
+)
+def test_modules_that_cannot_be_had_are_refused(folder: Path, module: str, message: str) -> None:
+    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": f"x.{module}"}])
+    with pytest.raises((ModelUnsupportedError, ModelNotFoundError), match=message):
         load_encoder(str(folder))
 
 
 @pytest.mark.parametrize(
-    "config", [{"pooling_mode_mean_tokens": True, "include_prompt": True}, {"pooling_mode": "mean"}]
+    ("config", "message"),
+    [
+        ({"activation_function": "own.Code"}, r"asks for the activation own\.Code; supported"),
+        ({"activation_function": "torch.nn.modules.activation.GLU"}, "supported: torch.nn's Ident"),
+        ({"module_input_name": "token_embeddings"}, "elsewhere than on the text's vector"),
+        ({"in_features": 16}, "no usable in_features and out_features"),
+        ({"in_features": 8, "out_features": 4}, "takes vectors of 8 numbers, and gets 16"),
+        ({"in_features": 16, "out_features": 5}, r"does not hold what its config\.json says"),
+    ],
 )
-def test_both_ways_to_ask_for_mean_are_read(folder: Path, config: dict[str, Any]) -> None:
-    write(folder / "1_Pooling" / "config.json", config)
-    assert load_encoder(str(folder)).dim == 16
-
-
-def test_modules_are_read(folder: Path) -> None:
-    modules = [
-        {"path": "", "type": "sentence_transformers.base.modules.Transformer"},
-        {"path": "pool", "type": "sentence_transformers.models.Pooling"},
-    ]
-    write(folder / "modules.json", modules)
-    write(folder / "pool" / "config.json", {"pooling_mode": "cls"})
-    with pytest.raises(ModelUnsupportedError, match=r"pool.config\.json asks for cls"):
+def test_dense_layers_that_do_not_fit_are_refused(
+    folder: Path, config: dict[str, Any], message: str
+) -> None:
+    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": "x.models.Dense"}])
+    write(folder / "own" / "config.json", config)
+    weights = {"linear.weight": torch.zeros(4, 16), "linear.bias": torch.zeros(4)}
+    save_file(weights, folder / "own" / "model.safetensors")
+    with pytest.raises(ModelUnsupportedError, match=message):
         load_encoder(str(folder))
-    write(folder / "modules.json", [*modules, {"path": "2_Dense", "type": "x.models.Dense"}])
-    with pytest.raises(ModelUnsupportedError, match="asks for the module 'Dense'; supported"):
+
+
+def test_a_prompt_that_the_model_does_not_have(folder: Path) -> None:
+    said = {"prompts": {"query": "a "}}
+    write(folder / "config_sentence_transformers.json", said)
+    with pytest.raises(ModelUnsupportedError, match="no prompt named 'document'; it has: query"):
+        load_encoder(str(folder), prompt_name="document")
+
+
+@pytest.mark.parametrize("dim", [0, 17])
+def test_more_components_than_there_are(folder: Path, dim: int) -> None:
+    with pytest.raises(ModelUnsupportedError, match=f"truncate_dim={dim} is out of range"):
+        load_encoder(str(folder), truncate_dim=dim)
+
+
+def test_a_missing_part_of_the_weights_is_named(folder: Path) -> None:
+    index = {"weight_map": {"x": "model.safetensors", "y": "model-2.safetensors"}}
+    write(folder / "model.safetensors.index.json", index)
+    with pytest.raises(ModelNotFoundError, match=r"has no model-2\.safetensors: copy"):
         load_encoder(str(folder))
 
 
@@ -261,7 +301,7 @@ def test_a_budget_below_one_text_makes_batches_of_one(tiny: Path) -> None:
 
 
 class SmallMemory:
-    """Fails as a device does for batches of more than `limit` tokens, padding included."""
+    """Fails as a device does for batches of more than `limit` tokens."""
 
     def __init__(self, encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
         self.limit = 1 << 20
@@ -269,19 +309,17 @@ class SmallMemory:
         self.forward = encoder._forward  # noqa: SLF001 - the seam where a device fails
         monkeypatch.setattr(encoder, "_forward", self)
 
-    def __call__(self, batch: list[list[int]]) -> NDArray[np.float32]:
-        size = len(batch) * max(map(len, batch))
-        self.sizes.append(size)
-        if size > self.limit:
+    def __call__(self, batch: TokenBatch) -> torch.Tensor:
+        self.sizes.append(len(batch.ids))
+        if len(batch.ids) > self.limit:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        vectors: NDArray[np.float32] = self.forward(batch)
-        return vectors
+        return self.forward(batch)
 
 
 def test_out_of_memory_halves_the_budget(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu")
+    encoder = TransformerEncoder(str(tiny), device="cpu", threads=1)
     expected = encoder.encode(TEXTS)
     memory = SmallMemory(encoder, monkeypatch)
     memory.limit = 24
@@ -296,7 +334,7 @@ def test_out_of_memory_halves_the_budget(
 def test_a_text_that_does_not_fit_alone_is_reported_as_retriable(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu")
+    encoder = TransformerEncoder(str(tiny), device="cpu", threads=1)
     memory = SmallMemory(encoder, monkeypatch)
     memory.limit = 8
     with pytest.raises(DeviceMemoryError, match="12 tokens does not fit") as raised:
@@ -311,3 +349,83 @@ def test_a_text_that_does_not_fit_alone_is_reported_as_retriable(
 def test_what_is_not_text_is_an_error_of_ours(tiny: Path) -> None:
     with pytest.raises(EncodingFailedError, match="tokenizer failed"):
         TransformerEncoder(str(tiny)).encode(["a", "\ud800"])
+
+
+def test_an_encoder_that_is_not_used_any_more_leaves_no_thread(tiny: Path) -> None:
+    before = threading.active_count()
+    encoder = TransformerEncoder(str(tiny), device="cpu", threads=3)
+    encoder.encode(TEXTS)
+    assert threading.active_count() > before
+    lanes = [thread for thread in threading.enumerate() if thread.name.startswith("encoder-lane")]
+    del encoder
+    gc.collect()
+    for thread in lanes[-3:]:
+        thread.join(30)
+    assert threading.active_count() <= before
+
+
+def test_a_compiled_model_is_given_a_few_shapes(tiny: Path) -> None:
+    encoder = TransformerEncoder(str(tiny), device="cpu", precision="float32", threads=1)
+    expected = encoder.encode(TEXTS)
+    seen: set[tuple[int, ...]] = set()
+    forward = encoder._forward  # noqa: SLF001 - what compiling sets, without compiling
+    forward.first_position, forward.shapes = None, 40
+    run = forward._model  # noqa: SLF001
+
+    def model(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        seen.add(tuple(input_ids.shape))
+        return run(input_ids=input_ids, attention_mask=attention_mask)
+
+    forward._model = model  # noqa: SLF001
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(TEXTS * 20), np.tile(expected, (20, 1)), atol=1e-5)
+    assert seen == {(2, 16)}
+    encoder.encode(["a " * 20])
+    assert seen == {(2, 16), (1, 32)}
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_compiling_changes_no_vector(tiny: Path) -> None:
+    expected = TransformerEncoder(str(tiny), device="cpu", precision="float32").encode(TEXTS)
+    compiled = load_encoder(
+        str(tiny), device="cpu", precision="float32", compile_mode="default", batch_tokens=64
+    )
+    assert isinstance(compiled, TransformerEncoder)
+    assert not compiled.packs
+    np.testing.assert_allclose(compiled.encode(TEXTS), expected, atol=1e-5)
+
+
+def test_an_end_token_that_the_folder_asks_for_is_there(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", "mistral", pooling={"pooling_mode": "lasttoken"})
+    expected = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    without = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
+    assert np.abs(without - expected).max() > 0.01
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    write(folder / "tokenizer_config.json", said | {"add_eos_token": True})
+    encoder = TransformerEncoder(str(folder), precision="float32")
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    assert encoder.tokens("a b " * 60)[0][-1] == "[END]"
+
+
+def test_a_load_says_how_it_runs(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "encoders"):
+        encoder = TransformerEncoder(str(tiny), device="cpu", precision="float32", threads=2)
+    assert (
+        f"encoder {encoder.encoder_id}: 16 components, float32 on cpu, texts of up to 64 tokens "
+        "end to end, 2 at a time"
+    ) in caplog.text
+
+
+def test_int8_is_close_and_independent_of_the_batch(folder: Path) -> None:
+    expected = TransformerEncoder(str(folder), device="cpu", precision="float32")
+    encoder = TransformerEncoder(str(folder), device="cpu", precision="int8")
+    found = encoder.encode(TEXTS)
+    assert np.einsum("ij,ij->i", found, expected.encode(TEXTS)).min() > 0.99
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+    assert encoder.encoder_id == expected.encoder_id.replace("float32", "int8")

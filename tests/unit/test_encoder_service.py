@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from encoders import (
     DeviceMemoryError,
+    DiskCache,
+    EncodedBatch,
     EncoderClosedError,
     EncoderError,
     EncoderService,
@@ -22,6 +24,7 @@ from encoders import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -197,19 +200,127 @@ def test_an_empty_text_fails_without_a_call(
     assert fake.calls == [["a"]]
 
 
-def test_one_thread_serves_all_callers(
+def test_many_callers_share_what_they_ask_for(
     fake: FakeEncoder, start: Callable[..., EncoderService]
 ) -> None:
     service = start(fake)
 
-    async def ask() -> list[list[int]]:
-        batches = await asyncio.gather(*(service.encode(["same", f"own {i}"]) for i in range(20)))
-        return [batch.index.tolist() for batch in batches]
+    async def ask() -> list[EncodedBatch]:
+        return await asyncio.gather(*(service.encode(["same", f"own {i}"]) for i in range(20)))
 
-    assert asyncio.run(ask()) == [[0, 1]] * 20
-    assert len(fake.threads) == 1
+    for number, batch in enumerate(asyncio.run(ask())):
+        assert batch.index.tolist() == [0, 1]
+        np.testing.assert_array_equal(batch.vectors, PLAIN.encode(["same", f"own {number}"]))
+    assert len(fake.threads) <= 2
     assert threading.current_thread().name not in fake.threads
     assert sum(call.count("same") for call in fake.calls) == 1
+
+
+class HeldEncoder(FakeEncoder):
+    """Says when it is in a call, and stays there until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.inside.release()
+        assert self.go.acquire(timeout=30)
+        return super().encode(texts)
+
+
+def ask_in_thread(
+    service: EncoderService, texts: list[str]
+) -> tuple[threading.Thread, list[EncodedBatch]]:
+    answers: list[EncodedBatch] = []
+    thread = threading.Thread(target=lambda: answers.append(service.encode_now(texts)))
+    thread.start()
+    return thread, answers
+
+
+def test_a_text_in_flight_is_waited_for(start: Callable[..., EncoderService]) -> None:
+    held = HeldEncoder()
+    service = start(held)
+    first, first_answers = ask_in_thread(service, ["a", "b", "poison"])
+    assert held.inside.acquire(timeout=30)
+    second, second_answers = ask_in_thread(service, ["b", "c", "poison"])
+    assert held.inside.acquire(timeout=30), "another text is encoded at the same time"
+    for _ in range(20):
+        held.go.release()
+    first.join()
+    second.join()
+    assert [call.count("b") for call in held.calls if "poison" not in call].count(1) == 1
+    assert ["c"] in held.calls
+    assert service.stats().texts_merged == 2
+    for (batch,), texts in ((first_answers, ["a", "b"]), (second_answers, ["b", "c"])):
+        assert set(batch.errors) == {"poison"}
+        assert batch.index.tolist() == [0, 1, -1]
+        np.testing.assert_array_equal(batch.vectors, PLAIN.encode(texts))
+
+
+def test_calls_that_wait_are_answered_together(start: Callable[..., EncoderService]) -> None:
+    held = HeldEncoder()
+    service = start(held)
+    asked = []
+    for number in range(2):  # one after the other: together they would be one call
+        asked.append(ask_in_thread(service, [f"first {number}"]))
+        assert held.inside.acquire(timeout=30)
+    waiting = [ask_in_thread(service, [f"text {i}", "shared"]) for i in range(10)]
+    while len(service._waiting) < 10:  # noqa: SLF001 - what is waited for
+        threading.Event().wait(0.001)
+    for _ in range(20):
+        held.go.release()
+    for thread, _ in [*asked, *waiting]:
+        thread.join()
+    assert len(held.calls) <= 4, "two that ran, and one or two for all that waited"
+    for number, (_, (batch,)) in enumerate(waiting):
+        np.testing.assert_array_equal(
+            batch.vectors[batch.index], PLAIN.encode([f"text {number}", "shared"])
+        )
+
+
+def test_a_caller_that_leaves_is_not_answered(start: Callable[..., EncoderService]) -> None:
+    held = HeldEncoder()
+    service = start(held)
+
+    async def leave() -> EncodedBatch:
+        asked = []
+        for number in range(2):
+            asked.append(asyncio.create_task(service.encode([f"first {number}"])))
+            await asyncio.to_thread(held.inside.acquire)
+        leaving = asyncio.create_task(service.encode(["never"]))
+        staying = asyncio.create_task(service.encode(["stays"]))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        for _ in range(20):
+            held.go.release()
+        await asyncio.gather(*asked)
+        return await staying
+
+    assert asyncio.run(leave()).index.tolist() == [0]
+    assert not any("never" in call for call in held.calls)
+
+
+def test_the_disk_is_asked_before_the_encoder(fake: FakeEncoder, tmp_path: Path) -> None:
+    def serve(cache_bytes: int) -> EncoderService:
+        disk = DiskCache(tmp_path / "vectors", 1 << 22, fake.encoder_id, DIM)
+        return EncoderService(fake, VectorCache(cache_bytes), disk)
+
+    first = serve(1 << 20)
+    first.encode_now(["a", "b", "poison"])
+    first.close()
+    fake.calls.clear()
+    second = serve(1 << 20)
+    batch = second.encode_now(["b", "c", "a"])
+    np.testing.assert_array_equal(batch.vectors[batch.index], PLAIN.encode(["b", "c", "a"]))
+    second.encode_now(["a", "b", "c"])
+    assert fake.calls == [["c"]]
+    stats = second.stats()
+    assert (stats.disk_hits, stats.disk_misses, stats.disk_failures) == (2, 1, 0)
+    assert (stats.cache_hits, stats.cache_misses) == (3, 3)
+    second.close()
 
 
 def test_after_close_calls_are_refused(

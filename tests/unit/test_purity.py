@@ -132,11 +132,14 @@ def test_an_edge_loads_its_own_framework_only(module: str, needs: list[str]) -> 
 
 EXPORTS = {
     "encoders": [
-        "DEFAULT_MODEL", "DEFAULT_TEMPLATES", "DeviceMemoryError", "EncodedBatch",
+        "CacheError", "DEFAULT_MODEL", "DEFAULT_TEMPLATES", "DeviceMemoryError", "DiskCache",
+        "EncodedBatch",
         "EncoderClosedError", "EncoderError", "EncoderService", "EncodingFailedError",
-        "HashingEncoder", "ModelNotFoundError", "ModelUnsupportedError", "ServiceStats",
-        "TemplateError", "Templates", "TextEncoder", "VectorCache", "load_encoder",
+        "HashingEncoder", "ModelNotFoundError", "ModelUnsupportedError", "SentimentError",
+        "SentimentHead", "ServiceStats", "TemplateError", "Templates", "TextEncoder", "VectorCache",
+        "default_head", "load_encoder", "load_head",
     ],
+    "encoders.models": [],
     "store": [
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],

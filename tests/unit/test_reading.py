@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from store.table import Vocabulary
 from streams.catalogue import Catalogue
 from streams.decode import ActionDecoder, Limits
 from streams.errors import RejectedError, RejectReason
-from streams.reading import ActionReader, Reading
+from streams.reading import ActionReader, Feeling, Reading, with_feeling
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.schema import Item
 
@@ -29,6 +30,8 @@ RULES = ActionRules(
         "search": ActionRule(1.5, 0.5),
         "rate": ActionRule(2.0, 1.0, rated=True),
         "purchase": ActionRule(3.0, 1.0),
+        "comment": ActionRule(2.0, 0.8, felt=True),
+        "nod": ActionRule(2.0, 0.8, felt=True),
     },
     RatingScale(),
 )
@@ -317,3 +320,45 @@ def test_decoding_raises_nothing() -> None:
     decoded = Rig().reader.decode("actions", [bad_record(), action_record()])
     assert isinstance(decoded.singly[0], RejectedError)
     assert decoded.scan.plain.tolist() == [False, True]
+
+
+FEELS = {"bad": -0.6, "good": 0.5}
+
+
+def feel(reading: Reading) -> list[float]:
+    """The strengths, where a text's vector is what the first word in it that feels something is."""
+    vectors = np.array(
+        [[next((FEELS[w] for w in text.split() if w in FEELS), 0.9)] for text in reading.texts],
+        np.float32,
+    )
+    with_feeling(reading, vectors, Feeling(lambda given: given[:, 0], worst=-0.25))
+    return [round(float(strength), 6) for strength in reading.batch.strengths]
+
+
+def test_words_decide_the_strength_of_what_is_felt() -> None:
+    rig = Rig(["Alien"], templates={"comment": "{title}. {text}", "nod": "{title}"})
+    records = [
+        action_record(offset=0, action="comment", item_id="Alien", text="so good"),
+        action_record(offset=1, action="comment", item_id="Alien", text="so bad"),
+        action_record(offset=2, action="comment", text="bad"),
+        # a rating says it more clearly; without words, or where they are not encoded, s stays
+        action_record(offset=3, action="comment", item_id="Alien", text="bad", rating=5.0),
+        action_record(offset=4, action="comment", item_id="Alien", rating=1.0),
+        action_record(offset=5, action="comment", item_id="Alien"),
+        action_record(offset=6, action="nod", item_id="Alien", text="bad"),
+        action_record(offset=7, action="search", text="bad"),
+    ]
+    reading = rig.read(*records)
+    assert reading.rejected == []
+    assert feel(reading) == pytest.approx([0.4, -0.15, -0.15, 1.0, -0.25, 0.8, 0.8, 0.5])
+
+
+def test_a_rating_off_the_scale_of_what_is_felt_is_refused() -> None:
+    record = action_record(offset=0, action="comment", text="good", rating=9.0)
+    assert reasons(Rig().read(record)) == [(0, RejectReason.BAD_VALUE)]
+
+
+def test_a_text_that_failed_feels_nothing() -> None:
+    reading = Rig().read(action_record(offset=0, action="comment", text="bad"))
+    reading.batch.rows[:] = SKIPPED_ROW
+    assert feel(reading) == pytest.approx([0.8])

@@ -14,7 +14,7 @@ from encoders.errors import EncoderError
 from store.errors import StoreError
 from streams.errors import StreamsError
 from tidemark import __version__
-from tidemark.cli import local, publish, services, settings, soak, topics
+from tidemark.cli import encode, local, publish, sentiment, services, settings, soak, topics
 from tidemark.cli.common import fail
 from tidemark.errors import SettingsError, TidemarkError
 
@@ -51,6 +51,8 @@ app.command(rich_help_panel="Run it")(services.worker)
 app.command(rich_help_panel="Run it")(services.retrieval)
 app.add_typer(topics.app, name="topics", rich_help_panel="Run it")
 app.command(rich_help_panel="Use it")(publish.publish)
+app.command(rich_help_panel="Use it")(encode.encode)
+app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Test it")(soak.soak)
 app.command(name="settings", rich_help_panel="Use it")(settings.show)
 

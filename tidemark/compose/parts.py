@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoders import EncoderService, VectorCache, load_encoder
+from encoders import (
+    CacheError,
+    DiskCache,
+    EncoderService,
+    SentimentError,
+    VectorCache,
+    default_head,
+    load_encoder,
+    load_head,
+)
+from encoders.redaction import Redactor
 from streams.decode import Limits
 from streams.lineage import require_same_lineage
+from streams.reading import Feeling
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.tail import TopicTail
 from streams.topic_names import ActionTopic, TopicNames
+from streams.wording import Wording
+from tidemark.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from encoders import TextEncoder
+    from tidemark.encoder_settings import EncoderSettings
     from tidemark.settings import Settings
 
 __all__ = [
     "action_rules",
     "build_encoding",
+    "build_feeling",
+    "build_redactor",
+    "build_wording",
     "limits",
     "now_ms",
     "require_lineage",
     "topic_names",
 ]
+
+
+logger = logging.getLogger(__name__)
+
+_MEBIBYTE = 1024 * 1024
 
 
 def now_ms() -> int:
@@ -52,17 +76,20 @@ def action_rules(settings: Settings) -> ActionRules:
     """How much each kind of action counts."""
     return ActionRules(
         {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
-        RatingScale(**settings.ratings.model_dump()),
+        RatingScale(**settings.ratings.model_dump(exclude={"words"})),
     )
 
 
 def build_encoding(
-    settings: Settings, wrap: Callable[[TextEncoder], TextEncoder] | None = None
+    settings: Settings,
+    folder: Path | None = None,
+    wrap: Callable[[TextEncoder], TextEncoder] | None = None,
 ) -> EncoderService:
-    """The encoder with its thread and cache.
+    """The encoder with its threads and caches.
 
     Args:
         settings: of everything.
+        folder: for the cache on disk, unless the settings name another; None for none.
         wrap: put around the encoder, for tests that have it fail.
 
     Raises:
@@ -76,11 +103,79 @@ def build_encoding(
         threads=encoder.threads,
         max_tokens=encoder.max_tokens,
         batch_tokens=encoder.batch_tokens,
+        precision=encoder.precision,
+        prompt=encoder.prompt,
+        prompt_name=encoder.prompt_name,
+        truncate_dim=encoder.truncate_dim,
+        compile_mode=encoder.compile_mode,
+        varlen=encoder.varlen,
     )
     return EncoderService(
         loaded if wrap is None else wrap(loaded),
-        VectorCache(encoder.cache_mebibytes * 1024 * 1024),
+        VectorCache(encoder.cache_mebibytes * _MEBIBYTE),
+        _disk_cache(encoder, folder, loaded),
     )
+
+
+def build_wording(settings: Settings) -> Wording:
+    """What an action's text says, cleared of what looks like personal data."""
+    return Wording(
+        build_redactor(settings).redact,
+        settings.ratings.words,
+        settings.ratings.low,
+        settings.ratings.high,
+    )
+
+
+def build_redactor(settings: Settings) -> Redactor:
+    """Clears users' words.
+
+    Raises:
+        SettingsError: a region is not known.
+    """
+    try:
+        return Redactor(settings.redaction.kinds, settings.redaction.phone_regions)
+    except ValueError as error:
+        raise SettingsError(f"redaction: {error}") from error
+
+
+def build_feeling(settings: Settings, encoder_id: str) -> Feeling | None:
+    """What reads the feeling of users' words; None where the settings or the encoder have none.
+
+    Raises:
+        SentimentError: a head is named that cannot be read, or is for another encoder.
+    """
+    wanted = settings.sentiment.head
+    if wanted == "none":
+        return None
+    head = default_head() if wanted == "auto" else load_head(Path(wanted))
+    if head.fits(encoder_id):
+        return Feeling(head.score, settings.sentiment.worst)
+    if wanted != "auto":
+        raise SentimentError(
+            f"the sentiment head {wanted} is for the encoder {head.encoder_id}, this process runs "
+            f"{encoder_id}; train one with: tidemark sentiment train"
+        )
+    logger.info(
+        "no sentiment head comes along for %s: reviews count by their rating or actions.review."
+        "strength; train one with: tidemark sentiment train", encoder_id,
+    )  # fmt: skip
+    return None
+
+
+def _disk_cache(
+    settings: EncoderSettings, folder: Path | None, encoder: TextEncoder
+) -> DiskCache | None:
+    folder = settings.disk_cache or folder
+    if folder is None or not settings.disk_cache_mebibytes:
+        return None
+    size = settings.disk_cache_mebibytes * _MEBIBYTE
+    try:
+        return DiskCache(folder, size, encoder.encoder_id, encoder.dim)
+    except CacheError as error:
+        # On a full disk, say: texts are encoded again then, and nothing is lost.
+        logger.warning("%s; going on without it", error)
+        return None
 
 
 def limits(settings: Settings) -> Limits:

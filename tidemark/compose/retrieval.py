@@ -18,7 +18,13 @@ from store.view import RetrievalView
 from streams.publisher import ActionPublisher
 from streams.tail import TopicTail
 from streams.topics import check_topics
-from tidemark.compose.parts import build_encoding, now_ms, require_lineage, topic_names
+from tidemark.compose.parts import (
+    build_encoding,
+    build_redactor,
+    now_ms,
+    require_lineage,
+    topic_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +79,10 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     )
     forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
+    redactor = build_redactor(settings)
+
     async def encode(text: str) -> NDArray[np.float32]:
-        encoded = await encoding.encode([text])
+        encoded = await encoding.encode([redactor.redact(text)])
         if encoded.errors:
             raise next(iter(encoded.errors.values()))
         vector: NDArray[np.float32] = encoded.vectors[encoded.index[0]]

@@ -37,6 +37,8 @@ from streams.written_batch import warm_up as warm_up_writing
 from tidemark.compose.parts import (
     action_rules,
     build_encoding,
+    build_feeling,
+    build_wording,
     limits,
     now_ms,
     require_lineage,
@@ -71,7 +73,7 @@ def build_worker(
     Args:
         settings: of everything.
         registry: for its metrics.
-        folder: for what Faust writes.
+        folder: for snapshots, cached vectors and what Faust writes.
         health: what it says of itself.
         wrap_encoder: put around the encoder, for tests that have it fail.
         clock: milliseconds since the epoch.
@@ -86,7 +88,7 @@ def build_worker(
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     policy = Policy(**settings.policy.model_dump())
     check_topics(bootstrap, names, security=security)
-    encoding = build_encoding(settings, wrap_encoder)
+    encoding = build_encoding(settings, folder / "vectors", wrap_encoder)
     require_lineage(settings, names, encoding.encoder_id, policy.identity)
     warm_up_writing(warm_up(encoding.dim))
     warm_up_scan()
@@ -97,7 +99,9 @@ def build_worker(
     bounds = limits(settings)
     item_decoder = ItemDecoder(bounds)
     vocabulary = Vocabulary(actions=Interner(), items=Interner())
-    catalogue = Catalogue(Templates(settings.encoder.templates), vocabulary.items)
+    catalogue = Catalogue(
+        Templates(settings.encoder.templates), vocabulary.items, build_wording(settings)
+    )
     follower = CatalogueFollower(
         TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue
     )
@@ -158,6 +162,7 @@ def build_worker(
         catalogue=catalogue,
         follower=follower,
         encoding=WatchedEncoding(encoding, activities),
+        feeling=build_feeling(settings, encoding.encoder_id),
         retry_seconds=settings.kafka.retry_seconds,
     )
     pipeline = Pipeline(

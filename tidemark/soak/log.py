@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.rules import ActionRules
+    from streams.wording import Wording
 
 __all__ = ["SoakLog", "load_log"]
 
@@ -40,9 +41,9 @@ class SoakLog:
     items: Sequence[Item]
     recorded: Sequence[Action]
 
-    def catalogue(self) -> Catalogue:
-        """Makes the texts of the actions."""
-        catalogue = Catalogue(Templates(), Interner())
+    def catalogue(self, wording: Wording) -> Catalogue:
+        """Makes the texts of the actions, as a worker with this wording does."""
+        catalogue = Catalogue(Templates(), Interner(), wording)
         for item in self.items:
             catalogue.put(item)
         return catalogue

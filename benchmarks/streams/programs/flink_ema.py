@@ -22,7 +22,7 @@ class MovingAverage(KeyedProcessFunction):
         self._given = given
 
     def open(self, context: RuntimeContext):
-        import numpy as np  # noqa: PLC0415 # this runs in another process
+        import numpy as np  # this runs in another process
 
         self._np = np
         self._meter = Meter(self._given["progress"])

@@ -1,0 +1,185 @@
+"""Vectors of texts on disk, shared by the processes of a machine, in LMDB.
+
+LMDB keeps a file that is whole after any crash of a process or of the machine, lets any number of
+processes read while one writes, and frees the place of what is deleted for what comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import lmdb
+import numpy as np
+
+from encoders.errors import CacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["DiskCache"]
+
+logger = logging.getLogger(__name__)
+
+_SEQUENCE = 8
+#: Bytes of an entry beside its vector, about.
+_ENTRY = 100
+#: Deleted at a time when the cache is full, as a part of what is there.
+_DELETE = 0.1
+#: What the file may hold beside the entries: pages that a reader still looks at, and copies that
+#: a transaction makes of what it changes.
+_SLACK = 64 * 1024 * 1024
+_WARN_SECONDS = 60.0
+
+
+class DiskCache:
+    """Texts written longest ago leave first.
+
+    A file that cannot be read or written, for want of room say, costs the hits and is said in
+    the log once a minute; no text fails for it.
+
+    Args:
+        folder: where the file is; made where it is not there.
+        max_bytes: of the entries, about: to a page or two.
+        encoder_id: vectors of other encoders are not found; they leave as theirs grow old.
+        dim: length of the vectors.
+
+    Attributes:
+        hits, misses, evictions, failures: since this was made; evictions are this process's own.
+
+    Raises:
+        CacheError: the file cannot be opened, or is no cache.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, encoder_id: str, dim: int) -> None:
+        self.max_bytes = max_bytes
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
+        self.failures = 0
+        self._salt = encoder_id.encode() + b"\0"
+        self._bytes = 4 * dim
+        self._warned = -_WARN_SECONDS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = lmdb.open(
+                str(folder),
+                map_size=max_bytes + max(_SLACK, max_bytes // 4),
+                max_dbs=2,
+                # A crash of the machine may cost the last transactions, and never the file.
+                metasync=False,
+                readahead=False,
+            )
+            # Places of processes that were killed while they read would keep old pages for good.
+            self._file.reader_check()
+            self._vectors = self._file.open_db(b"vectors")
+            self._order = self._file.open_db(b"order")
+        except (OSError, lmdb.Error) as error:
+            raise CacheError(
+                f"the cache of vectors in {folder} cannot be opened ({error}): delete the folder "
+                "if it is damaged, or name another with --state"
+            ) from error
+
+    def __len__(self) -> int:
+        with self._file.begin() as reading:
+            return int(reading.stat(self._vectors)["entries"])
+
+    @property
+    def bytes_used(self) -> int:
+        """Of the file's pages that hold entries."""
+        with self._file.begin() as reading:
+            return self._used(reading)
+
+    def get_many(self, texts: Sequence[str]) -> list[NDArray[np.float32] | None]:
+        """The vector of each text, ``(dim,) float32`` and read-only, or None."""
+        found: list[NDArray[np.float32] | None] = []
+        try:
+            with self._file.begin(db=self._vectors) as reading:
+                for text in texts:
+                    value = reading.get(self._key(text))
+                    found.append(
+                        None
+                        if value is None or len(value) != _SEQUENCE + self._bytes
+                        else np.frombuffer(value, "<f4", offset=_SEQUENCE)
+                    )
+        except lmdb.Error as error:
+            self._complain("read", error)
+            found = [None] * len(texts)
+        hits = sum(vector is not None for vector in found)
+        self.hits += hits
+        self.misses += len(found) - hits
+        return found
+
+    def put_many(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keep n vectors, ``(n, dim) float32``; those that are there stay."""
+        rows = np.ascontiguousarray(vectors, "<f4")
+        # A quarter of the cache at a time: room is made between.
+        step = max(1, self.max_bytes // (4 * (self._bytes + _ENTRY)))
+        try:
+            for start in range(0, len(texts), step):
+                self._put(texts[start : start + step], rows[start : start + step])
+        except lmdb.Error as error:
+            self._complain("written", error)
+
+    def close(self) -> None:
+        """Close the file. May be called again."""
+        self._file.close()
+
+    def _put(self, texts: Sequence[str], rows: NDArray[np.float32]) -> None:
+        """In one transaction."""
+        with self._file.begin(write=True) as writing:
+            self._make_room(writing, len(texts))
+            sequence = self._last(writing)
+            for text, row in zip(texts, rows, strict=True):
+                sequence += 1
+                place, key = sequence.to_bytes(_SEQUENCE, "big"), self._key(text)
+                if writing.put(key, place + row.tobytes(), db=self._vectors, overwrite=False):
+                    writing.put(place, key, db=self._order, append=True)
+
+    def _make_room(self, writing: lmdb.Transaction, coming: int) -> None:
+        """Delete the oldest where the entries to come would not fit."""
+        there = int(writing.stat(self._order)["entries"])
+        if not there:
+            return
+        used = self._used(writing)
+        each = used / there
+        if used + coming * each <= self.max_bytes:
+            return
+        wanted = max(int(_DELETE * there), int((used - self.max_bytes) / each) + coming)
+        with writing.cursor(self._order) as oldest:
+            oldest.first()
+            while wanted and oldest.key():
+                writing.delete(oldest.value(), db=self._vectors)
+                oldest.delete()  # and the next one is the oldest
+                wanted -= 1
+                self.evictions += 1
+
+    def _used(self, transaction: lmdb.Transaction) -> int:
+        total = 0
+        for database in (self._vectors, self._order):
+            pages = transaction.stat(database)
+            count = pages["branch_pages"] + pages["leaf_pages"] + pages["overflow_pages"]
+            total += int(count * pages["psize"])
+        return total
+
+    def _last(self, transaction: lmdb.Transaction) -> int:
+        with transaction.cursor(self._order) as newest:
+            return int.from_bytes(newest.key(), "big") if newest.last() else 0
+
+    def _key(self, text: str) -> bytes:
+        said = self._salt + text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(said, digest_size=16).digest()
+
+    def _complain(self, done: str, error: Exception) -> None:
+        self.failures += 1
+        if time.monotonic() - self._warned >= _WARN_SECONDS:
+            self._warned = time.monotonic()
+            logger.warning(
+                "the cache of vectors could not be %s (%s); going on without it, and trying again",
+                done, error,
+            )  # fmt: skip

