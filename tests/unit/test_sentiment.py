@@ -138,6 +138,18 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load_head(out).trained_on == ", ".join(files)
 
 
+def test_a_head_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
+    texts, labels = examples()
+    for suffix, wanted in ((".pos", True), (".neg", False)):
+        lines = [text for text, label in zip(texts, labels, strict=True) if label is wanted]
+        (tmp_path / f"some{suffix}").write_text("\n".join(lines))
+    files = [str(tmp_path / "some.pos"), str(tmp_path / "some.neg")]
+    code, said = run(*files, "--out", str(tmp_path / "nowhere" / "head"))
+    assert code == 1
+    assert "cannot be written" in said
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

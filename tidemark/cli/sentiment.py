@@ -7,8 +7,9 @@ from pathlib import Path  # noqa: TC003 # typer reads it at run time
 from typing import Annotated
 
 import typer
+from safetensors import SafetensorError
 
-from encoders import SentimentError, load_encoder
+from encoders import SentimentError
 from tidemark.cli.common import ConfigFile, LogLevel, console, setup_logging
 from tidemark.settings import load_settings
 
@@ -46,12 +47,9 @@ def train(
     settings = load_settings(config).encoder
     examples = [example for file in labelled for example in _read(file)]
     from encoders.sentiment_training import train_head  # noqa: PLC0415 # loads torch
+    from tidemark.compose.parts import build_encoder  # noqa: PLC0415 # and Kafka's client
 
-    encoder = load_encoder(
-        settings.model, dim=settings.dim, device=settings.device, threads=settings.threads,
-        max_tokens=settings.max_tokens, prompt=settings.prompt, prompt_name=settings.prompt_name,
-        truncate_dim=settings.truncate_dim, precision=settings.precision,
-    )  # fmt: skip
+    encoder = build_encoder(settings)
     trained = train_head(
         encoder,
         [text for text, _ in examples],
@@ -61,8 +59,8 @@ def train(
     )
     try:
         trained.head.save(out)
-    except OSError as error:
-        raise SentimentError(f"{out} cannot be written: {error.strerror}") from error
+    except (OSError, SafetensorError) as error:
+        raise SentimentError(f"{out} cannot be written: {error}") from error
     console.print(
         f"accuracy {trained.head.accuracy:.4f} on {trained.held_out:,} held-out texts, trained on "
         f"{trained.training:,}, for {encoder.encoder_id}\nwritten to {out}; use it with: "

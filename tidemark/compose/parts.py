@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "action_rules",
+    "build_encoder",
     "build_encoding",
     "build_feeling",
     "build_redactor",
@@ -80,6 +81,19 @@ def action_rules(settings: Settings) -> ActionRules:
     )
 
 
+def build_encoder(settings: EncoderSettings) -> TextEncoder:
+    """The encoder alone.
+
+    Raises:
+        EncoderError: the model cannot be loaded.
+    """
+    return load_encoder(
+        **settings.model_dump(
+            exclude={"cache_mebibytes", "disk_cache_mebibytes", "disk_cache", "templates"}
+        )
+    )
+
+
 def build_encoding(
     settings: Settings,
     folder: Path | None = None,
@@ -95,25 +109,11 @@ def build_encoding(
     Raises:
         EncoderError: the model cannot be loaded.
     """
-    encoder = settings.encoder
-    loaded = load_encoder(
-        encoder.model,
-        dim=encoder.dim,
-        device=encoder.device,
-        threads=encoder.threads,
-        max_tokens=encoder.max_tokens,
-        batch_tokens=encoder.batch_tokens,
-        precision=encoder.precision,
-        prompt=encoder.prompt,
-        prompt_name=encoder.prompt_name,
-        truncate_dim=encoder.truncate_dim,
-        compile_mode=encoder.compile_mode,
-        varlen=encoder.varlen,
-    )
+    loaded = build_encoder(settings.encoder)
     return EncoderService(
         loaded if wrap is None else wrap(loaded),
-        VectorCache(encoder.cache_mebibytes * _MEBIBYTE),
-        _disk_cache(encoder, folder, loaded),
+        VectorCache(settings.encoder.cache_mebibytes * _MEBIBYTE),
+        _disk_cache(settings.encoder, folder, loaded),
     )
 
 
