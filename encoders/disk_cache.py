@@ -29,11 +29,12 @@ logger = logging.getLogger(__name__)
 _SEQUENCE = 8
 #: Bytes of an entry beside its vector, about.
 _ENTRY = 100
-#: Deleted at a time when the cache is full, as a part of what is there.
-_DELETE = 0.1
+#: Deleted in a transaction when the cache is full: one in so many, and at least so many.
+_DELETE_PART, _DELETE_AT_LEAST = 100, 16
 #: What the file may hold beside the entries: pages that a reader still looks at, and copies that
 #: a transaction makes of what it changes.
 _SLACK = 64 * 1024 * 1024
+_PAGE = 4096
 _WARN_SECONDS = 60.0
 
 
@@ -65,11 +66,17 @@ class DiskCache:
         self._salt = encoder_id.encode() + b"\0"
         self._bytes = 4 * dim
         self._warned = -_WARN_SECONDS
+        slack = max(_SLACK, max_bytes // 4)
+        #: Entries of a transaction at most: each may cost a copy of a page.
+        self._step = max(1, slack // (4 * _PAGE))
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            file = folder / "data.mdb"
+            # A larger one, of other settings, is made empty, not smaller.
+            there = max(max_bytes, file.stat().st_size if file.is_file() else 0)
             self._file = lmdb.open(
                 str(folder),
-                map_size=max_bytes + max(_SLACK, max_bytes // 4),
+                map_size=there + slack,
                 max_dbs=2,
                 # A crash of the machine may cost the last transactions, and never the file.
                 metasync=False,
@@ -119,7 +126,7 @@ class DiskCache:
         """Keep n vectors, ``(n, dim) float32``; those that are there stay."""
         rows = np.ascontiguousarray(vectors, "<f4")
         # A quarter of the cache at a time: room is made between.
-        step = max(1, self.max_bytes // (4 * (self._bytes + _ENTRY)))
+        step = min(self._step, max(1, self.max_bytes // (4 * (self._bytes + _ENTRY))))
         try:
             for start in range(0, len(texts), step):
                 self._put(texts[start : start + step], rows[start : start + step])
@@ -131,9 +138,10 @@ class DiskCache:
         self._file.close()
 
     def _put(self, texts: Sequence[str], rows: NDArray[np.float32]) -> None:
-        """In one transaction."""
+        """In one transaction, once there is room."""
+        while self._lacks_room(len(texts)):
+            self._evict()
         with self._file.begin(write=True) as writing:
-            self._make_room(writing, len(texts))
             sequence = self._last(writing)
             for text, row in zip(texts, rows, strict=True):
                 sequence += 1
@@ -141,23 +149,27 @@ class DiskCache:
                 if writing.put(key, place + row.tobytes(), db=self._vectors, overwrite=False):
                     writing.put(place, key, db=self._order, append=True)
 
-    def _make_room(self, writing: lmdb.Transaction, coming: int) -> None:
-        """Delete the oldest where the entries to come would not fit."""
-        there = int(writing.stat(self._order)["entries"])
-        if not there:
-            return
-        used = self._used(writing)
-        each = used / there
-        if used + coming * each <= self.max_bytes:
-            return
-        wanted = max(int(_DELETE * there), int((used - self.max_bytes) / each) + coming)
-        with writing.cursor(self._order) as oldest:
-            oldest.first()
-            while wanted and oldest.key():
-                writing.delete(oldest.value(), db=self._vectors)
-                oldest.delete()  # and the next one is the oldest
-                wanted -= 1
-                self.evictions += 1
+    def _lacks_room(self, coming: int) -> bool:
+        with self._file.begin() as reading:
+            there = int(reading.stat(self._order)["entries"])
+            used = self._used(reading)
+        return bool(there) and used * (1 + coming / there) > self.max_bytes
+
+    def _evict(self) -> None:
+        """Delete some of the oldest.
+
+        A few in a transaction: it copies each page that it changes, and their keys lie anywhere.
+        """
+        with self._file.begin(write=True) as writing:
+            there = int(writing.stat(self._order)["entries"])
+            wanted = gone = min(there, self._step, max(_DELETE_AT_LEAST, there // _DELETE_PART))
+            with writing.cursor(self._order) as oldest:
+                oldest.first()
+                while wanted and oldest.key():
+                    writing.delete(oldest.value(), db=self._vectors)
+                    oldest.delete()  # and the next one is the oldest
+                    wanted -= 1
+        self.evictions += gone - wanted
 
     def _used(self, transaction: lmdb.Transaction) -> int:
         total = 0

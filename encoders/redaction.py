@@ -40,17 +40,21 @@ __all__ = ["KINDS", "Redactor"]
 KINDS = ("email", "ip", "token", "card", "phone")
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}")
-_ADDRESS = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]{2,})", re.ASCII
-)
-_CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)", re.ASCII)
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)", re.ASCII)
+_IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", re.ASCII)
+#: Groups of digits, of which a card's are some.
+_CARD = re.compile(r"(?<!\d)\d+(?:[ -]\d+)*", re.ASCII)
+_CARD_DIGITS = range(13, 20)
 #: Signs that secrets are made of; a Chinese character or a space ends them.
 _RUN = re.compile(r"[A-Za-z0-9_+/=.:-]{16,}")
 _AFTER_BEARER = re.compile(r"(?i)(?<![A-Za-z])bearer[ :]+([A-Za-z0-9_+/=.~-]{8,})")
-_PHONE_DIGITS = re.compile(r"(?:\d[^\dA-Za-z]{0,3}){7}")
+#: What may be a number: libphonenumber takes far longer for a text than for its parts.
+_PHONE = re.compile(r"[+＋(（]{0,2}\d(?:[\s().（）/–-]{0,3}\d){6,17}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 #: Bits per sign, from detect-secrets: beyond it a run of mixed signs is no word.
 _ENTROPY = 4.5
+#: Of a longer run the two ends are looked at: some detectors take time by the square of its length.
+_LONGEST_RUN = 512
 
 _DETECTORS = tuple(
     detector()
@@ -109,18 +113,20 @@ class Redactor:
         return text
 
     def _phones(self, text: str) -> Iterator[tuple[int, int]]:
-        if not _PHONE_DIGITS.search(text):
-            return
-        end = 0
-        for start, stop in sorted(
-            (match.start, match.end)
-            for region in self._regions or (None,)
+        for match in _PHONE.finditer(text):
             # Grouped as numbers are there: a film's year and what follows it are no number.
-            for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING)
-        ):
-            if start >= end:  # several regions may know one number
-                yield start, stop
-                end = stop
+            found = sorted(
+                (one.start, one.end)
+                for region in self._regions or (None,)
+                for one in PhoneNumberMatcher(
+                    match.group(), region, leniency=Leniency.STRICT_GROUPING
+                )
+            )
+            end = 0
+            for start, stop in found:
+                if start >= end:  # several regions may know one number
+                    yield match.start() + start, match.start() + stop
+                    end = stop
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
@@ -129,15 +135,18 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    for match in _ADDRESS.finditer(text):
-        found = match.group().rstrip(":.")
+    spans = []
+    for match in (*_IPV4.finditer(text), *_IPV6.finditer(text)):
+        found = match.group()
+        # "::" and "a::b" are whole addresses, and more often signs of another kind.
+        if ":" in found and not (found.count(":") > 2 or re.fullmatch(r"f[cdef]\w\w::\w+", found)):  # noqa: PLR2004 # see above
+            continue
         try:
-            address = ipaddress.ip_address(found)
+            ipaddress.ip_address(found)
         except ValueError:
             continue
-        # "::" and "1::" are whole addresses, and more often signs of another kind.
-        if address.version == 4 or found.count(":") > 2:  # noqa: PLR2004 # the protocol's version
-            yield match.start(), match.start() + len(found)
+        spans.append(match.span())
+    yield from sorted(spans)
 
 
 def _tokens(text: str) -> Iterator[tuple[int, int]]:
@@ -151,6 +160,8 @@ def _tokens(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_secret(run: str) -> bool:
+    if len(run) > _LONGEST_RUN:
+        return _is_secret(run[:_LONGEST_RUN]) or _is_secret(run[-_LONGEST_RUN:])
     if any(next(iter(detector.analyze_string(run)), None) for detector in _DETECTORS):
         return True
     if _HEX.search(run) and not run.isdigit():
@@ -161,9 +172,28 @@ def _is_secret(run: str) -> bool:
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
     for match in _CARD.finditer(text):
-        digits = [int(sign) for sign in match.group() if sign.isdigit()]
-        if digits[0] in {2, 3, 4, 5, 6} and _luhn(digits):
-            yield match.span()
+        groups = [
+            (match.start() + group.start(), match.start() + group.end())
+            for group in re.finditer(r"\d+", match.group())
+        ]
+        first = 0
+        while first < len(groups):
+            last = _card_from(text, groups, first)
+            if last is not None:
+                yield groups[first][0], groups[last][1]
+            first = first + 1 if last is None else last + 1
+
+
+def _card_from(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
+    """The last of the groups of digits that are a card's number, which begins with the first."""
+    digits: list[int] = []
+    for last in range(first, len(groups)):
+        digits += map(int, text[groups[last][0] : groups[last][1]])
+        if len(digits) >= _CARD_DIGITS.stop:
+            return None
+        if len(digits) in _CARD_DIGITS and digits[0] in {2, 3, 4, 5, 6} and _luhn(digits):
+            return last
+    return None
 
 
 def _luhn(digits: Sequence[int]) -> bool:

@@ -29,8 +29,10 @@ __all__ = ["EncodedBatch", "EncoderService", "ServiceStats"]
 
 #: While the texts of one are on the device, the other turns those that came meanwhile to tokens.
 _THREADS = 2
-#: Texts of calls that are answered together; a longer call is answered alone.
+#: Calls that wait are answered together up to so many texts; the last may bring more.
 _MERGED_TEXTS = 8_192
+#: Batches of vectors that may wait to be written on disk; more are not written.
+_UNWRITTEN = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +117,8 @@ class EncoderService:
         self._cache = cache
         self._disk = disk
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="encoder")
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder-disk")
+        self._unwritten = threading.BoundedSemaphore(_UNWRITTEN)
         # No bound is needed: each caller awaits its answer, so no more wait than there are callers.
         self._waiting: deque[_Call] = deque()
         #: Guards all that follows and the cache in memory.
@@ -173,10 +177,10 @@ class EncoderService:
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
             evictions=self._cache.evictions,
-            disk_hits=disk.hits if disk else 0,
-            disk_misses=disk.misses if disk else 0,
-            disk_evictions=disk.evictions if disk else 0,
-            disk_failures=disk.failures if disk else 0,
+            disk_hits=0 if disk is None else disk.hits,
+            disk_misses=0 if disk is None else disk.misses,
+            disk_evictions=0 if disk is None else disk.evictions,
+            disk_failures=0 if disk is None else disk.failures,
             failures=self._failures,
             encode_seconds=self._seconds,
         )
@@ -184,6 +188,7 @@ class EncoderService:
     def close(self) -> None:
         """Answer the calls already made, then stop the threads. May be called again."""
         self._executor.shutdown(wait=True)
+        self._writer.shutdown(wait=True)
         if self._disk is not None:
             self._disk.close()
 
@@ -266,9 +271,8 @@ class EncoderService:
                 self._encoder, [text for text in texts if text not in work.vectors]
             )
             seconds = time.perf_counter() - started
-            if self._disk is not None:
-                self._disk.put_many(new, fresh)
             work.vectors.update(zip(new, fresh, strict=True))
+            self._write(new, fresh)
             with self._lock:
                 self._seconds += seconds
                 self._encoded += len(new)
@@ -284,6 +288,20 @@ class EncoderService:
                 for text in texts:
                     del self._in_flight[text]
             work.done.set()
+
+    def _write(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
+        """Have the vectors written on disk, unless that is behind: nobody waits for it.
+
+        A write waits for the disk, and for the machine's other workers, one of which may stand
+        still in the middle of its own.
+        """
+        if self._disk is None or not texts:
+            return
+        if not self._unwritten.acquire(blocking=False):
+            self._disk.failures += 1
+            return
+        written = self._writer.submit(self._disk.put_many, texts, vectors)
+        written.add_done_callback(lambda _: self._unwritten.release())
 
 
 def _batch(

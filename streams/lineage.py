@@ -89,7 +89,8 @@ def _compare_encoder(topic: str, made_by: str, encoder: str) -> None:
     if made_by != encoder:
         raise EncoderMismatchError(
             f"topic {topic} was written with encoder {made_by!r}, this process runs {encoder!r}, "
-            "and their vectors cannot be mixed: set encoder.model to the one it was written with, "
+            "and their vectors cannot be mixed: set encoder.model, or encoder.precision where "
+            "only the last part differs, to what it was written with, "
             "or name new topics by topics.profiles and topics.item_vectors and create them with: "
             "tidemark topics create"
         )

@@ -60,8 +60,8 @@ class Wording:
         'loved it'
         """
         share = (rating - self.lowest) / (self.highest - self.lowest)
-        place = int(share * len(self.rating_words))
-        return self.rating_words[min(max(place, 0), len(self.rating_words) - 1)]
+        place = int(min(max(share, 0.0), 1.0) * len(self.rating_words))
+        return self.rating_words[min(place, len(self.rating_words) - 1)]
 
 
 def time_of_day(action: Action) -> str:

@@ -65,10 +65,12 @@ class Forward:
         self._pad_id = pad_id
         self._dim = dim
         self._longest_packed = longest_packed
+        self._widest = longest_packed
         self._varlen = varlen
 
-    def compile(self, mode: str, batch_tokens: int) -> None:
+    def compile(self, mode: str, batch_tokens: int, max_tokens: int) -> None:
         """Have torch compile the model; ``reduce-overhead`` records CUDA graphs."""
+        self._widest = max_tokens
         self._model = torch.compile(self._model, mode=mode, dynamic=False)
         self.shapes = batch_tokens
 
@@ -101,7 +103,7 @@ class Forward:
         width = int(batch.lengths[0])
         if self.shapes is None:
             return self._rectangle(batch.ids, batch.lengths, len(batch.lengths), width)
-        width = max(_NARROWEST, 1 << (width - 1).bit_length())
+        width = min(max(_NARROWEST, 1 << (width - 1).bit_length()), self._widest)
         rows = max(1, self.shapes // width)
         ends = np.concatenate([[0], np.cumsum(batch.lengths)])
         return torch.cat(

@@ -95,7 +95,7 @@ def _limit(asked: int | None, folder: ModelFolder, tokenizer: Any, transformer: 
         positions -= padding_position(transformer) + 1
     limits = [v for v in (positions, tokenizer.model_max_length) if v and v < UNLIMITED]
     largest = min(limits, default=UNLIMITED)
-    smallest = tokenizer.num_special_tokens_to_add() + 1
+    smallest = tokenizer.num_special_tokens_to_add() + folder.add_end + 1
     chosen = min(folder.max_tokens or _MAX_TOKENS, largest) if asked is None else asked
     if not smallest <= chosen <= largest:
         raise ModelUnsupportedError(
@@ -120,7 +120,7 @@ def _prepared(tokenizer: Any, folder: ModelFolder, max_tokens: int) -> Any:
         )
         before = [] if prepared.post_processor is None else [prepared.post_processor]
         prepared.post_processor = processors.Sequence([*before, ending])
-    prepared.enable_truncation(max_tokens)
+    prepared.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
     if folder.lower_case:
         first = [] if prepared.normalizer is None else [prepared.normalizer]
         prepared.normalizer = normalizers.Sequence([normalizers.Lowercase(), *first])

@@ -146,15 +146,16 @@ class TransformerEncoder:
             varlen=varlen,
         )
         if compile_mode == "off":
-            self._forward.first_position = find_packing(
-                self._forward, transformer, self._tokenising.ids(_TRIAL)
-            )
+            longest = longest_packed(transformer)
+            trial = [ids[:longest] for ids in self._tokenising.ids(_TRIAL)]
+            self._forward.first_position = find_packing(self._forward, transformer, trial)
         else:
-            self._forward.compile(compile_mode, batch_tokens)
+            self._forward.compile(compile_mode, batch_tokens, self._tokenising.max_tokens)
+        parameters = transformer.num_parameters()
         if self.precision == "int8":  # after it was tried what packing does to float32
             to_int8(transformer)
         compiled = compile_mode != "off"
-        self._lanes = _lanes(self._device, threads, transformer.num_parameters(), compiled)
+        self._lanes = _lanes(self._device, threads, parameters, compiled)
         name = re.sub(r"[^\w.-]+", "-", name or Path(model).resolve().name)
         fingerprint = folder.fingerprint(
             max_tokens=self._tokenising.max_tokens,
@@ -248,6 +249,8 @@ class TransformerEncoder:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         budget = max(1, len(batch.ids) // 2)
+        if self._forward.shapes is not None:  # a compiled model's batches have its shapes' size
+            budget = self._forward.shapes = max(1, self._forward.shapes // 2)
         logger.warning(
             "out of memory on %s: a batch of %d texts, %d tokens; going on with a budget of %d",
             self._device, len(batch.rows), len(batch.ids), budget,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from encoders import CacheError, DiskCache
+from encoders import CacheError, DiskCache, disk_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,13 +89,37 @@ def test_the_oldest_leave_and_the_file_stays_small(tmp_path: Path, cache: DiskCa
         cache.put_many(part, vectors_of(part))
     assert cache.failures == 0
     assert cache.bytes_used <= MEBIBYTE
-    assert len(cache) > 1_000
+    assert len(cache) > 800
     assert cache.evictions == len(texts) - len(cache)
     newest = cache.get_many(texts[-500:])
     np.testing.assert_array_equal(np.array(newest), vectors_of(texts[-500:]))
     assert cache.get_many(texts[:1]) == [None]
     # Deleted pages are used again: 10 MB went through.
     assert (tmp_path / "vectors" / "data.mdb").stat().st_size < 4 * MEBIBYTE
+
+
+@pytest.mark.parametrize("dim", [32, 64, 256, 384, 768, 1024])
+@pytest.mark.parametrize("shrunk", [False, True])
+def test_a_full_cache_goes_on_taking_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dim: int, shrunk: bool
+) -> None:
+    """With little slack, as a cache of the default size has in proportion."""
+    monkeypatch.setattr(disk_cache, "_SLACK", MEBIBYTE // 2)
+    rng = np.random.default_rng(0)
+    size = 4 * MEBIBYTE
+    per_call = max(1, size // (40 * 4 * dim))
+    cache = DiskCache(tmp_path, size, "model", dim)
+    for call in range(100):
+        if shrunk and call == 60:
+            cache.close()
+            cache = DiskCache(tmp_path, size // 2, "model", dim)
+        rows = rng.normal(size=(per_call, dim)).astype(np.float32)
+        texts = [f"{call} {i}" for i in range(per_call)]
+        cache.put_many(texts, rows)
+        assert cache.failures == 0, call
+        np.testing.assert_array_equal(np.array(cache.get_many(texts)), rows)
+    assert cache.bytes_used <= 1.05 * cache.max_bytes
+    cache.close()
 
 
 def test_more_than_the_cache_holds_in_one_call(cache: DiskCache) -> None:

@@ -303,6 +303,8 @@ def test_a_budget_below_one_text_makes_batches_of_one(tiny: Path) -> None:
 class SmallMemory:
     """Fails as a device does for batches of more than `limit` tokens."""
 
+    shapes = None
+
     def __init__(self, encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
         self.limit = 1 << 20
         self.sizes: list[int] = []

@@ -323,6 +323,27 @@ def test_the_disk_is_asked_before_the_encoder(fake: FakeEncoder, tmp_path: Path)
     second.close()
 
 
+def test_nobody_waits_for_a_disk_that_stands_still(
+    fake: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = DiskCache(tmp_path / "vectors", 1 << 22, fake.encoder_id, DIM)
+    still = threading.Event()
+    written: list[int] = []
+
+    def put_many(_: DiskCache, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        still.wait(30)  # as for a peer that is frozen in its transaction
+        written.append(len(texts) * len(vectors))
+
+    monkeypatch.setattr(DiskCache, "put_many", put_many)
+    service = EncoderService(fake, VectorCache(1 << 20), disk)
+    for number in range(100):
+        assert service.encode_now([f"text {number}"]).errors == {}
+    assert service.stats().disk_failures == 100 - 64
+    still.set()
+    service.close()
+    assert written == [1] * 64
+
+
 def test_after_close_calls_are_refused(
     fake: FakeEncoder, start: Callable[..., EncoderService]
 ) -> None:

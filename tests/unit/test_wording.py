@@ -60,7 +60,16 @@ def test_parts_of_the_day(hour: Any, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("rating", "expected"),
-    [(0, "bad"), (1, "bad"), (5.4, "bad"), (5.5, "good"), (10, "good"), (99, "good")],
+    [
+        (0, "bad"),
+        (1, "bad"),
+        (5.4, "bad"),
+        (5.5, "good"),
+        (10, "good"),
+        (99, "good"),
+        (1.7e308, "good"),
+        (-1.7e308, "bad"),
+    ],
 )
 def test_ratings_in_words(rating: float, expected: str) -> None:
     assert Wording(rating_words=["bad", "good"], highest=10).in_words(rating) == expected

@@ -97,10 +97,10 @@ def _tokens(encoding: EncoderService, text: str) -> list[tuple[str, str]]:
 def _show_nearest(find: Any, text: str, vector: NDArray[np.float32]) -> None:
     try:
         near: _Near = find(text, vector)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, ValueError, KeyError) as error:
         console.print(
-            f"nearest items: no retrieval service answers ({error}); name one with --retrieval, or "
-            "a file of items with --items",
+            f"nearest items: no retrieval service answers ({error!r}); name one with --retrieval, "
+            "or a file of items with --items",
             style="dim", markup=False,
         )  # fmt: skip
         return
