@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from encoders.protocol import TextEncoder
 
 __all__ = ["EncodedBatch", "EncoderService", "ServiceStats"]
+
+logger = logging.getLogger(__name__)
 
 #: While the texts of one are on the device, the other turns those that came meanwhile to tokens.
 _THREADS = 2
@@ -300,8 +303,14 @@ class EncoderService:
         if not self._unwritten.acquire(blocking=False):
             self._disk.failures += 1
             return
-        written = self._writer.submit(self._disk.put_many, texts, vectors)
-        written.add_done_callback(lambda _: self._unwritten.release())
+        self._writer.submit(self._disk.put_many, texts, vectors).add_done_callback(self._written)
+
+    def _written(self, done: Future[None]) -> None:
+        self._unwritten.release()
+        error = done.exception()
+        if error is not None and self._disk is not None:  # a defect: the cache takes its own errors
+            self._disk.failures += 1
+            logger.error("vectors could not be written on disk", exc_info=error)
 
 
 def _batch(

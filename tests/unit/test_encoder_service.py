@@ -344,6 +344,25 @@ def test_nobody_waits_for_a_disk_that_stands_still(
     assert written == [1] * 64
 
 
+def test_a_defect_in_writing_is_told(
+    fake: FakeEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(DiskCache, "put_many", broken)
+    disk = DiskCache(tmp_path / "vectors", 1 << 22, fake.encoder_id, DIM)
+    service = EncoderService(fake, VectorCache(1 << 20), disk)
+    assert service.encode_now(["a"]).errors == {}
+    service.close()
+    assert service.stats().disk_failures == 1
+    assert "could not be written on disk" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_after_close_calls_are_refused(
     fake: FakeEncoder, start: Callable[..., EncoderService]
 ) -> None:
