@@ -39,7 +39,14 @@ __all__ = ["KINDS", "Redactor"]
 #: What is looked for, in this order; each is replaced by its name in brackets.
 KINDS = ("email", "ip", "token", "card", "phone")
 
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}")
+#: Letters of Latin, Greek and Cyrillic; a Chinese character after an address is not of it,
+_LETTER = "A-Za-zÀ-ӿ"
+#: except in these: domains in Chinese, which are known by how they end.
+_CHINESE = r"(?:[A-Za-z0-9一-鿿-]{1,63}\.)+(?:中国|中國|公司|网络|網絡|网址|香港|台湾|台灣|在线)"
+_EMAIL = re.compile(
+    rf"[{_LETTER}0-9._%+-]{{1,64}}@(?:{_CHINESE}"
+    rf"|(?:[{_LETTER}0-9-]{{1,63}}\.)+[{_LETTER}]{{2,24}})"
+)
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)", re.ASCII)
 _IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", re.ASCII)
 #: Groups of digits, of which a card's are some.

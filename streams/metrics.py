@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from streams.sensor import Sensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client import CollectorRegistry
 
@@ -59,10 +61,15 @@ class PrometheusSensor(Sensor):
         registry: what ``/metrics`` shows.
         encoder: reads the encoder's counters, at each scrape.
         health: knows, at each scrape, what stands still and what is being restored.
+        redacted: how often each kind of personal data was taken out of users' words.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, encoder: Callable[[], EncoderStats], health: Health
+        self,
+        registry: CollectorRegistry,
+        encoder: Callable[[], EncoderStats],
+        health: Health,
+        redacted: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._actions = Counter(
             "tidemark_actions", "Actions, by what became of them.", ["outcome"], registry=registry
@@ -109,29 +116,6 @@ class PrometheusSensor(Sensor):
             registry=registry,
         )
         for name, help_text, read in (
-            ("texts_requested", "Texts asked of the encoder; an item's text once a micro-batch.",
-             lambda: encoder().texts_requested),
-            ("texts_encoded", "Texts that the model encoded.", lambda: encoder().texts_encoded),
-            ("cache_hits", "Distinct texts of a call found in the cache.",
-             lambda: encoder().cache_hits),
-            ("cache_misses", "Distinct texts of a call not found in the cache.",
-             lambda: encoder().cache_misses),
-            ("disk_cache_hits", "Of those, texts found in the cache on disk.",
-             lambda: encoder().disk_hits),
-            ("disk_cache_misses", "Of those, texts not found there either.",
-             lambda: encoder().disk_misses),
-            ("disk_cache_evictions", "Texts that this worker took from the cache on disk.",
-             lambda: encoder().disk_evictions),
-            ("disk_cache_failures", "Reads and writes of the cache on disk that failed.",
-             lambda: encoder().disk_failures),
-            ("cache_evictions", "Texts that left the cache in memory.",
-             lambda: encoder().evictions),
-            ("texts_merged", "Texts that were being encoded for another call already.",
-             lambda: encoder().texts_merged),
-            ("texts_cut", "Texts that were longer than the encoder reads.",
-             lambda: encoder().texts_cut),
-            ("encode_failures", "Texts that the encoder failed on.", lambda: encoder().failures),
-            ("encode_seconds", "Time in the encoder.", lambda: encoder().encode_seconds),
             ("stalled_seconds", "How long there was something to do and nothing advanced.",
              lambda: health.stalled_seconds),
             ("restoring_read_records", "Records read by the restores that run now.",
@@ -140,6 +124,7 @@ class PrometheusSensor(Sensor):
              lambda: health.restoring[1]),
         ):  # fmt: skip
             Gauge(f"tidemark_{name}", help_text, registry=registry).set_function(read)
+        registry.register(_EncoderCounters(encoder, redacted))
 
     def on_actions(self, outcome: str, count: int) -> None:  # noqa: D102 # see Sensor
         self._actions.labels(outcome).inc(count)
@@ -171,3 +156,45 @@ class PrometheusSensor(Sensor):
         del partition  # a label each would grow with the topic
         self._restored.inc(profiles)
         self._restore.observe(seconds)
+
+
+class _EncoderCounters(Collector):
+    """What the encoder's service and the redactor count themselves, read at each scrape."""
+
+    def __init__(
+        self, encoder: Callable[[], EncoderStats], redacted: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._encoder = encoder
+        self._redacted = redacted
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        counted = self._encoder()
+        for name, help_text, value in (
+            ("texts_requested", "Texts asked of the encoder; an item's text once a micro-batch.",
+             counted.texts_requested),
+            ("texts_encoded", "Texts that the model encoded.", counted.texts_encoded),
+            ("texts_merged", "Texts that were being encoded for another call already.",
+             counted.texts_merged),
+            ("texts_cut", "Texts that were longer than the encoder reads.", counted.texts_cut),
+            ("cache_hits", "Distinct texts of a call found in the cache.", counted.cache_hits),
+            ("cache_misses", "Distinct texts of a call not found in the cache.",
+             counted.cache_misses),
+            ("cache_evictions", "Texts that left the cache in memory.", counted.evictions),
+            ("disk_cache_hits", "Of the misses, texts found in the cache on disk.",
+             counted.disk_hits),
+            ("disk_cache_misses", "Of the misses, texts not found there either.",
+             counted.disk_misses),
+            ("disk_cache_evictions", "Texts that this worker took from the cache on disk.",
+             counted.disk_evictions),
+            ("disk_cache_failures", "Reads and writes of the cache on disk that failed.",
+             counted.disk_failures),
+            ("encode_failures", "Texts that the encoder failed on.", counted.failures),
+            ("encode_seconds", "Time in the encoder.", counted.encode_seconds),
+        ):  # fmt: skip
+            yield CounterMetricFamily(f"tidemark_{name}", help_text, value)
+        redactions = CounterMetricFamily(
+            "tidemark_redactions", "Taken out of users' words, by kind.", labels=["kind"]
+        )
+        for kind, count in self._redacted().items():
+            redactions.add_metric([kind], count)
+        yield redactions

@@ -177,7 +177,7 @@ class Replay:
         # each action and each item is made a text of
         texts = samples["tidemark_actions_total", "applied"]
         texts += samples["tidemark_items_total", "published"]
-        encoded = samples["tidemark_texts_encoded", ""]
+        encoded = samples["tidemark_texts_encoded_total", ""]
         return DemoReport(
             actions=len(self._ratings),
             seconds=seconds,

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import logging
 import shutil
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub.constants
@@ -16,56 +14,25 @@ import pytest
 import torch
 from model_folders import make_folder
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, processors
+from transformers import BertConfig
 
 import encoders
 from encoders import (
     DEFAULT_MODEL,
-    DeviceMemoryError,
-    EncodingFailedError,
     HashingEncoder,
     ModelNotFoundError,
     ModelUnsupportedError,
     load_encoder,
 )
-from encoders.models.batches import TokenBatch
 from encoders.models.transformer import TransformerEncoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Bert: Any = BertModel  # transformers leaves these two unannotated
-FastTokenizer: Any = PreTrainedTokenizerFast
+Bert: Any = BertModel  # transformers leaves it unannotated
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e", "f"]
 TEXTS = ["a b c", "d", "a a a a a a a a a a", "e f", "b", "c d e f"]
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models") / "tiny bert"
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-    )
-    Bert(config).save_pretrained(path)
-    vocabulary = {word: number for number, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    # As MiniLM's tokenizer.json does: settings that an encoder must replace.
-    tokenizer.enable_padding(length=32)
-    tokenizer.enable_truncation(8)
-    FastTokenizer(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(path)
-    return path
 
 
 @pytest.fixture
@@ -293,112 +260,6 @@ def test_limits_the_model_cannot_keep_are_refused(tiny: Path, max_tokens: int) -
         TransformerEncoder(str(tiny), max_tokens=max_tokens)
 
 
-def test_a_budget_below_one_text_makes_batches_of_one(tiny: Path) -> None:
-    single = TransformerEncoder(str(tiny), batch_tokens=1).encode(TEXTS)
-    np.testing.assert_allclose(TransformerEncoder(str(tiny)).encode(TEXTS), single, atol=1e-5)
-    with pytest.raises(ValueError, match="batch_tokens must be at least 1"):
-        TransformerEncoder(str(tiny), batch_tokens=0)
-
-
-class SmallMemory:
-    """Fails as a device does for batches of more than `limit` tokens."""
-
-    shapes = None
-
-    def __init__(self, encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.limit = 1 << 20
-        self.sizes: list[int] = []
-        self.forward = encoder._forward  # noqa: SLF001 - the seam where a device fails
-        monkeypatch.setattr(encoder, "_forward", self)
-
-    def __call__(self, batch: TokenBatch) -> torch.Tensor:
-        self.sizes.append(len(batch.ids))
-        if len(batch.ids) > self.limit:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        return self.forward(batch)
-
-
-def test_out_of_memory_halves_the_budget(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu", threads=1)
-    expected = encoder.encode(TEXTS)
-    memory = SmallMemory(encoder, monkeypatch)
-    memory.limit = 24
-    with caplog.at_level(logging.WARNING, "encoders"):
-        np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
-    assert "out of memory" in caplog.text
-    memory.sizes.clear()
-    encoder.encode(TEXTS)
-    assert max(memory.sizes) <= memory.limit, "the lower budget is kept"
-
-
-def test_a_text_that_does_not_fit_alone_is_reported_as_retriable(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu", threads=1)
-    memory = SmallMemory(encoder, monkeypatch)
-    memory.limit = 8
-    with pytest.raises(DeviceMemoryError, match="12 tokens does not fit") as raised:
-        encoder.encode(TEXTS)
-    assert raised.value.retriable
-    memory.limit = 1 << 20
-    memory.sizes.clear()
-    encoder.encode(TEXTS)
-    assert len(memory.sizes) == 1, "one text's failure does not shrink the batches that follow"
-
-
-def test_what_is_not_text_is_an_error_of_ours(tiny: Path) -> None:
-    with pytest.raises(EncodingFailedError, match="tokenizer failed"):
-        TransformerEncoder(str(tiny)).encode(["a", "\ud800"])
-
-
-def test_an_encoder_that_is_not_used_any_more_leaves_no_thread(tiny: Path) -> None:
-    before = threading.active_count()
-    encoder = TransformerEncoder(str(tiny), device="cpu", threads=3)
-    encoder.encode(TEXTS)
-    assert threading.active_count() > before
-    lanes = [thread for thread in threading.enumerate() if thread.name.startswith("encoder-lane")]
-    del encoder
-    gc.collect()
-    for thread in lanes[-3:]:
-        thread.join(30)
-    assert threading.active_count() <= before
-
-
-def test_a_compiled_model_is_given_a_few_shapes(tiny: Path) -> None:
-    encoder = TransformerEncoder(str(tiny), device="cpu", precision="float32", threads=1)
-    expected = encoder.encode(TEXTS)
-    seen: set[tuple[int, ...]] = set()
-    forward = encoder._forward  # noqa: SLF001 - what compiling sets, without compiling
-    forward.first_position, forward.shapes = None, 40
-    run = forward._model  # noqa: SLF001
-
-    def model(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-        seen.add(tuple(input_ids.shape))
-        return run(input_ids=input_ids, attention_mask=attention_mask)
-
-    forward._model = model  # noqa: SLF001
-    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode(TEXTS * 20), np.tile(expected, (20, 1)), atol=1e-5)
-    assert seen == {(2, 16)}
-    encoder.encode(["a " * 20])
-    assert seen == {(2, 16), (1, 32)}
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-@pytest.mark.timeout(300)
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_compiling_changes_no_vector(tiny: Path) -> None:
-    expected = TransformerEncoder(str(tiny), device="cpu", precision="float32").encode(TEXTS)
-    compiled = load_encoder(
-        str(tiny), device="cpu", precision="float32", compile_mode="default", batch_tokens=64
-    )
-    assert isinstance(compiled, TransformerEncoder)
-    assert not compiled.packs
-    np.testing.assert_allclose(compiled.encode(TEXTS), expected, atol=1e-5)
-
-
 def test_an_end_token_that_the_folder_asks_for_is_there(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "model", "mistral", pooling={"pooling_mode": "lasttoken"})
     expected = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
@@ -421,13 +282,3 @@ def test_a_load_says_how_it_runs(tiny: Path, caplog: pytest.LogCaptureFixture) -
         f"encoder {encoder.encoder_id}: 16 components, float32 on cpu, texts of up to 64 tokens "
         "end to end, 2 at a time"
     ) in caplog.text
-
-
-def test_int8_is_close_and_independent_of_the_batch(folder: Path) -> None:
-    expected = TransformerEncoder(str(folder), device="cpu", precision="float32")
-    encoder = TransformerEncoder(str(folder), device="cpu", precision="int8")
-    found = encoder.encode(TEXTS)
-    assert np.einsum("ij,ij->i", found, expected.encode(TEXTS)).min() > 0.99
-    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
-    np.testing.assert_allclose(found, alone, atol=1e-5)
-    assert encoder.encoder_id == expected.encoder_id.replace("float32", "int8")

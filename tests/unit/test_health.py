@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from encoders import EncoderService, HashingEncoder, VectorCache
+from encoders.redaction import Redactor
 from streams.health import Health
 from streams.health_server import HealthServer
 from streams.metrics import PrometheusSensor
@@ -31,6 +32,24 @@ def client(health: Health) -> Iterator[httpx.Client]:
     ):
         yield client
     encoding.close()
+
+
+def test_what_the_encoder_and_the_redactor_count() -> None:
+    registry = CollectorRegistry()
+    encoding = EncoderService(HashingEncoder(4), VectorCache(1024 * 1024))
+    redactor = Redactor()
+    PrometheusSensor(registry, encoding.stats, Health(), lambda: redactor.found)
+    encoding.encode_now(["one", "one", "two"])
+    encoding.encode_now(["two"])
+    redactor.redact("ann@example.org, bob@example.org")
+    encoding.close()
+    said = generate_latest(registry).decode()
+    assert "# TYPE tidemark_texts_requested_total counter\n" in said
+    assert "tidemark_texts_requested_total 4.0\n" in said
+    assert "tidemark_texts_encoded_total 2.0\n" in said
+    assert "tidemark_cache_hits_total 1.0\n" in said
+    assert 'tidemark_redactions_total{kind="email"} 2.0\n' in said
+    assert 'tidemark_redactions_total{kind="card"} 0.0\n' in said
 
 
 def answer(client: httpx.Client, path: str) -> tuple[int, str]:

@@ -43,8 +43,12 @@ FOUND = [
     ("pay 2 4111 1111 1111 1111", "pay 2 [card]"),
     ("IP:192.168.0.1, a:1.2.3.4.", "IP:[ip], a:[ip]."),
     ("link fe80::1 or fd00::5", "link [ip] or [ip]"),
+    ("schreib an jörg@müller.de oder ann@bücher.example", "schreib an [email] oder [email]"),
+    ("почта анна@пример.рф здесь", "почта [email] здесь"),
     # Chinese: no space, no word boundary, full-width punctuation
     ("请联系我的邮箱zhang.wei@example.cn，谢谢", "请联系我的邮箱[email]，谢谢"),
+    ("写信到zhang@例子.中国吧，或zhang@mail.公司", "写信到[email]吧，或[email]"),
+    ("我的邮箱ann@example.org请联系", "我的邮箱[email]请联系"),
     ("我的手机号是13812345678请回电", "我的手机号是[phone]请回电"),
     ("电话：+86 138 1234 5678。", "电话：[phone]。"),
     ("座机010-62345678找王经理", "座机[phone]找王经理"),

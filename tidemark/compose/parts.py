@@ -117,10 +117,10 @@ def build_encoding(
     )
 
 
-def build_wording(settings: Settings) -> Wording:
+def build_wording(settings: Settings, redactor: Redactor) -> Wording:
     """What an action's text says, cleared of what looks like personal data."""
     return Wording(
-        build_redactor(settings).redact,
+        redactor.redact,
         settings.ratings.words,
         settings.ratings.low,
         settings.ratings.high,

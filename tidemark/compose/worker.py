@@ -38,6 +38,7 @@ from tidemark.compose.parts import (
     action_rules,
     build_encoding,
     build_feeling,
+    build_redactor,
     build_wording,
     limits,
     now_ms,
@@ -93,14 +94,15 @@ def build_worker(
     warm_up_writing(warm_up(encoding.dim))
     warm_up_scan()
     warm_up_reading()
-    sensor = PrometheusSensor(registry, encoding.stats, health)
+    redactor = build_redactor(settings)
+    sensor = PrometheusSensor(registry, encoding.stats, health, lambda: redactor.found)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)
     bounds = limits(settings)
     item_decoder = ItemDecoder(bounds)
     vocabulary = Vocabulary(actions=Interner(), items=Interner())
     catalogue = Catalogue(
-        Templates(settings.encoder.templates), vocabulary.items, build_wording(settings)
+        Templates(settings.encoder.templates), vocabulary.items, build_wording(settings, redactor)
     )
     follower = CatalogueFollower(
         TopicTail(bootstrap, {names.items: None}, security=security), item_decoder, catalogue

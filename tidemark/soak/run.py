@@ -15,7 +15,12 @@ import numpy as np
 
 from store.policies import Policy
 from streams.schema import Action
-from tidemark.compose.parts import action_rules, build_encoder, build_wording
+from tidemark.compose.parts import (
+    action_rules,
+    build_encoder,
+    build_redactor,
+    build_wording,
+)
 from tidemark.errors import FaultMissedError
 from tidemark.soak.compaction import compact
 from tidemark.soak.control import REFUSED
@@ -221,7 +226,7 @@ async def conclude(system: SoakSystem, sent: Sequence[str]) -> tuple[Verdict, bo
 def _expected(system: SoakSystem, log: Sequence[Logged]) -> Expected:
     settings = system.settings
     encoder = build_encoder(settings.encoder)
-    catalogue = system.log.catalogue(build_wording(settings))
+    catalogue = system.log.catalogue(build_wording(settings, build_redactor(settings)))
     texts = {catalogue.action_text(one.action) for one in log}
     encoded = [text for text in sorted(texts) if REFUSED not in text]
     return replay(
