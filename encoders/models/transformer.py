@@ -26,6 +26,7 @@ from encoders.models.loading import (
 )
 from encoders.models.pooling import build_heads
 from encoders.models.precision import choose_precision
+from encoders.models.prepacked import can_prepack, prepack
 from encoders.models.tokenising import Tokenising
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class TransformerEncoder:
         parameters = transformer.num_parameters()
         if self.precision == "int8":  # after it was tried what packing does to float32
             to_int8(transformer)
+        elif compile_mode == "off" and can_prepack(self._device):
+            prepack(transformer)
         compiled = compile_mode != "off"
         self._lanes = _lanes(self._device, threads, parameters, compiled)
         name = re.sub(r"[^\w.-]+", "-", name or Path(model).resolve().name)

@@ -15,7 +15,7 @@ import torch
 from model_folders import make_folder
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, processors
-from transformers import BertConfig
+from transformers import BertConfig, BertModel
 
 import encoders
 from encoders import (

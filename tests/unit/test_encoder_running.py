@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from encoders import DeviceMemoryError, EncodingFailedError, load_encoder
+from encoders.models.prepacked import can_prepack, prepack
 from encoders.models.transformer import TransformerEncoder
 
 if TYPE_CHECKING:
@@ -127,6 +128,26 @@ def test_compiling_changes_no_vector(tiny: Path) -> None:
     assert isinstance(compiled, TransformerEncoder)
     assert not compiled.packs
     np.testing.assert_allclose(compiled.encode(TEXTS), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not can_prepack(torch.device("cpu")), reason="needs oneDNN on x86-64")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_weights_laid_out_before_give_the_same_products(dtype: torch.dtype, bias: bool) -> None:
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(24, 40, bias=bias), torch.nn.Linear(40, 8)).to(
+        dtype
+    )
+    inputs = torch.randn(2, 5, 24, dtype=dtype)
+    with torch.inference_mode():
+        expected = model(inputs)
+        prepack(model)
+        found = model(inputs)
+        alone = model(inputs[:1, :1])
+    assert not list(model.parameters()), "the weights as they were are let go"
+    assert found.dtype == model[0].weight.dtype == dtype
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(alone, found[:1, :1])
 
 
 def test_int8_is_close_and_independent_of_the_batch(tiny: Path) -> None:

@@ -1,0 +1,53 @@
+"""Linear layers whose weights lie as the processor's matrix product reads them.
+
+PyTorch hands oneDNN a weight as it was saved, and oneDNN lays it out anew in every call. Laid out
+once, as torch.compile does for a model that it freezes, a product takes an eighth less time in
+bfloat16 and a sixth less in float32 (``python -m benchmarks --area encoders``), with equal results.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+from torch import nn
+
+__all__ = ["can_prepack", "prepack"]
+
+
+def can_prepack(device: torch.device) -> bool:
+    """Whether this PyTorch has oneDNN's product of a weight laid out before, for this device."""
+    return (
+        device.type == "cpu"
+        and platform.machine() in {"x86_64", "AMD64"}
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def prepack(model: nn.Module) -> None:
+    """Replace a model's linear layers, in place; the weights as they were are let go."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Linear:
+                setattr(module, name, _Prepacked(child))
+
+
+class _Prepacked(nn.Module):
+    """``x Wᵀ + b``, in the weight's own numbers."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        given = linear.weight.detach()
+        #: Models ask their layers' weights for the type of their numbers, and for nothing else.
+        self.weight = given.new_empty(0)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(given)  # noqa: SLF001 # torch.compile's own
+        given_bias: torch.Tensor | None = linear.bias
+        self._bias = None if given_bias is None else given_bias.detach()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001 # see above
+            inputs, self._weight, self._bias, "none", [], ""
+        )
+        return product
