@@ -12,7 +12,7 @@ from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.record import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -63,23 +63,23 @@ class Catalogue:
             raise UnknownItemError(f"item {item_id!r} is not in the catalogue")
         return vector
 
-    def members(self, category: str | None) -> set[str] | None:
-        """Ids of a category's items; None for no category.
+    def within(self, category: str | None) -> Mapping[str, tuple[str, ...]]:
+        """The fields of a filter that leaves a category's items, or all.
 
         Raises:
             UnknownCategoryError: no item is of this category.
         """
+        self.among(category)
+        return {} if category is None else {"category": (category,)}
+
+    def among(self, category: str | None) -> Collection[str]:
+        """Ids of a category's items, or all; for membership tests. Raises as `within`."""
         if category is None:
-            return None
+            return self._items
         try:
             return self._categories[category]
         except KeyError:
             raise UnknownCategoryError(f"no item is of category {category!r}") from None
-
-    def among(self, category: str | None) -> set[str] | dict[str, CatalogueItem]:
-        """The category's ids, or all; for membership tests. Raises as `members`."""
-        members = self.members(category)
-        return self._items if members is None else members
 
     def apply(self, records: Iterable[Record]) -> None:
         """Write the records' items, in one upsert."""
@@ -113,7 +113,11 @@ class Catalogue:
         self.index.delete([item_id for item_id, vector in vectors.items() if vector is None])
         written = {item_id: vector for item_id, vector in vectors.items() if vector is not None}
         if written:
-            self.index.upsert(list(written), np.stack(list(written.values())))
+            self.index.upsert(
+                list(written),
+                np.stack(list(written.values())),
+                [{"category": self._items[item_id].categories} for item_id in written],
+            )
 
     def _read(self, value: bytes) -> ItemVector:
         try:

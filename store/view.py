@@ -9,6 +9,7 @@ import numpy as np
 from store.catalogue import Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
+from store.indexes.filters import Filter
 from store.profiles import FollowedProfiles
 from store.record import RecordTally
 from store.sensor import NullSensor
@@ -185,7 +186,7 @@ class RetrievalView:
     def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
         query = self._direction(user_id)
-        return _scored(self._profiles.index.search(query[np.newaxis], k, exclude=(user_id,))[0])
+        return _scored(self._profiles.index.search(query[np.newaxis], k, Filter((user_id,)))[0])
 
     def audience(self, item_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to an item. Raises `UnknownItemError`."""
@@ -222,8 +223,8 @@ class RetrievalView:
         category: str | None,
         exclude: Collection[str],
     ) -> list[Candidate]:
-        allow = self._catalogue.members(category)
-        found = self._catalogue.index.search(vector[np.newaxis], k, exclude=exclude, allow=allow)[0]
+        where = Filter(exclude, self._catalogue.within(category))
+        found = self._catalogue.index.search(vector[np.newaxis], k, where)[0]
         return [
             self._candidate(item_id, score)
             for item_id, score in zip(found.keys, found.scores.tolist(), strict=True)

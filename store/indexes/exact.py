@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,25 +11,36 @@ from store.indexes.rows import RowIndex
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from store.indexes.rows import Best
+
 __all__ = ["ExactIndex"]
 
 
 class ExactIndex(RowIndex):
-    """Every row scored by one matrix product; float32, exact. Needs nothing but NumPy."""
+    """Every row scored by matrix products; float32, exact. Needs no FAISS."""
 
-    def _allocate(self, capacity: int) -> NDArray[np.float32]:
-        grown = np.zeros((capacity, self._dim), dtype=np.float32)
-        if len(self._slots):
-            grown[: len(self._slots)] = self._rows[: len(self._slots)]
+    precision = "float32"
+
+    def __init__(self, dim: int, *, threads: int | None = None) -> None:
+        super().__init__(dim, dim, np.float32, threads=threads)
+
+    @property
+    def kind(self) -> str:
+        """What it is, for operators."""
+        return "exact float32"
+
+    def _allocate(self, number: int, capacity: int) -> NDArray[Any]:
+        grown = np.empty((capacity, self._dim), np.float32)
+        if number < len(self._segments):
+            held = self._segments[number]
+            grown[: len(held)] = held
         return grown
 
-    def _best(
-        self, queries: NDArray[np.float32], k: int, among: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        matrix = self._rows[: len(self)] if among is None else self._rows[among]
-        scores = queries @ matrix.T
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
-        best = np.take_along_axis(best, order, axis=1)
-        found = np.take_along_axis(scores, best, axis=1)
-        return found, best if among is None else among[best]
+    def _encode(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
+        return np.ascontiguousarray(vectors)
+
+    def _decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
+        return codes
+
+    def _scan(self, queries: NDArray[np.float32], k: int, work: list[Any]) -> Best:
+        return self._multiply(queries, k, work)

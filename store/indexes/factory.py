@@ -8,29 +8,28 @@ from store.errors import VectorIndexError
 from store.indexes.exact import ExactIndex
 
 if TYPE_CHECKING:
+    from store.indexes.faiss_flat import Precision
     from store.indexes.protocol import VectorIndex
 
-__all__ = ["make_index"]
+__all__ = ["IndexKind", "make_index"]
+
+IndexKind = Literal["exact", "faiss"]
 
 
-def make_index(
-    kind: Literal["exact", "faiss"],
-    dim: int,
-    *,
-    precision: Literal["float32", "float16"] = "float32",
-) -> VectorIndex:
+def make_index(kind: IndexKind, dim: int, *, precision: Precision | None = None) -> VectorIndex:
     """An empty index.
 
     Args:
         kind: ``exact`` (NumPy) or ``faiss``.
         dim: length of the vectors.
-        precision: how ``faiss`` stores them; ``exact`` knows float32 only.
+        precision: how they are stored; by default bfloat16 in ``faiss``. ``exact`` knows float32
+            only.
 
     Raises:
         VectorIndexError: no such index, or what it needs is not installed.
     """
     if kind == "exact":
-        if precision != "float32":
+        if precision not in {None, "float32"}:
             raise VectorIndexError(f"the exact index stores float32, not {precision}; use faiss")
         return ExactIndex(dim)
     if kind == "faiss":
@@ -42,5 +41,5 @@ def make_index(
             raise VectorIndexError(
                 'the index "faiss" needs FAISS: pip install "tidemark[cpu]" (or tidemark[gpu])'
             ) from error
-        return FaissFlatIndex(dim, precision)
+        return FaissFlatIndex(dim, precision or "bfloat16")
     raise VectorIndexError(f"there is no index {kind!r}; expected exact or faiss")

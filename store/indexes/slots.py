@@ -50,6 +50,10 @@ class SlotMap:
         """
         return self._keys[row]
 
+    def keys(self) -> list[str]:
+        """All keys, by row; a copy."""
+        return list(self._keys)
+
     def missing(self, keys: Iterable[str]) -> int:
         """How many of the keys, all different, are not held."""
         return sum(key not in self._rows for key in keys)

@@ -143,7 +143,9 @@ EXPORTS = {
     "store": [
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],
-    "store.indexes": ["Hits", "VectorIndex", "make_index"],
+    "store.indexes": [
+        "Filter", "Hits", "IndexPart", "Metadata", "NO_FILTER", "VectorIndex", "make_index",
+    ],
     "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
