@@ -16,7 +16,13 @@ __all__ = ["IndexKind", "make_index"]
 IndexKind = Literal["exact", "faiss"]
 
 
-def make_index(kind: IndexKind, dim: int, *, precision: Precision | None = None) -> VectorIndex:
+def make_index(
+    kind: IndexKind,
+    dim: int,
+    *,
+    precision: Precision | None = None,
+    growth: Literal["ivf", "hnsw"] = "ivf",
+) -> VectorIndex:
     """An empty index.
 
     Args:
@@ -24,6 +30,8 @@ def make_index(kind: IndexKind, dim: int, *, precision: Precision | None = None)
         dim: length of the vectors.
         precision: how they are stored; by default bfloat16 in ``faiss``. ``exact`` knows float32
             only.
+        growth: what accelerates ``faiss`` beyond some hundred thousand vectors: ``ivf`` for what is
+            written all the time, ``hnsw`` for what changes slowly.
 
     Raises:
         VectorIndexError: no such index, or what it needs is not installed.
@@ -34,12 +42,12 @@ def make_index(kind: IndexKind, dim: int, *, precision: Precision | None = None)
         return ExactIndex(dim)
     if kind == "faiss":
         try:
-            from store.indexes.faiss_flat import FaissFlatIndex  # noqa: PLC0415 - optional
+            from store.indexes.growing import GrowingIndex, Growth  # noqa: PLC0415 - optional
         except ModuleNotFoundError as error:
             if error.name != "faiss":
                 raise
             raise VectorIndexError(
                 'the index "faiss" needs FAISS: pip install "tidemark[cpu]" (or tidemark[gpu])'
             ) from error
-        return FaissFlatIndex(dim, precision or "bfloat16")
+        return GrowingIndex(dim, precision or "bfloat16", Growth(by=growth))
     raise VectorIndexError(f"there is no index {kind!r}; expected exact or faiss")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import faiss as _faiss
 import numpy as np
 
 from store.errors import VectorIndexError
+from store.indexes.faiss_library import faiss, one_thread
 from store.indexes.kernels import decode_bfloat16, encode_bfloat16
 from store.indexes.rows import RowIndex
 
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
     from store.indexes.rows import Best
 
-__all__ = ["PRECISIONS", "FaissFlatIndex", "Precision", "faiss"]
-
-# Some builds of FAISS carry (partly wrong) types and some none: untyped, it is the same everywhere.
-faiss: Any = _faiss
+__all__ = ["PRECISIONS", "FaissFlatIndex", "Precision"]
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "int8")
@@ -137,8 +134,6 @@ class FaissFlatIndex(RowIndex):
         if mask is not None:
             bits = np.packbits(mask, bitorder="little")
             params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        one_thread()  # ours do; FAISS's wait for each other, and long beside a busy process
         scores, rows = index.search(queries, min(k, index.ntotal), params=params)
         return scores, np.where(rows < 0, -1, rows + number * self.segment_rows)
-
-    def _enter_thread(self) -> None:
-        faiss.omp_set_num_threads(1)  # each thread's own number

@@ -129,6 +129,14 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def maintain(self) -> bool:
+        """Do some of the work put off, for a millisecond or two; whether there is more.
+
+        The owner calls it between other calls, often. Results are right without, and may come
+        more slowly.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of threads and files. May be called again."""
         ...

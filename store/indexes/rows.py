@@ -23,7 +23,8 @@ from store.indexes.protocol import Hits, IndexPart
 from store.indexes.slots import SlotMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     #: Scores, descending, and rows, both ``(n, k)``; minus infinity and -1 where nothing was found.
     Best = tuple[NDArray[np.float32], NDArray[np.int64]]
 
-__all__ = ["RowIndex"]
+__all__ = ["RowIndex", "best_of", "nothing", "one_blas_thread", "sorted_best"]
 
 _FIRST_ROWS, _STEP_ROWS = 64, 2_048
 #: Up to here excluded keys are fetched with the others and dropped; a filter within the scan would
@@ -43,6 +44,8 @@ _FEW = 0.1
 #: So many queries are one matrix product.
 _MANY_QUERIES = 6
 _PART_KEYS = 8_192
+#: Rows to score that are more work than handing them to another thread.
+_WORTH_SHARING = 2_048
 
 
 class RowIndex(ABC):
@@ -137,10 +140,11 @@ class RowIndex(ABC):
         fetch = min(k + len(barred), allowed)
         if fetch == 0 or len(queries) == 0:
             return [Hits([], np.empty(0, np.float32)) for _ in queries]
-        if mask is not None and allowed <= max(self.segment_rows // 4, _FEW * count):
-            scores, rows = self._among(queries, fetch, np.flatnonzero(mask))
-        else:
-            scores, rows = self._best(queries, fetch, mask)
+        with one_blas_thread():
+            if mask is not None and allowed <= max(self.segment_rows // 4, _FEW * count):
+                scores, rows = self._among(queries, fetch, np.flatnonzero(mask))
+            else:
+                scores, rows = self._best(queries, fetch, mask)
         return self._hits(k, scores, rows, set(barred.tolist()))
 
     def snapshot(self) -> Iterator[IndexPart]:
@@ -166,6 +170,10 @@ class RowIndex(ABC):
                 )
             if keys:
                 self._write(keys, np.ascontiguousarray(vectors), metadata)
+
+    def maintain(self) -> bool:
+        """Nothing is put off."""
+        return False
 
     def close(self) -> None:
         """Let go of the threads. May be called again."""
@@ -249,23 +257,31 @@ class RowIndex(ABC):
         stripes = [work[first :: self._threads] for first in range(self._threads)]
         stripes = [stripe for stripe in stripes if stripe]
         if len(stripes) == 1:
-            return _sorted(*scan(queries, k, stripes[0]))
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(
-                self._threads, thread_name_prefix="index-scan", initializer=self._enter_thread
-            )
-        # Threads of BLAS within threads of ours wait for each other: a third of the speed.
-        with _blas().limit(limits=1, user_api="blas"):
-            found = list(self._pool.map(lambda stripe: scan(queries, k, stripe), stripes))
-        return _sorted(
+            return sorted_best(*scan(queries, k, stripes[0]))
+        found = list(self._threads_of().map(lambda stripe: scan(queries, k, stripe), stripes))
+        return sorted_best(
             np.concatenate([scores for scores, _ in found], axis=1),
             np.concatenate([rows for _, rows in found], axis=1),
             k,
         )
 
+    def _share(self, count: int, work: Callable[[int, int], None]) -> None:
+        """Have threads do the work on 0 … count-1 in ranges, where it is worth it."""
+        if count < _WORTH_SHARING or self._threads == 1:
+            work(0, count)
+            return
+        ends = [count * part // self._threads for part in range(self._threads + 1)]
+        for _ in self._threads_of().map(work, ends[:-1], ends[1:]):
+            pass  # an error is raised here
+
+    def _threads_of(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="index-scan")
+        return self._pool
+
     def _multiply(self, queries: NDArray[np.float32], k: int, work: list[Any]) -> Best:
         """In a thread: many queries by matrix products."""
-        best, best_rows = _nothing(len(queries), k)
+        best, best_rows = nothing(len(queries), k)
         for start, codes, mask in work:
             scores = queries @ self._decode(codes).T
             if mask is not None:
@@ -275,12 +291,12 @@ class RowIndex(ABC):
 
     def _among(self, queries: NDArray[np.float32], k: int, rows: NDArray[np.int64]) -> Best:
         """The k best of these rows."""
-        best, best_rows = _nothing(len(queries), k)
+        best, best_rows = nothing(len(queries), k)
         for start in range(0, len(rows), self.segment_rows):
             some = rows[start : start + self.segment_rows]
             scores = queries @ self._decode(self._take(some)).T
             offer(scores, some, best, best_rows)
-        return _sorted(best, best_rows)
+        return sorted_best(best, best_rows)
 
     def _hits(
         self, k: int, scores: NDArray[np.float32], rows: NDArray[np.int64], dropped: set[int]
@@ -321,10 +337,7 @@ class RowIndex(ABC):
         ``work`` holds of each its first row's number, its rows and a mask of these or None.
         """
 
-    def _enter_thread(self) -> None:  # noqa: B027 - not every index needs it
-        """In each thread that scans, once."""
-
-    def _on_resized(self, count: int) -> None:  # noqa: B027
+    def _on_resized(self, count: int) -> None:  # noqa: B027 - not every index needs it
         """There are so many rows now."""
 
     def _on_written(self, rows: NDArray[np.int64]) -> None:  # noqa: B027
@@ -335,14 +348,33 @@ class RowIndex(ABC):
 
 
 @cache
-def _blas() -> ThreadpoolController:
+def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looks through the process's libraries
 
 
-def _nothing(queries: int, k: int) -> Best:
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Within, NumPy's products take one thread.
+
+    Those of BLAS wait for each other: within several of ours that costs two thirds of the speed,
+    and beside another process that is busy far more.
+    """
+    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limit
+
+
+def nothing(queries: int, k: int) -> Best:
+    """What `store.indexes.kernels.offer` begins with."""
     return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
 
 
-def _sorted(scores: NDArray[np.float32], rows: NDArray[np.int64], k: int | None = None) -> Best:
+def best_of(scores: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Best:
+    """The k best of m rows with these scores, ``(n, m)`` and ``(m,)``."""
+    best, best_rows = nothing(len(scores), k)
+    offer(scores, rows, best, best_rows)
+    return sorted_best(best, best_rows)
+
+
+def sorted_best(scores: NDArray[np.float32], rows: NDArray[np.int64], k: int | None = None) -> Best:
+    """Each query's in descending order, the first k."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

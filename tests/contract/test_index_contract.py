@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from store.errors import VectorIndexError
 from store.indexes import Filter, VectorIndex, make_index
 from store.indexes.exact import ExactIndex
 from store.indexes.faiss_flat import FaissFlatIndex
+from store.indexes.growing import GrowingIndex, Growth
 
 DIM = 8
 Matrix = NDArray[np.float32]
@@ -30,6 +32,22 @@ class FaissSegmented(FaissFlatIndex):
     segment_rows = 64
 
 
+class Accelerated(GrowingIndex):
+    """Is accelerated whenever it may be, and looks everywhere: its answers are exact, too."""
+
+    segment_rows = 64
+
+    def __init__(self, by: Literal["ivf", "hnsw"]) -> None:
+        super().__init__(DIM, "float32", Growth(above=40, by=by, probe_seconds=0.0), threads=2)
+
+    def _on_written(self, rows: NDArray[np.int64]) -> None:
+        super()._on_written(rows)
+        assert self.wait_built(60)
+        if self._accelerator is not None:
+            self._accelerator.effort = self._accelerator.most_effort
+        self.maintain()
+
+
 #: Each with the error of a score that its precision allows.
 MAKERS: dict[str, tuple[Make, float]] = {
     "exact": (lambda: ExactIndex(DIM), 1e-5),
@@ -38,6 +56,8 @@ MAKERS: dict[str, tuple[Make, float]] = {
     "faiss-float16": (lambda: FaissFlatIndex(DIM, "float16"), 2e-3),
     "faiss-int8": (lambda: FaissFlatIndex(DIM, "int8"), 5e-2),
     "exact-segments": (lambda: Segmented(DIM), 1e-5),
+    "faiss-ivf": (lambda: Accelerated("ivf"), 1e-5),
+    "faiss-hnsw": (lambda: Accelerated("hnsw"), 1e-5),
     "faiss-segments": (lambda: FaissSegmented(DIM, threads=2), 1e-2),
 }
 
@@ -396,8 +416,9 @@ def test_any_sequence_of_changes_agrees_with_a_dict(name: str) -> None:
 
 def test_the_factory_makes_what_is_named() -> None:
     assert isinstance(make_index("exact", DIM), ExactIndex)
-    assert isinstance(make_index("faiss", DIM), FaissFlatIndex)
-    assert make_index("faiss", DIM, precision="float16").dim == DIM
+    assert make_index("faiss", DIM).kind == "faiss-flat bfloat16"
+    assert make_index("faiss", DIM, precision="float16").kind == "faiss-flat float16"
+    assert isinstance(make_index("faiss", DIM, growth="hnsw"), GrowingIndex)
     with pytest.raises(VectorIndexError, match="no index 'annoy'"):
         make_index("annoy", DIM)  # type: ignore[arg-type]
     with pytest.raises(VectorIndexError, match="use faiss"):
@@ -405,7 +426,9 @@ def test_the_factory_makes_what_is_named() -> None:
 
 
 def test_the_factory_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "store.indexes.faiss_flat", raising=False)
+    for module in [name for name in sys.modules if name.startswith("store.indexes.")]:
+        if module.rsplit(".", 1)[1] in {"faiss_library", "faiss_flat", "growing", "graph", "ivf"}:
+            monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(VectorIndexError, match=r'pip install "tidemark\[cpu\]"'):
         make_index("faiss", DIM)
