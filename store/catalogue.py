@@ -10,9 +10,10 @@ import numpy as np
 from store.errors import CorruptRecordError, UnknownCategoryError, UnknownItemError
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.record import key_of
+from store.view_image import ItemsPart, take_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "CatalogueItem"]
 
 _decoder = msgspec.msgpack.Decoder(ItemVector)
+#: Items of a part: some milliseconds.
+_PART = 2_048
 
 
 class CatalogueItem(NamedTuple):
@@ -100,13 +103,8 @@ class Catalogue:
             except CorruptRecordError as error:
                 self._tally.on_corrupt(record, error)
                 continue
-            self._forget(item_id)
-            if offset >= 0:
-                self._offsets[item_id] = offset  # also of a deleted one: what is older stays so
-            if found is not None:
-                self._items[item_id] = CatalogueItem(found.title, found.categories)
-                for category in found.categories:
-                    self._categories.setdefault(category, set()).add(item_id)
+            item = None if found is None else CatalogueItem(found.title, found.categories)
+            self._put(item_id, item, offset)
             applied[record.topic] = applied.get(record.topic, 0) + 1
         for topic, count in applied.items():
             self._tally.on_applied(topic, count)
@@ -118,6 +116,40 @@ class Catalogue:
                 np.stack(list(written.values())),
                 [{"category": self._items[item_id].categories} for item_id in written],
             )
+
+    def parts(self) -> Iterator[ItemsPart]:
+        """All that is held; see `store.view_image`."""
+        ids = list(self._items)
+        for start in range(0, len(ids), _PART):
+            some = [item_id for item_id in ids[start : start + _PART] if item_id in self._items]
+            held = [self._items[item_id] for item_id in some]
+            yield ItemsPart(
+                some,
+                [item.title for item in held],
+                [item.categories for item in held],
+                [self._offsets.get(item_id, -1) for item_id in some],
+                take_vectors(self.index, some),
+                {},
+            )
+        deleted = {key: offset for key, offset in self._offsets.items() if key not in self._items}
+        yield ItemsPart([], [], [], [], take_vectors(self.index, []), deleted)
+
+    def put(self, part: ItemsPart) -> None:
+        """Hold what a part says. Raises `VectorIndexError` where its vectors do not fit."""
+        self.index.restore([part.vectors.part()])
+        self._offsets.update(part.deleted)
+        rows = zip(part.ids, part.titles, part.categories, part.offsets, strict=True)
+        for item_id, title, categories, offset in rows:
+            self._put(item_id, CatalogueItem(title, categories), offset)
+
+    def _put(self, item_id: str, item: CatalogueItem | None, offset: int) -> None:
+        self._forget(item_id)
+        if offset >= 0:
+            self._offsets[item_id] = offset  # also of a deleted one: what is older stays so
+        if item is not None:
+            self._items[item_id] = item
+            for category in item.categories:
+                self._categories.setdefault(category, set()).add(item_id)
 
     def _read(self, value: bytes) -> ItemVector:
         try:

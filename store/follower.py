@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from store.sensor import NullSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from store.record import Record
     from store.sensor import Sensor
     from store.view import RetrievalView
+    from store.view_snapshots import ViewSnapshots
 
 __all__ = ["Condition", "Follower", "RecordSource"]
 
@@ -44,6 +45,10 @@ class RecordSource(Protocol):
 
     async def poll(self) -> Sequence[Record]:
         """The next records of any partition; waits at most about 0.1 s, and may return none."""
+        ...
+
+    def positions(self) -> Mapping[tuple[str, int], int]:
+        """The offset of the next record to be returned, by topic and partition."""
         ...
 
     def lag(self) -> int | None:
@@ -79,6 +84,8 @@ class Follower:
         item_vectors_topic: records of this topic are items.
         max_lag: more records behind than this and the service is not ready.
         sensor: told the lag.
+        snapshots: where the view is written once it is complete; None for nowhere.
+        snapshot_seconds: how often.
         now_ms: wall clock, ms since the epoch.
         sleep: waits a number of seconds.
     """
@@ -93,6 +100,8 @@ class Follower:
         item_vectors_topic: str = "item-vectors",
         max_lag: int = 10_000,
         sensor: Sensor | None = None,
+        snapshots: ViewSnapshots | None = None,
+        snapshot_seconds: float = 300.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -105,6 +114,9 @@ class Follower:
         self._sensor: Sensor = NullSensor() if sensor is None else sensor
         self._now_ms = now_ms
         self._sleep = sleep
+        self._snapshots = snapshots
+        self._snapshot_seconds = snapshot_seconds
+        self._saving: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._trouble: str | None = None
@@ -112,6 +124,8 @@ class Follower:
         self._waiters: dict[asyncio.Future[None], _Awaited] = {}
         self.caught_up = False
         self.lag: int | None = None
+        #: Of the next record to be applied, by topic and partition.
+        self.positions: Mapping[tuple[str, int], int] = {}
 
     async def start(self) -> None:
         """Start the tail, then follow it in a task. Raises what the tail's start raises."""
@@ -121,10 +135,11 @@ class Follower:
     async def stop(self) -> None:
         """Stop following, then the tail. What is being applied is finished first."""
         self._stopping = True
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._saving, self._task):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         await self._tail.stop()
 
     async def ended(self) -> None:
@@ -209,8 +224,8 @@ class Follower:
                     backoff = min(2 * backoff, _LAST_BACKOFF_S)
                     continue
                 backoff, self._trouble = _FIRST_BACKOFF_S, None
-                if records:
-                    await self._apply(records)
+                await self._apply(records)
+                self.positions = self._tail.positions()
                 self._observe_lag()
         except Exception as error:
             self._failure = f"the follower failed: {error!r}"
@@ -229,9 +244,17 @@ class Follower:
             self._view.live = True
             self.caught_up = True
             logger.info("caught up with the topics")
+            if self._snapshots is not None:
+                saving = self._snapshots.run(
+                    self._view, self._owner, lambda: self.positions, self._snapshot_seconds
+                )
+                self._saving = asyncio.create_task(saving, name="tidemark-view-snapshots")
 
     async def _apply(self, records: Sequence[Record]) -> None:
         loop = asyncio.get_running_loop()
+        if not records:
+            await loop.run_in_executor(self._owner, self._view.maintain)
+            return
         waiting = dict(self._waiters)
         reached = await loop.run_in_executor(self._owner, self._write, records, waiting)
         for future in reached:
@@ -258,4 +281,5 @@ class Follower:
             self._view.apply_items(items)
         if profiles:
             self._view.apply_profiles(profiles, self._now_ms)
+        self._view.maintain()
         return [future for future, one in waiting.items() if self._view.has_applied(*one)]

@@ -21,6 +21,7 @@ __all__ = ["PrometheusSensor"]
 
 _FRESHNESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SNAPSHOT_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class _BulkHistogram(Collector):
@@ -87,6 +88,23 @@ class PrometheusSensor:
         self._vectors = Gauge(
             "tidemark_index_vectors", "Vectors held.", ["index"], registry=registry
         )
+        self._recall = Gauge(
+            "tidemark_index_recall",
+            "Share of the true best 100 that a search finds, as probed lately.",
+            ["index"],
+            registry=registry,
+        )
+        self._snapshot_seconds = Histogram(
+            "tidemark_retrieval_snapshot_seconds",
+            "Writing a snapshot of what is held.",
+            buckets=_SNAPSHOT_BUCKETS,
+            registry=registry,
+        )
+        self._snapshot_failures = Counter(
+            "tidemark_retrieval_snapshot_failures_total",
+            "Snapshots that could not be written.",
+            registry=registry,
+        )
         self._records = Counter(
             "tidemark_follower_records_total",
             "Records read, by what became of them.",
@@ -114,3 +132,14 @@ class PrometheusSensor:
         """See `store.sensor.Sensor`."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
+
+    def on_recall(self, index: str, share: float) -> None:
+        """See `store.sensor.Sensor`."""
+        self._recall.labels(index).set(share)
+
+    def on_snapshot(self, seconds: float | None) -> None:
+        """See `store.sensor.Sensor`."""
+        if seconds is None:
+            self._snapshot_failures.inc()
+        else:
+            self._snapshot_seconds.observe(seconds)

@@ -12,9 +12,10 @@ from store.popularity import Popularity
 from store.profile import version_of
 from store.state_scan import unit_rows
 from store.user_profile import NO_ITEMS, read_changes, unpack_seen
+from store.view_image import FencesPart, ProfilesPart, take_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: Users whose seen items changed, before popularity is brought up to date with them.
 _MOST_UNCOUNTED = 1_000
+#: Users of a part: some milliseconds.
+_PART = 2_048
 
 
 class FollowedProfiles:
@@ -114,6 +117,44 @@ class FollowedProfiles:
             taken = np.array(list(written.values()), np.int64)
             self.index.upsert(list(written), unit_rows(matrix, taken, norms))
         return np.array(fresh_from, np.int64)
+
+    def parts(self) -> Iterator[ProfilesPart | FencesPart]:
+        """All that is held; see `store.view_image`."""
+        users = list(self._users)
+        for start in range(0, len(users), _PART):
+            held = {
+                user_id: profile
+                for user_id in users[start : start + _PART]
+                if (profile := self._users.get(user_id)) is not None
+            }
+            vectors = take_vectors(self.index, list(held))
+            yield ProfilesPart(list(held), list(held.values()), vectors)
+        fenced = list(self._fences)
+        for start in range(0, len(fenced), _PART):
+            fences = {
+                user_id: fence
+                for user_id in fenced[start : start + _PART]
+                if (fence := self._fences.get(user_id)) is not None
+            }
+            yield FencesPart(list(fences), list(fences.values()))
+
+    def put(self, part: ProfilesPart | FencesPart) -> None:
+        """Hold what a part says, whatever is held of its users.
+
+        Raises:
+            VectorIndexError: its vectors do not fit the index.
+        """
+        if isinstance(part, FencesPart):
+            # A user may have been forgotten after the part that holds him was made.
+            for user_id, fence in zip(part.users, part.fences, strict=True):
+                if self._remove(user_id, fence):
+                    self.index.delete([user_id])
+            return
+        self.index.restore([part.vectors.part()])
+        for user_id, profile in zip(part.users, part.profiles, strict=True):
+            before = self._users.get(user_id)
+            self._users[user_id] = profile
+            self._seen_changed(user_id, before)
 
     def _replace(self, user_id: str, profile: UserProfile) -> bool:
         """Hold the profile unless this version or a newer one is known; whether it is held."""

@@ -30,6 +30,14 @@ class Sensor(Protocol):
         """An index, ``profiles`` or ``items``, now holds this many vectors."""
         ...
 
+    def on_recall(self, index: str, share: float) -> None:
+        """Of the true best so much is found, as probed lately."""
+        ...
+
+    def on_snapshot(self, seconds: float | None) -> None:
+        """A snapshot was written in so long, or could not be (None)."""
+        ...
+
     def on_request(self, route: str, status: int, seconds: float) -> None:
         """A request was answered; ``route`` is the template, not the path."""
         ...
@@ -51,4 +59,10 @@ class NullSensor:
         """See `Sensor`."""
 
     def on_request(self, route: str, status: int, seconds: float) -> None:
+        """See `Sensor`."""
+
+    def on_recall(self, index: str, share: float) -> None:
+        """See `Sensor`."""
+
+    def on_snapshot(self, seconds: float | None) -> None:
         """See `Sensor`."""

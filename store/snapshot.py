@@ -8,9 +8,7 @@ what cannot be used is refused, and the topic is read instead.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import struct
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from store.atomic_file import replacing
 from store.compiled import compiled
 from store.errors import SnapshotError
 from store.image import Image
@@ -94,26 +93,12 @@ def save_table(table: ProfileTable | TableCopy, path: Path, meta: Mapping[str, A
     pieces.append(_padding(_START.size + len(header)))
     for one in arrays.values():
         pieces += [one.reshape(-1).view(np.uint8).data, _padding(one.nbytes)]
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            crc = 0
-            for piece in pieces:
-                file.write(piece)
-                crc = zlib.crc32(piece, crc)
-            file.write(_CRC.pack(crc))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(path) as file:
+        crc = 0
+        for piece in pieces:
+            file.write(piece)
+            crc = zlib.crc32(piece, crc)
+        file.write(_CRC.pack(crc))
 
 
 def load_table(

@@ -38,7 +38,7 @@ _contributions = msgspec.msgpack.Decoder(list[Contribution])
 _applied = msgspec.msgpack.Decoder(dict[str, int])
 
 
-class UserProfile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class UserProfile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What is kept of a `ProfileState` beside its vector, which only the index holds.
 
     In no reference cycle, and there may be millions: the cycle collector need not visit them.

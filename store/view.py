@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from store.indexes.filters import Filter
 from store.profiles import FollowedProfiles
 from store.record import RecordTally
 from store.sensor import NullSensor
+from store.view_image import ItemsPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from store.record import Record
     from store.sensor import Sensor
     from store.user_profile import UserProfile
+    from store.view_image import Part
 
 __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
@@ -55,7 +57,7 @@ class RetrievalView:
     Args:
         dim: length of all vectors.
         encoder_id: the encoder whose vectors these are; records of others are not mixed in.
-        index_factory: makes an empty index of a given dim.
+        index_factory: makes an empty index of a dim, to be accelerated so when it is large.
         sensor: told what happens.
 
     Attributes:
@@ -66,7 +68,7 @@ class RetrievalView:
         self,
         dim: int,
         encoder_id: str,
-        index_factory: Callable[[int], VectorIndex],
+        index_factory: Callable[[int, Literal["ivf", "hnsw"]], VectorIndex],
         *,
         sensor: Sensor | None = None,
     ) -> None:
@@ -76,8 +78,8 @@ class RetrievalView:
         self._sensor: Sensor = NullSensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
         self.freshness = Freshness()
-        self._catalogue = Catalogue(encoder_id, index_factory(dim), self.records)
-        self._profiles = FollowedProfiles(encoder_id, index_factory(dim), self.records)
+        self._catalogue = Catalogue(encoder_id, index_factory(dim, "hnsw"), self.records)
+        self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "ivf"), self.records)
 
     @property
     def mismatch(self) -> str | None:
@@ -123,6 +125,43 @@ class RetrievalView:
         """Write records of ``item-vectors``, in one upsert of the index."""
         self._catalogue.apply(records)
         self._sensor.on_index_size("items", len(self._catalogue.index))
+
+    def parts(self) -> Iterator[Part]:
+        """All that is held, to be written down beside serving; see `store.view_image`."""
+        yield from self._catalogue.parts()
+        yield from self._profiles.parts()
+
+    def put(self, part: Part) -> None:
+        """Hold what a part of `parts` says. Raises `VectorIndexError` where it does not fit."""
+        if isinstance(part, ItemsPart):
+            self._catalogue.put(part)
+            self._sensor.on_index_size("items", len(self._catalogue.index))
+        else:
+            self._profiles.put(part)
+            self._sensor.on_index_size("profiles", len(self._profiles.index))
+
+    def put_applied(self, applied: Mapping[str, Mapping[int, int]]) -> None:
+        """What `applied` was when the first part was made."""
+        self._profiles.applied = {topic: dict(offsets) for topic, offsets in applied.items()}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What the indexes are at the moment, by name."""
+        return {"items": self._catalogue.index.kind, "profiles": self._profiles.index.kind}
+
+    def maintain(self) -> bool:
+        """Have the indexes do some of the work that they put off; whether there is more."""
+        more = False
+        for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):
+            more |= index.maintain()
+            if index.recall is not None:
+                self._sensor.on_recall(name, index.recall)
+        return more
+
+    def close(self) -> None:
+        """Let go of the indexes' threads and files. May be called again."""
+        self._catalogue.index.close()
+        self._profiles.index.close()
 
     def has_applied(self, user_id: str, topic: str, partition: int, offset: int) -> bool:
         """Whether the user's state or fence contains this source offset."""

@@ -43,6 +43,8 @@ class TopicTail:
         poll_records: at most this many records a poll.
         poll_seconds: how long a poll waits for records.
         security: of the connections.
+        begin: where to begin, by topic and partition; at the beginning where it does not say, or
+            the offset is not there.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class TopicTail:
         poll_records: int = 2_000,
         poll_seconds: float = 0.1,
         security: Security = PLAINTEXT,
+        begin: Mapping[tuple[str, int], int] | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._security = security
         self._topics = topics
+        self._begin = begin or {}
         self._poll_records = poll_records
         self._poll_ms = int(poll_seconds * 1000)
         self._consumer: AIOKafkaConsumer | None = None
@@ -113,6 +117,9 @@ class TopicTail:
             consumer.assign(self._partitions)
             # aiokafka would look for committed offsets first; there is no group.
             await consumer.seek_to_beginning(*self._partitions)
+            for (topic, number), offset in self._begin.items():
+                if (place := TopicPartition(topic, number)) in self._partitions:
+                    consumer.seek(place, offset)
         except BaseException:
             await consumer.stop()
             raise
@@ -208,6 +215,13 @@ class TopicTail:
         """Go on from this offset."""
         assert self._consumer is not None, "start() first"  # noqa: S101 # a programming error
         self._consumer.seek(TopicPartition(topic, partition), offset)
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The offset to be polled next of each partition of which it is known."""
+        found = ((place, self._position(place)) for place in self._partitions)
+        return {
+            (place.topic, place.partition): offset for place, offset in found if offset is not None
+        }
 
     def position(self, topic: str, partition: int) -> int | None:
         """The offset to be polled next; None until it is known."""

@@ -27,7 +27,7 @@ __all__ = [
     "TopicReport",
     "check_topics",
     "create_topics",
-    "identify_profiles",
+    "identify",
 ]
 
 logger = logging.getLogger(__name__)
@@ -194,22 +194,18 @@ def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAI
     return counts[names.profiles]
 
 
-def identify_profiles(
-    bootstrap: str, names: TopicNames, *, security: Security = PLAINTEXT
-) -> TopicIdentity:
-    """Which topic ``profiles`` is, for the snapshots of it.
+def identify(bootstrap: str, topic: str, *, security: Security = PLAINTEXT) -> TopicIdentity:
+    """Which topic it is, for snapshots of what it says.
 
     Raises:
         BrokerUnavailableError: no broker answers.
     """
     with _admin(bootstrap, security) as admin:
-        (found,) = [one for one in admin.describe_topics() if one["name"] == names.profiles]
-        described = admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, found["name"])]
-        )
-    retention = described["topic"][names.profiles].get("delete.retention.ms", {}).get("value")
+        (found,) = [one for one in admin.describe_topics() if one["name"] == topic]
+        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    retention = described["topic"][topic].get("delete.retention.ms", {}).get("value")
     return TopicIdentity(
-        names.profiles,
+        topic,
         str(found["topic_id"]),
         # The embedded broker knows no settings and deletes nothing.
         int(retention) if retention is not None else TOMBSTONE_MS,

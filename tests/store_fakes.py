@@ -98,6 +98,9 @@ class FakeTail:
             raise batch
         return batch
 
+    def positions(self) -> dict[tuple[str, int], int]:
+        return {}
+
     def lag(self) -> int | None:
         if not self.known:
             return None
@@ -185,7 +188,7 @@ def item_record(
 
 
 def make_view(sensor: RecordingSensor | None = None) -> RetrievalView:
-    return RetrievalView(DIM, ENCODER, ExactIndex, sensor=sensor)
+    return RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
 
 
 # Actions for a table

@@ -96,7 +96,9 @@ class Deployment:
         """A retrieval service that is ready, and a client for it."""
         port = free_port()
         with (
-            self.process("retrieval", "--port", str(port), **env) as child,
+            self.process(
+                "retrieval", "--port", str(port), "--state", str(self.folder), **env
+            ) as child,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0) as client,
         ):
             wait_until(lambda: '"ready":true' in _status(client), check=child.check)

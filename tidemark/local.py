@@ -175,7 +175,9 @@ class LocalSystem:
         self._spawn(
             "worker", *common, "--metrics-port", str(self.metrics_port), "--state", str(self.folder)
         )
-        self._spawn("retrieval", *common, "--port", str(self.retrieval_port))
+        self._spawn(
+            "retrieval", *common, "--port", str(self.retrieval_port), "--state", str(self.folder)
+        )
         self._on_step("waiting until both are ready (the model is loaded, the group joined)")
         self._wait("retrieval", self._retrieval_ready)
         self._wait("worker", self._worker_ready)

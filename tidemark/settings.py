@@ -234,6 +234,8 @@ class RetrievalSettings(Group):
     host: str = "127.0.0.1"
     port: Port = 8080
     index: Literal["faiss", "exact"] = "faiss"
+    precision: Literal["float32", "bfloat16", "float16", "int8"] | None = None
+    snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0
     max_lag_records: PositiveInt = 10_000
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from store.indexes.faiss_flat import FaissFlatIndex
 from store.indexes.graph import build_graph
 from store.indexes.ivf import build_inverted_file
-from store.indexes.kernels import copy_rows, score_bfloat16, score_float32
+from store.indexes.kernels import score_bfloat16, score_float32, take_rows
 from store.indexes.recall import RecallProbe
 from store.indexes.rows import best_of, one_blas_thread
 
@@ -76,7 +76,7 @@ class _Frozen:
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         codes = np.empty((len(rows), self.width), self.dtype)
-        copy_rows(self.addresses, self.segment_rows, rows, codes, False)  # numba
+        take_rows(self.addresses, self.segment_rows, rows, codes)
         return self.decode(codes)
 
 

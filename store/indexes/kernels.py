@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "copy_rows",
     "decode_bfloat16",
     "encode_bfloat16",
     "offer",
+    "put_rows",
     "score_bfloat16",
     "score_float32",
+    "take_rows",
 ]
 
 
@@ -78,14 +79,10 @@ def decode_bfloat16(codes: NDArray[np.uint16], out: NDArray[np.float32]) -> None
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def copy_rows(
-    blocks: NDArray[np.int64],
-    block_rows: int,
-    rows: NDArray[np.int64],
-    codes: NDArray[Any],
-    write: bool,
+def put_rows(
+    blocks: NDArray[np.int64], block_rows: int, rows: NDArray[np.int64], codes: NDArray[Any]
 ) -> None:
-    """Copy ``codes``, ``(n, width)``, to these rows, or these rows to ``codes``."""
+    """Copy ``codes``, ``(n, width)``, to these rows."""
     width = np.uint64(codes.shape[1])
     for i in range(np.uint64(rows.shape[0])):
         row = rows[i]
@@ -93,12 +90,24 @@ def copy_rows(
             _pointer(blocks[row // block_rows]), (block_rows, codes.shape[1]), dtype=codes.dtype
         )
         at = np.uint64(row % block_rows)
-        if write:
-            for j in range(width):
-                block[at, j] = codes[i, j]
-        else:
-            for j in range(width):
-                codes[i, j] = block[at, j]
+        for j in range(width):
+            block[at, j] = codes[i, j]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def take_rows(
+    blocks: NDArray[np.int64], block_rows: int, rows: NDArray[np.int64], codes: NDArray[Any]
+) -> None:
+    """Copy these rows to ``codes``, ``(n, width)``."""
+    width = np.uint64(codes.shape[1])
+    for i in range(np.uint64(rows.shape[0])):
+        row = rows[i]
+        block = numba.carray(
+            _pointer(blocks[row // block_rows]), (block_rows, codes.shape[1]), dtype=codes.dtype
+        )
+        at = np.uint64(row % block_rows)
+        for j in range(width):
+            codes[i, j] = block[at, j]
 
 
 def _score(dtype: Any, name: str) -> Any:

@@ -55,7 +55,7 @@ class Labels:
     def of(self, row: int) -> Metadata:
         """A row's metadata."""
         found: dict[str, list[str]] = {}
-        if row < len(self._of_row):
+        if row < len(self._of_row) and self._of_row[row]:
             for name, value in sorted(self._sets[self._of_row[row]]):
                 found.setdefault(name, []).append(value)
         return found

@@ -65,6 +65,11 @@ class VectorIndex(Protocol):
         """What it is at the moment, for operators: such as ``faiss-flat bfloat16``."""
         ...
 
+    @property
+    def recall(self) -> float | None:
+        """Share of the true best that searches find, as probed lately; None where all is found."""
+        ...
+
     def __len__(self) -> int:
         """Keys held."""
         ...
@@ -113,11 +118,14 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def snapshot(self) -> Iterator[IndexPart]:
+    def snapshot(self, keys: Sequence[str] | None = None) -> Iterator[IndexPart]:
         """All that is held, part by part, to be written down beside serving.
 
         Other calls may come between two parts. Every key held from before the first until after
         the last part is in one, with a vector that it had in between.
+
+        Args:
+            keys: those that are held of these, in one part.
         """
         ...
 

@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from store.errors import VectorIndexError
 from store.indexes.filters import NO_FILTER
-from store.indexes.kernels import copy_rows, offer
+from store.indexes.kernels import offer, put_rows, take_rows
 from store.indexes.labels import Labels
 from store.indexes.protocol import Hits, IndexPart
 from store.indexes.slots import SlotMap
@@ -80,6 +80,11 @@ class RowIndex(ABC):
     def dim(self) -> int:
         """Length of the vectors."""
         return self._dim
+
+    @property
+    def recall(self) -> float | None:
+        """None: all rows are looked at."""
+        return None
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -147,14 +152,20 @@ class RowIndex(ABC):
                 scores, rows = self._best(queries, fetch, mask)
         return self._hits(k, scores, rows, set(barred.tolist()))
 
-    def snapshot(self) -> Iterator[IndexPart]:
+    def snapshot(self, keys: Sequence[str] | None = None) -> Iterator[IndexPart]:
         """All that is held, in parts; see `VectorIndex.snapshot`."""
+        if keys is not None:
+            yield self._part(keys)
+            return
         keys = self._slots.keys()
         for start in range(0, len(keys), _PART_KEYS):
-            held = [key for key in keys[start : start + _PART_KEYS] if key in self._slots]
-            rows = self._slots.rows(held)
-            metadata = [self._labels.of(row) for row in rows.tolist()]
-            yield IndexPart(held, self._take(rows), self.precision, metadata)
+            yield self._part(keys[start : start + _PART_KEYS])
+
+    def _part(self, keys: Sequence[str]) -> IndexPart:
+        held = [key for key in keys if key in self._slots]
+        rows = self._slots.rows(held)
+        metadata = [self._labels.of(row) for row in rows.tolist()]
+        return IndexPart(held, self._take(rows), self.precision, metadata)
 
     def restore(self, parts: Iterable[IndexPart]) -> None:
         """Upsert what a snapshot gave; see `VectorIndex.restore`."""
@@ -224,12 +235,12 @@ class RowIndex(ABC):
         self._on_resized(count)
 
     def _copy(self, rows: NDArray[np.int64], codes: NDArray[Any]) -> None:
-        copy_rows(self._addresses, self.segment_rows, rows, codes, True)  # numba
+        put_rows(self._addresses, self.segment_rows, rows, codes)
 
     def _take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The rows as they are stored, ``(n, width)``."""
         codes = np.empty((len(rows), self._width), self._dtype)
-        copy_rows(self._addresses, self.segment_rows, rows, codes, False)  # numba
+        take_rows(self._addresses, self.segment_rows, rows, codes)
         return codes
 
     def _used(self) -> list[tuple[int, NDArray[Any]]]:

@@ -188,7 +188,7 @@ def test_effort_is_saved_where_nothing_is_missed(missed: int, grows: bool) -> No
     probe, accelerator = RecallProbe(0.95), _Effort()
     query = np.ones((1, 2), np.float32)
 
-    def scan(queries: Matrix, k: int, work: list[Any]) -> Any:
+    def scan(queries: Matrix, k: int, _: list[Any]) -> Any:
         best, rows = nothing(len(queries), k)
         best[0], rows[0] = np.arange(k, 0, -1), np.arange(k)
         return best, rows

@@ -109,7 +109,7 @@ async def serving(*, stock: bool = True) -> AsyncIterator[Service]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
     tail = FakeTail(known=stock)
-    view = RetrievalView(DIM, ENCODER, ExactIndex, sensor=sensor)
+    view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
     with ThreadPoolExecutor(1) as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
         app = create_app(

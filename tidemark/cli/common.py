@@ -46,7 +46,7 @@ Bootstrap = Annotated[
     typer.Option(help="Kafka brokers, host:port separated by commas.", show_default=False),
 ]
 StateFolder = Annotated[
-    Path, typer.Option("--state", help="Folder for logs and for a broker's data.")
+    Path, typer.Option("--state", help="Folder for snapshots, logs and a broker's data.")
 ]
 
 

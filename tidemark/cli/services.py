@@ -184,6 +184,7 @@ def retrieval(
         str | None, typer.Option(help="Address to serve on.", show_default=False)
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to serve on.", show_default=False)] = None,
+    state: StateFolder = _DEFAULT_STATE,
     log_level: LogLevelOption = LogLevel.info,
 ) -> None:
     """Follow the profiles and answer queries over HTTP."""
@@ -197,7 +198,7 @@ def retrieval(
 
     from tidemark.compose.retrieval import build_retrieval  # noqa: PLC0415
 
-    app, close = build_retrieval(settings)
+    app, close = build_retrieval(settings, state)
     _spare_the_collector()
     try:
         uvicorn.run(

@@ -15,9 +15,10 @@ from store.receipt import ForgetReceipt
 from store.service import ServiceSettings, create_app
 from store.state_scan import warm_up
 from store.view import RetrievalView
+from store.view_snapshots import ViewSnapshots
 from streams.publisher import ActionPublisher
 from streams.tail import TopicTail
-from streams.topics import check_topics
+from streams.topics import check_topics, identify
 from tidemark.compose.parts import (
     build_encoding,
     build_redactor,
@@ -28,6 +29,7 @@ from tidemark.compose.parts import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     from fastapi import FastAPI
@@ -40,8 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["build_retrieval"]
 
 
-def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
+def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable[[], None]]:
     """The retrieval service, and what to call when it has stopped.
+
+    Args:
+        settings: of everything.
+        folder: for snapshots.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -57,25 +63,48 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
     owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
-    view = RetrievalView(
-        encoding.dim,
-        encoding.encoder_id,
-        lambda dim: make_index(settings.retrieval.index, dim),
-        sensor=sensor,
-    )
+    wanted = settings.retrieval
+
+    def make_view() -> RetrievalView:
+        return RetrievalView(
+            encoding.dim,
+            encoding.encoder_id,
+            lambda dim, growth: make_index(
+                wanted.index, dim, precision=wanted.precision, growth=growth
+            ),
+            sensor=sensor,
+        )
+
+    begin: dict[tuple[str, int], int] = {}
+    view, snapshots = make_view(), None
+    if wanted.snapshot_seconds:
+        snapshots = ViewSnapshots(
+            folder / "retrieval.tmv",
+            [
+                identify(bootstrap, topic, security=security)
+                for topic in (names.profiles, names.item_vectors)
+            ],
+            now_ms,
+            clock_skew_ms=int(settings.limits.clock_skew_seconds * 1000),
+            sensor=sensor,
+        )
+        view, begin = snapshots.load(make_view)
     follower = Follower(
         TopicTail(
             bootstrap,
             {names.profiles: None, names.item_vectors: None},
             poll_seconds=0.05,
             security=security,
+            begin=begin,
         ),
         view,
         owner,
         profiles_topic=names.profiles,
         item_vectors_topic=names.item_vectors,
-        max_lag=settings.retrieval.max_lag_records,
+        max_lag=wanted.max_lag_records,
         sensor=sensor,
+        snapshots=snapshots,
+        snapshot_seconds=wanted.snapshot_seconds,
     )
     forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
@@ -90,6 +119,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
 
     def close() -> None:
         owner.shutdown()
+        view.close()
         forgetting.close()
         encoding.close()
 

@@ -30,7 +30,7 @@ from streams.scan import warm_up as warm_up_scan
 from streams.snapshots import LocalSnapshots, Snapshotter
 from streams.sources import require_sources
 from streams.tail import PartitionTail, TopicTail
-from streams.topics import check_topics, identify_profiles
+from streams.topics import check_topics, identify
 from streams.watchdog import Watchdog
 from streams.worker import Service, Worker
 from streams.written_batch import warm_up as warm_up_writing
@@ -113,7 +113,7 @@ def build_worker(
     if settings.worker.snapshot_seconds:
         snapshots = LocalSnapshots(
             folder / "snapshots",
-            identify_profiles(bootstrap, names, security=security),
+            identify(bootstrap, names.profiles, security=security),
             identity,
             memory,
             vocabulary,

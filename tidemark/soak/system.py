@@ -44,6 +44,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "kafka": {"session_seconds": SESSION_SECONDS, "poll_records": 500},
     "topics": {"partitions": PARTITIONS},
     "worker": {"batch_actions": 1_000, "snapshot_seconds": 5},
+    "retrieval": {"snapshot_seconds": 5},
 }
 #: Compaction is quick, but leaves a late write as long as the design asks for, to be repaired.
 _PROFILES = {
@@ -178,6 +179,7 @@ class SoakSystem:
             [
                 sys.executable, "-m", "tidemark", "retrieval",
                 "--port", str(self.retrieval_port), "--log-level", "warning",
+                "--state", str(self.folder / "retrieval"),
             ],
             self.folder / "retrieval.log",
             env=_environment(self.bootstrap),
