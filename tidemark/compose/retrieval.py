@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -11,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from store.follower import Follower
 from store.indexes.factory import make_index
 from store.metrics import PrometheusSensor
+from store.owner import IndexOwner
 from store.receipt import ForgetReceipt
 from store.service import ServiceSettings, create_app
 from store.state_scan import warm_up
@@ -62,7 +62,7 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
     warm_up()
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
-    owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
+    owner = IndexOwner()
     wanted = settings.retrieval
 
     def make_view() -> RetrievalView:
@@ -126,7 +126,7 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
     app = create_app(
         follower=follower,
         view=view,
-        owner=owner,
+        owner=owner.questions,
         encode=encode,
         forget=forgetting.forget,
         registry=registry,
