@@ -55,7 +55,8 @@ class RetrievalView:
     Args:
         dim: length of all vectors.
         encoder_id: the encoder whose vectors these are; records of others are not mixed in.
-        index_factory: makes an empty index of a given dim.
+        index_factory: makes an empty index of a given dim, of profiles.
+        item_index_factory: the same, of items; by default ``index_factory``.
         sensor: told what happens.
 
     Attributes:
@@ -68,6 +69,7 @@ class RetrievalView:
         encoder_id: str,
         index_factory: Callable[[int], VectorIndex],
         *,
+        item_index_factory: Callable[[int], VectorIndex] | None = None,
         sensor: Sensor | None = None,
     ) -> None:
         self.dim = dim
@@ -76,7 +78,8 @@ class RetrievalView:
         self._sensor: Sensor = NullSensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
         self.freshness = Freshness()
-        self._catalogue = Catalogue(encoder_id, index_factory(dim), self.records)
+        items = (item_index_factory or index_factory)(dim)
+        self._catalogue = Catalogue(encoder_id, items, self.records)
         self._profiles = FollowedProfiles(encoder_id, index_factory(dim), self.records)
 
     @property
@@ -103,6 +106,11 @@ class RetrievalView:
     def item_count(self) -> int:
         """Items held."""
         return len(self._catalogue)
+
+    def close(self) -> None:
+        """Let go of what the indexes hold: threads, connections, files."""
+        self._catalogue.index.close()
+        self._profiles.index.close()
 
     def apply_profiles(self, records: Sequence[Record], now_ms: Callable[[], int]) -> None:
         """Write records of ``profiles``, in one upsert of the index.

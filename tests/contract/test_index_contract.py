@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from store.errors import VectorIndexError
 from store.indexes import Filter, VectorIndex, make_index
 from store.indexes.exact import ExactIndex
 from store.indexes.faiss_flat import FaissFlatIndex
+from store.indexes.milvus import MilvusIndex
+from store.indexes.milvus_target import MilvusTarget
 
 DIM = 8
 Matrix = NDArray[np.float32]
@@ -30,6 +35,39 @@ class FaissSegmented(FaissFlatIndex):
     segment_rows = 64
 
 
+class Lite:
+    """Collections of milvus-lite in one folder, from the first on: each start takes time."""
+
+    def __init__(self) -> None:
+        self._folder: TemporaryDirectory[str] | None = None
+        self._made: list[MilvusIndex] = []
+        self._numbers = itertools.count()
+
+    def make(self) -> MilvusIndex:
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="milvus-lite-")
+        target = MilvusTarget(uri=str(Path(self._folder.name) / "contract.db"))
+        self._made.append(MilvusIndex(DIM, f"contract{next(self._numbers)}", target))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for index in self._made:
+            index.close()
+        self._made.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+LITE = Lite()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def let_go_of_milvus_lite() -> Iterator[None]:
+    yield
+    LITE.close()
+
+
 #: Each with the error of a score that its precision allows.
 MAKERS: dict[str, tuple[Make, float]] = {
     "exact": (lambda: ExactIndex(DIM), 1e-5),
@@ -39,6 +77,7 @@ MAKERS: dict[str, tuple[Make, float]] = {
     "faiss-int8": (lambda: FaissFlatIndex(DIM, "int8"), 5e-2),
     "exact-segments": (lambda: Segmented(DIM), 1e-5),
     "faiss-segments": (lambda: FaissSegmented(DIM, threads=2), 1e-2),
+    "milvus": (LITE.make, 1e-5),
 }
 
 
@@ -239,6 +278,7 @@ def test_writes_between_the_parts_of_a_snapshot_lose_no_key(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.indexes.rows._PART_KEYS", 16)
+    monkeypatch.setattr("store.indexes.milvus._PART_KEYS", 16)
     index, keys, vectors = filled(make, 100)
     parts = []
     for number, part in enumerate(index.snapshot()):
@@ -301,6 +341,8 @@ def test_a_dim_below_one_is_refused() -> None:
     for cls in (ExactIndex, FaissFlatIndex):
         with pytest.raises(VectorIndexError, match="dim is 0"):
             cls(0)
+    with pytest.raises(VectorIndexError, match="dim is 0"):
+        MilvusIndex(0, "nothing", MilvusTarget(uri="nowhere.db"))
 
 
 def test_half_precision_refuses_what_it_cannot_hold() -> None:
@@ -322,7 +364,8 @@ def test_rows_written_in_place_give_a_fresh_index_answers_bit_for_bit(make: Make
     queries = unit(3, seed=2)
     for one, other in zip(used.search(queries, 25), fresh.search(queries, 25), strict=True):
         assert one.keys == other.keys
-        if used.kind.startswith("exact"):  # BLAS may round by the place in its block
+        # BLAS, which milvus-lite calls too, may round by the place in its block
+        if used.kind.startswith(("exact", "milvus")):
             np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
         else:
             np.testing.assert_array_equal(one.scores, other.scores)
@@ -385,12 +428,40 @@ class IndexMachine(RuleBasedStateMachine):
         assert all(key in self.index for key in self.oracle)
 
 
+ODD = [
+    "", " ", "a'b", 'a"b', "a\\", "\\n", "a\nb", "\r\t\x00\x1f\x7f", "%_", "{x}", "a=b=c", "%3D",
+    "\u2028", "爱" * 256, "😀" * 256, "é", "e\u0301", "] or true or key in [",
+]  # fmt: skip
+
+
+def test_keys_and_metadata_may_be_any_text(make: Make) -> None:
+    index, vectors = make(), unit(len(ODD))
+    index.upsert(ODD, vectors, [{"is": [text], text: ["field"]} for text in ODD])
+    again = make()
+    again.restore(index.snapshot())
+    for text, vector in zip(ODD, vectors, strict=True):
+        for one in (index, again):
+            assert one.search(vector[np.newaxis], 1)[0].keys == [text]
+            assert text in one
+            for fields in ({"is": [text]}, {text: ["field"]}):
+                assert one.search(vectors[:1], 99, Filter(fields=fields))[0].keys == [text]
+            others = one.search(vectors[:1], 99, Filter(exclude={text}))[0].keys
+            assert sorted([*others, text]) == sorted(ODD)
+        stored = again.get(text)
+        assert stored is not None
+        np.testing.assert_array_equal(stored, index.get(text))
+    assert index.delete(ODD[::2]) == len(ODD[::2])
+    assert sorted(index.search(vectors[:1], 99)[0].keys) == sorted(ODD[1::2])
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_any_sequence_of_changes_agrees_with_a_dict(name: str) -> None:
     make, tolerance = MAKERS[name]
     machine = type("Machine", (IndexMachine,), {"make": staticmethod(make), "tolerance": tolerance})
     case = machine.TestCase  # type: ignore[attr-defined]
-    case.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+    # each example makes an index, which in Milvus takes half a second
+    examples = 10 if name == "milvus" else 30
+    case.settings = settings(max_examples=examples, stateful_step_count=20, deadline=None)
     case("runTest").debug()
 
 

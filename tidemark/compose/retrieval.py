@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from store.follower import Follower
 from store.indexes.factory import make_index
+from store.indexes.milvus_target import MilvusTarget
 from store.metrics import PrometheusSensor
 from store.receipt import ForgetReceipt
 from store.service import ServiceSettings, create_app
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from store.indexes.protocol import VectorIndex
     from streams.security import Security
     from streams.topic_names import ActionTopic
     from tidemark.settings import Settings
@@ -60,7 +62,8 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
     view = RetrievalView(
         encoding.dim,
         encoding.encoder_id,
-        lambda dim: make_index(settings.retrieval.index, dim),
+        _index_factory(settings, "profiles"),
+        item_index_factory=_index_factory(settings, "items"),
         sensor=sensor,
     )
     follower = Follower(
@@ -90,6 +93,7 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
 
     def close() -> None:
         owner.shutdown()
+        view.close()
         forgetting.close()
         encoding.close()
 
@@ -104,6 +108,22 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         settings=ServiceSettings(max_id_chars=settings.limits.id_chars),
     )
     return app, close
+
+
+def _index_factory(settings: Settings, name: str) -> Callable[[int], VectorIndex]:
+    """What makes the empty index of this name."""
+    wanted = settings.retrieval
+    milvus = None
+    if wanted.index == "milvus" and wanted.milvus_uri is not None:
+        token = wanted.milvus_token
+        milvus = MilvusTarget(
+            uri=wanted.milvus_uri,
+            token="" if token is None else token.get_secret_value(),
+            prefix=wanted.milvus_prefix,
+            kind=wanted.milvus_kind,
+            timeout=wanted.milvus_timeout_seconds,
+        )
+    return lambda dim: make_index(wanted.index, dim, name=name, milvus=milvus)
 
 
 class _Forgetting:
