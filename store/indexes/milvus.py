@@ -176,8 +176,8 @@ class MilvusIndex:
         most = max(1, min(_PART_KEYS, _MESSAGE_BYTES // (4 * self._dim)))
         after = 'key >= ""'
         while True:
-            # An iterator's requests are answered in the order of keys. pymilvus' own iterator does
-            # not quote the key that it goes on from.
+            # An iterator's requests are answered in the order of keys, and with what is newest.
+            # pymilvus' own iterator does not quote the key that it goes on from.
             rows = self._collection.call(
                 "query",
                 filter=after,

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from store.indexes.milvus_language import (
     one_of,
     quoted,
 )
-from store.indexes.milvus_target import MilvusTarget
+from store.indexes.milvus_target import MilvusKind, MilvusTarget
 
 DIM = 4
 
@@ -134,6 +135,22 @@ def test_hnsw_searches_as_wide_as_k() -> None:
     assert target.search(1)["params"]["ef"] > 1
     assert target.build["index_type"] == "HNSW"
     assert target.build["metric_type"] == "IP"
+
+
+@pytest.mark.parametrize("kind", ["HNSW", "AUTOINDEX"])
+def test_a_collection_is_indexed_as_asked(lite: MilvusTarget, kind: MilvusKind) -> None:
+    index = MilvusIndex(DIM, "items", replace(lite, kind=kind))
+    rows = vectors(300)
+    index.upsert([str(i) for i in range(300)], rows, [{"odd": [str(i % 2)]} for i in range(300)])
+    client = MilvusClient(lite.address, dedicated=True)
+    client.flush("tidemark_items")  # what is not flushed is not in the index
+    client.close()
+    assert kind in index.kind
+    best = np.argsort(-(rows[1::2] @ rows[0]))[:20] * 2 + 1
+    found = index.search(rows[:1], 20, Filter(fields={"odd": ["1"]}))[0]
+    assert len(set(found.keys) & {str(i) for i in best}) >= 18
+    assert len(found.keys) == 20
+    index.close()
 
 
 # What it holds at the start
