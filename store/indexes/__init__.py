@@ -2,7 +2,7 @@
 
 ``exact`` is NumPy: the reference, and enough for small numbers. ``faiss_flat`` scans the same rows
 with FAISS, in several precisions. Both keep a key's row through a slot map and overwrite it in
-place.
+place. ``milvus`` has them on another machine, or on many.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ from store.indexes.exact import ExactIndex
 
 if TYPE_CHECKING:
     from store.indexes.faiss_flat import Precision
+    from store.indexes.milvus_target import MilvusTarget
     from store.indexes.protocol import VectorIndex
 
 __all__ = ["IndexKind", "make_index"]
 
-IndexKind = Literal["exact", "faiss"]
+IndexKind = Literal["exact", "faiss", "milvus"]
 
 
 def make_index(
@@ -22,16 +23,20 @@ def make_index(
     *,
     precision: Precision | None = None,
     growth: Literal["ivf", "hnsw"] = "ivf",
+    name: str = "vectors",
+    milvus: MilvusTarget | None = None,
 ) -> VectorIndex:
     """An empty index.
 
     Args:
-        kind: ``exact`` (NumPy) or ``faiss``.
+        kind: ``exact`` (NumPy), ``faiss`` or ``milvus``.
         dim: length of the vectors.
-        precision: how they are stored; by default bfloat16 in ``faiss``. ``exact`` knows float32
-            only.
+        precision: how they are stored; by default bfloat16 in ``faiss``. ``exact`` and
+            ``milvus`` know float32 only.
         growth: what accelerates ``faiss`` beyond some hundred thousand vectors: ``ivf`` for what is
             written all the time, ``hnsw`` for what changes slowly.
+        name: of what is in it: Milvus' collection is called so. What it held is dropped.
+        milvus: where that is.
 
     Raises:
         VectorIndexError: no such index, or what it needs is not installed.
@@ -50,4 +55,25 @@ def make_index(
                 'the index "faiss" needs FAISS: pip install "tidemark[cpu]" (or tidemark[gpu])'
             ) from error
         return GrowingIndex(dim, precision or "bfloat16", Growth(by=growth))
-    raise VectorIndexError(f"there is no index {kind!r}; expected exact or faiss")
+    if kind == "milvus":
+        return _make_milvus(dim, precision, name, milvus)
+    raise VectorIndexError(f"there is no index {kind!r}; expected exact, faiss or milvus")
+
+
+def _make_milvus(
+    dim: int, precision: Precision | None, name: str, target: MilvusTarget | None
+) -> VectorIndex:
+    if precision not in {None, "float32"}:
+        raise VectorIndexError(f"Milvus stores float32 here, not {precision}; use faiss")
+    if target is None:
+        raise VectorIndexError('the index "milvus" needs to know where: set retrieval.milvus_uri')
+    try:
+        from store.indexes.milvus import MilvusIndex  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        if error.name != "pymilvus":
+            raise
+        raise VectorIndexError(
+            'the index "milvus" needs pymilvus: pip install "tidemark[milvus]" for a server, '
+            '"tidemark[milvus-lite]" for a path'
+        ) from error
+    return MilvusIndex(dim, name, target)

@@ -16,6 +16,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from store.errors import VectorIndexError
+from store.indexes.checks import check_counts, check_part, check_vectors
 from store.indexes.filters import NO_FILTER
 from store.indexes.kernels import offer, put_rows, take_rows
 from store.indexes.labels import Labels
@@ -99,11 +100,8 @@ class RowIndex(ABC):
         metadata: Sequence[Metadata] | None = None,
     ) -> None:
         """Insert or replace; see `VectorIndex.upsert`."""
-        self._check(vectors)
-        if len(keys) != len(vectors):
-            raise VectorIndexError(f"{len(keys)} keys came with {len(vectors)} vectors")
-        if metadata is not None and len(keys) != len(metadata):
-            raise VectorIndexError(f"{len(keys)} keys came with metadata of {len(metadata)}")
+        check_vectors(vectors, self._dim)
+        check_counts(keys, vectors, metadata)
         if len(keys):
             self._write(keys, self._encode(vectors), metadata)
 
@@ -130,7 +128,7 @@ class RowIndex(ABC):
 
     def search(self, queries: NDArray[np.float32], k: int, where: Filter = NO_FILTER) -> list[Hits]:
         """The k best keys for each query; see `VectorIndex.search`."""
-        self._check(queries)
+        check_vectors(queries, self._dim)
         if k < 1:
             raise VectorIndexError(f"k is {k}; expected at least 1")
         count = len(self)
@@ -169,18 +167,10 @@ class RowIndex(ABC):
 
     def restore(self, parts: Iterable[IndexPart]) -> None:
         """Upsert what a snapshot gave; see `VectorIndex.restore`."""
-        for keys, vectors, precision, metadata in parts:
-            if precision != self.precision:
-                raise VectorIndexError(
-                    f"a part is in {precision}; this index stores {self.precision}"
-                )
-            if vectors.shape != (len(keys), self._width) or vectors.dtype != self._dtype:
-                raise VectorIndexError(
-                    f"a part of {len(keys)} keys has vectors {vectors.shape} {vectors.dtype}; "
-                    f"expected ({len(keys)}, {self._width}) {self._dtype}"
-                )
-            if keys:
-                self._write(keys, np.ascontiguousarray(vectors), metadata)
+        for part in parts:
+            check_part(part, self.precision, self._width, self._dtype)
+            if part.keys:
+                self._write(part.keys, np.ascontiguousarray(part.vectors), part.metadata)
 
     def maintain(self) -> bool:
         """Nothing is put off."""
@@ -317,17 +307,6 @@ class RowIndex(ABC):
             kept = [at for at, row in enumerate(found) if row >= 0 and row not in dropped][:k]
             hits.append(Hits([self._slots.key(found[at]) for at in kept], one[kept]))
         return hits
-
-    def _check(self, vectors: NDArray[np.float32]) -> None:
-        # callers outside mypy's reach pass lists and float64: the annotation is not a guarantee
-        given: object = vectors
-        if not isinstance(given, np.ndarray) or given.dtype != np.float32:
-            kind = getattr(given, "dtype", type(given).__name__)
-            raise VectorIndexError(f"vectors are {kind}; expected a float32 array")
-        if vectors.ndim != 2 or vectors.shape[1] != self._dim:  # noqa: PLR2004 - rows and columns
-            raise VectorIndexError(f"vectors are {vectors.shape}; expected (n, {self._dim})")
-        if not np.isfinite(vectors).all():
-            raise VectorIndexError("vectors hold NaN or infinity; expected finite values")
 
     @abstractmethod
     def _allocate(self, number: int, capacity: int) -> NDArray[Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -18,6 +21,8 @@ from store.indexes import Filter, VectorIndex, make_index
 from store.indexes.exact import ExactIndex
 from store.indexes.faiss_flat import FaissFlatIndex
 from store.indexes.growing import GrowingIndex, Growth
+from store.indexes.milvus import MilvusIndex
+from store.indexes.milvus_target import MilvusTarget
 
 DIM = 8
 Matrix = NDArray[np.float32]
@@ -48,6 +53,39 @@ class Accelerated(GrowingIndex):
         self.maintain()
 
 
+class Lite:
+    """Collections of milvus-lite in one folder, from the first on: each start takes time."""
+
+    def __init__(self) -> None:
+        self._folder: TemporaryDirectory[str] | None = None
+        self._made: list[MilvusIndex] = []
+        self._numbers = itertools.count()
+
+    def make(self) -> MilvusIndex:
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="milvus-lite-")
+        target = MilvusTarget(uri=str(Path(self._folder.name) / "contract.db"))
+        self._made.append(MilvusIndex(DIM, f"contract{next(self._numbers)}", target))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for index in self._made:
+            index.close()
+        self._made.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+LITE = Lite()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def let_go_of_milvus_lite() -> Iterator[None]:
+    yield
+    LITE.close()
+
+
 #: Each with the error of a score that its precision allows.
 MAKERS: dict[str, tuple[Make, float]] = {
     "exact": (lambda: ExactIndex(DIM), 1e-5),
@@ -59,6 +97,7 @@ MAKERS: dict[str, tuple[Make, float]] = {
     "faiss-ivf": (lambda: Accelerated("ivf"), 1e-5),
     "faiss-hnsw": (lambda: Accelerated("hnsw"), 1e-5),
     "faiss-segments": (lambda: FaissSegmented(DIM, threads=2), 1e-2),
+    "milvus": (LITE.make, 1e-5),
 }
 
 
@@ -255,10 +294,28 @@ def test_what_a_snapshot_gave_is_restored(make: Make) -> None:
     np.testing.assert_array_equal(stored, before)
 
 
+def test_a_snapshot_of_some_keys_is_one_part_of_those_held(make: Make) -> None:
+    index, keys, _ = filled(make)
+    (part,) = index.snapshot(["k3", "nobody", "k7"])
+    assert sorted(part.keys) == ["k3", "k7"]
+    again = make()
+    again.restore([part])
+    for key in part.keys:
+        stored, expected = again.get(key), index.get(key)
+        assert stored is not None
+        assert expected is not None
+        np.testing.assert_array_equal(stored, expected)
+    (none,) = index.snapshot([])
+    assert none.keys == []
+    again.restore([none])
+    assert len(again) == 2 < len(keys)
+
+
 def test_writes_between_the_parts_of_a_snapshot_lose_no_key(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.indexes.rows._PART_KEYS", 16)
+    monkeypatch.setattr("store.indexes.milvus._PART_KEYS", 16)
     index, keys, vectors = filled(make, 100)
     parts = []
     for number, part in enumerate(index.snapshot()):
@@ -321,6 +378,8 @@ def test_a_dim_below_one_is_refused() -> None:
     for cls in (ExactIndex, FaissFlatIndex):
         with pytest.raises(VectorIndexError, match="dim is 0"):
             cls(0)
+    with pytest.raises(VectorIndexError, match="dim is 0"):
+        MilvusIndex(0, "nothing", MilvusTarget(uri="nowhere.db"))
 
 
 def test_half_precision_refuses_what_it_cannot_hold() -> None:
@@ -342,7 +401,8 @@ def test_rows_written_in_place_give_a_fresh_index_answers_bit_for_bit(make: Make
     queries = unit(3, seed=2)
     for one, other in zip(used.search(queries, 25), fresh.search(queries, 25), strict=True):
         assert one.keys == other.keys
-        if used.kind.startswith("exact"):  # BLAS may round by the place in its block
+        # BLAS, which milvus-lite calls too, may round by the place in its block
+        if used.kind.startswith(("exact", "milvus")):
             np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
         else:
             np.testing.assert_array_equal(one.scores, other.scores)
@@ -405,12 +465,40 @@ class IndexMachine(RuleBasedStateMachine):
         assert all(key in self.index for key in self.oracle)
 
 
+ODD = [
+    "", " ", "a'b", 'a"b', "a\\", "\\n", "a\nb", "\r\t\x00\x1f\x7f", "%_", "{x}", "a=b=c", "%3D",
+    "\u2028", "爱" * 256, "😀" * 256, "é", "e\u0301", "] or true or key in [",
+]  # fmt: skip
+
+
+def test_keys_and_metadata_may_be_any_text(make: Make) -> None:
+    index, vectors = make(), unit(len(ODD))
+    index.upsert(ODD, vectors, [{"is": [text], text: ["field"]} for text in ODD])
+    again = make()
+    again.restore(index.snapshot())
+    for text, vector in zip(ODD, vectors, strict=True):
+        for one in (index, again):
+            assert one.search(vector[np.newaxis], 1)[0].keys == [text]
+            assert text in one
+            for fields in ({"is": [text]}, {text: ["field"]}):
+                assert one.search(vectors[:1], 99, Filter(fields=fields))[0].keys == [text]
+            others = one.search(vectors[:1], 99, Filter(exclude={text}))[0].keys
+            assert sorted([*others, text]) == sorted(ODD)
+        stored = again.get(text)
+        assert stored is not None
+        np.testing.assert_array_equal(stored, index.get(text))
+    assert index.delete(ODD[::2]) == len(ODD[::2])
+    assert sorted(index.search(vectors[:1], 99)[0].keys) == sorted(ODD[1::2])
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_any_sequence_of_changes_agrees_with_a_dict(name: str) -> None:
     make, tolerance = MAKERS[name]
     machine = type("Machine", (IndexMachine,), {"make": staticmethod(make), "tolerance": tolerance})
     case = machine.TestCase  # type: ignore[attr-defined]
-    case.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+    # each example makes an index, which in Milvus takes half a second
+    examples = 10 if name == "milvus" else 30
+    case.settings = settings(max_examples=examples, stateful_step_count=20, deadline=None)
     case("runTest").debug()
 
 

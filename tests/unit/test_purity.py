@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 HEAVY = [
     "aiokafka", "faiss", "fastapi", "faust", "kafka", "mode", "prometheus_client", "pydantic",
-    "torch", "transformers", "uvicorn",
+    "pymilvus", "torch", "transformers", "uvicorn",
 ]  # fmt: skip
 
 #: Run on the standard library, numpy, numba, msgspec and msgpack.
@@ -37,6 +37,10 @@ PURE = [
     "store.errors",
     "store.fold",
     "store.image",
+    "store.indexes",
+    "store.indexes.checks",
+    "store.indexes.milvus_language",
+    "store.indexes.milvus_target",
     "store.interner",
     "store.msgpack_bytes",
     "store.policies",
@@ -84,6 +88,7 @@ PURE = [
 
 #: The frameworks that these need are theirs alone.
 EDGES = {
+    "store.indexes.milvus": ["pymilvus"],
     "streams.outbox": ["aiokafka"],
     "streams.tail": ["aiokafka"],
     "streams.peek": ["aiokafka"],

@@ -80,6 +80,8 @@ def test_settings_are_frozen() -> None:
             "[kafka.security]\npassword = 'a'\npassword_file = '/no/pw'",
             "password and password_file are both given",
         ),
+        ("[retrieval]\nindex = 'milvus'", "retrieval: index is milvus; expected milvus_uri"),
+        ("[retrieval]\nmilvus_kind = 'IVF'", "'FLAT', 'HNSW' or 'AUTOINDEX'"),
         ("[kafka.security]\nmechanism = 'GSSAPI'", "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
     ],
 )
@@ -139,3 +141,19 @@ def test_an_error_does_not_show_the_password(tmp_path: Path, toml: str) -> None:
     with pytest.raises(SettingsError, match=r"kafka\.security") as error:
         load_settings(file)
     assert "987654" not in str(error.value)
+
+
+def test_a_token_of_milvus_is_shown_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "tidemark.toml"
+    file.write_text("[retrieval]\nmilvus_uri = 'milvus://host'\nmilvus_token = 'ann:987654'")
+    settings = load_settings(file)
+    assert settings.retrieval.milvus_token is not None
+    assert settings.retrieval.milvus_token.get_secret_value() == "ann:987654"
+    for shown in (repr(settings), str(settings.model_dump(mode="json"))):
+        assert "milvus://host" in shown
+        assert "987654" not in shown
+    for wrong in ("milvus_token = 987654", "milvus_uri = 'https://ann:987654@host'"):
+        file.write_text(f"[retrieval]\n{wrong}")
+        with pytest.raises(SettingsError, match="retrieval") as error:
+            load_settings(file)
+        assert "987654" not in str(error.value)

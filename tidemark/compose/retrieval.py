@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry
 
 from store.follower import Follower
 from store.indexes.factory import make_index
+from store.indexes.milvus_target import MilvusTarget
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.receipt import ForgetReceipt
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from store.indexes.protocol import VectorIndex
     from streams.security import Security
     from streams.topic_names import ActionTopic
     from tidemark.settings import Settings
@@ -69,9 +71,7 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
         return RetrievalView(
             encoding.dim,
             encoding.encoder_id,
-            lambda dim, growth: make_index(
-                wanted.index, dim, precision=wanted.precision, growth=growth
-            ),
+            lambda dim, name: _make_index(settings, dim, name),
             sensor=sensor,
         )
 
@@ -134,6 +134,28 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
         settings=ServiceSettings(max_id_chars=settings.limits.id_chars),
     )
     return app, close
+
+
+def _make_index(settings: Settings, dim: int, name: Literal["items", "profiles"]) -> VectorIndex:
+    wanted = settings.retrieval
+    milvus = None
+    if wanted.index == "milvus" and wanted.milvus_uri is not None:
+        token = wanted.milvus_token
+        milvus = MilvusTarget(
+            uri=wanted.milvus_uri,
+            token="" if token is None else token.get_secret_value(),
+            prefix=wanted.milvus_prefix,
+            kind=wanted.milvus_kind,
+            timeout=wanted.milvus_timeout_seconds,
+        )
+    return make_index(
+        wanted.index,
+        dim,
+        precision=wanted.precision,
+        growth="ivf" if name == "profiles" else "hnsw",
+        name=name,
+        milvus=milvus,
+    )
 
 
 class _Forgetting:
