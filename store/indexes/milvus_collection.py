@@ -134,7 +134,7 @@ class MilvusCollection:
         reason = " ".join((getattr(error, "message", None) or str(error)).split())
         return VectorIndexError(
             f"Milvus at {self.target.uri} ({attempt} of {self.name}): {reason}. "
-            f"{_remedy(self.target, attempt, reason, getattr(error, 'code', None))}"
+            f"{_remedy(self.target, attempt, reason, _code(error))}"
         )
 
 
@@ -165,7 +165,12 @@ def _release(target: MilvusTarget) -> None:
 
 def _away(error: Exception) -> bool:
     """Whether it may help to ask again."""
-    return getattr(error, "code", None) in _AWAY
+    return _code(error) in _AWAY
+
+
+def _code(error: Exception) -> object:
+    code = getattr(error, "code", None)
+    return code() if callable(code) else code  # of gRPC's own errors it is a method
 
 
 def _remedy(target: MilvusTarget, attempt: str, reason: str, code: object) -> str:
