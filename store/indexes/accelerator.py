@@ -74,9 +74,11 @@ class Accelerator(Protocol):
         k: int,
         mask: NDArray[np.bool_] | None,
         score: Callable[[NDArray[np.float32], int, NDArray[np.int64]], Best],
+        share: Callable[[int, Callable[[int, int], None]], None],
     ) -> Best:
         """The likely k best rows for each query, of those in the mask; fewer where few are near.
 
-        ``score`` gives the k best among some rows for one query, ``(1, dim)``.
+        ``score`` gives the k best among some rows for one query, ``(1, dim)``; ``share`` has
+        threads do work on ranges, from and to, of so many rows.
         """
         ...

@@ -9,6 +9,7 @@ from store.indexes.exact import ExactIndex
 
 if TYPE_CHECKING:
     from store.indexes.faiss_flat import Precision
+    from store.indexes.growing import Acceleration
     from store.indexes.milvus_target import MilvusTarget
     from store.indexes.protocol import VectorIndex
 
@@ -22,7 +23,7 @@ def make_index(
     dim: int,
     *,
     precision: Precision | None = None,
-    growth: Literal["ivf", "hnsw"] = "ivf",
+    growth: Acceleration = "sketch",
     name: str = "vectors",
     milvus: MilvusTarget | None = None,
 ) -> VectorIndex:
@@ -33,8 +34,8 @@ def make_index(
         dim: length of the vectors.
         precision: how they are stored; by default bfloat16 in ``faiss``. ``exact`` and
             ``milvus`` know float32 only.
-        growth: what accelerates ``faiss`` beyond some hundred thousand vectors: ``ivf`` for what is
-            written all the time, ``hnsw`` for what changes slowly.
+        growth: what accelerates ``faiss`` beyond some hundred thousand vectors; see
+            `store.indexes.growing.Growth`.
         name: of what is in it: Milvus' collection is called so. What it held is dropped.
         milvus: where that is.
 

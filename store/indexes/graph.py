@@ -89,8 +89,10 @@ class RowGraph:
         k: int,
         mask: NDArray[np.bool_] | None,
         score: Callable[[NDArray[np.float32], int, NDArray[np.int64]], Best],
+        share: Callable[[int, Callable[[int, int], None]], None],
     ) -> Best:
         """Walk the graph; the rows it finds are scored as they are now."""
+        del share
         changed = self._rows_changed()
         effort = max(self.effort, k)
         # What it finds of changed rows is dropped: of these there are few, and fewer near by.

@@ -21,6 +21,7 @@ from store.indexes.ivf import build_inverted_file
 from store.indexes.kernels import score_bfloat16, score_float32, take_rows
 from store.indexes.recall import RecallProbe
 from store.indexes.rows import best_of, one_blas_thread
+from store.indexes.sketch import build_sketches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,12 @@ __all__ = ["GrowingIndex", "Growth"]
 
 logger = logging.getLogger(__name__)
 
+Acceleration = Literal["sketch", "ivf", "hnsw"]
+
 _BUILDERS: dict[str, Callable[[Any], Accelerator]] = {
     "ivf": build_inverted_file,
     "hnsw": build_graph,
+    "sketch": build_sketches,
 }
 #: Changed rows that the accelerator takes over together with itself: some milliseconds.
 _FEW_CHANGED = 1_024
@@ -50,13 +54,14 @@ class Growth:
 
     Attributes:
         above: rows from which on not all are looked at.
-        by: ``ivf``, for what is written all the time, or ``hnsw``, for what changes slowly.
+        by: ``sketch``, for what is written all the time; ``ivf``, for the same where it forms
+            clusters; ``hnsw``, for what changes slowly.
         recall: share of the true best 100 that searches should find.
         probe_seconds: how often a search is checked against looking at all rows; 0 for never.
     """
 
     above: int = 130_000
-    by: Literal["ivf", "hnsw"] = "ivf"
+    by: Acceleration = "sketch"
     recall: float = 0.99
     probe_seconds: float = 1.0
 
@@ -248,7 +253,7 @@ class GrowingIndex(FaissFlatIndex):
     def _best(self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None) -> Best:
         if self._accelerator is None:
             return super()._best(queries, k, mask)
-        scores, rows = self._accelerator.search(queries, k, mask, self._score)
+        scores, rows = self._accelerator.search(queries, k, mask, self._score, self._share)
         short = rows[:, -1] < 0
         if short.any():  # k rows qualify, and it found fewer
             scores[short], rows[short] = super()._best(queries[short], k, mask)

@@ -119,8 +119,10 @@ class InvertedFile:
         k: int,
         mask: NDArray[np.bool_] | None,
         score: Callable[[NDArray[np.float32], int, NDArray[np.int64]], Best],
+        share: Callable[[int, Callable[[int, int], None]], None],
     ) -> Best:
         """Look into the lists whose centroids are nearest."""
+        del share
         probes = min(self.effort, self._to_place)
         near = np.argpartition(-(queries @ self._centroids.T), probes - 1, axis=1)[:, :probes]
         found = []

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from store.errors import VectorIndexError
 from store.indexes import Filter, VectorIndex, make_index
 from store.indexes.exact import ExactIndex
 from store.indexes.faiss_flat import FaissFlatIndex
-from store.indexes.growing import GrowingIndex, Growth
+from store.indexes.growing import Acceleration, GrowingIndex, Growth
 from store.indexes.milvus import MilvusIndex
 from store.indexes.milvus_target import MilvusTarget
 
@@ -42,7 +41,7 @@ class Accelerated(GrowingIndex):
 
     segment_rows = 64
 
-    def __init__(self, by: Literal["ivf", "hnsw"]) -> None:
+    def __init__(self, by: Acceleration) -> None:
         super().__init__(DIM, "float32", Growth(above=40, by=by, probe_seconds=0.0), threads=2)
 
     def _on_written(self, rows: NDArray[np.int64]) -> None:
@@ -95,6 +94,7 @@ MAKERS: dict[str, tuple[Make, float]] = {
     "faiss-int8": (lambda: FaissFlatIndex(DIM, "int8"), 5e-2),
     "exact-segments": (lambda: Segmented(DIM), 1e-5),
     "faiss-ivf": (lambda: Accelerated("ivf"), 1e-5),
+    "faiss-sketch": (lambda: Accelerated("sketch"), 1e-5),
     "faiss-hnsw": (lambda: Accelerated("hnsw"), 1e-5),
     "faiss-segments": (lambda: FaissSegmented(DIM, threads=2), 1e-2),
     "milvus": (LITE.make, 1e-5),

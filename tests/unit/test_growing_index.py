@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from store.indexes import Filter, growing
-from store.indexes.growing import GrowingIndex, Growth
+from store.indexes.growing import Acceleration, GrowingIndex, Growth
 from store.indexes.lists import RowLists
 from store.indexes.recall import RecallProbe
 from store.indexes.rows import nothing
 
 DIM = 32
 Matrix = NDArray[np.float32]
-By = Literal["ivf", "hnsw"]
 
 
 def clustered(count: int, seed: int = 0) -> Matrix:
@@ -29,7 +28,9 @@ def clustered(count: int, seed: int = 0) -> Matrix:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def filled(by: By, count: int = 3_000, **growth: Any) -> tuple[GrowingIndex, list[str], Matrix]:
+def filled(
+    by: Acceleration, count: int = 3_000, **growth: Any
+) -> tuple[GrowingIndex, list[str], Matrix]:
     index = GrowingIndex(DIM, "bfloat16", Growth(above=1_000, by=by, **growth), threads=2)
     keys, vectors = [f"k{i}" for i in range(count)], clustered(count)
     index.upsert(keys, vectors)
@@ -44,8 +45,8 @@ def recall(index: GrowingIndex, vectors: Matrix, queries: Matrix, k: int = 20) -
     )
 
 
-@pytest.mark.parametrize("by", ["ivf", "hnsw"])
-def test_it_is_accelerated_and_finds_nearly_all(by: By) -> None:
+@pytest.mark.parametrize("by", ["sketch", "ivf", "hnsw"])
+def test_it_is_accelerated_and_finds_nearly_all(by: Acceleration) -> None:
     index, _, vectors = filled(by)
     assert index.kind == "faiss-flat bfloat16"
     assert index.recall is None
@@ -58,9 +59,9 @@ def test_it_is_accelerated_and_finds_nearly_all(by: By) -> None:
     assert index.kind == "faiss-flat bfloat16", "few rows are looked at again"
 
 
-@pytest.mark.parametrize("by", ["ivf", "hnsw"])
+@pytest.mark.parametrize("by", ["sketch", "ivf", "hnsw"])
 def test_it_serves_what_is_written_while_it_is_built(
-    by: By, monkeypatch: pytest.MonkeyPatch
+    by: Acceleration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, build = threading.Event(), growing._BUILDERS[by]  # noqa: SLF001
 
@@ -92,8 +93,8 @@ def test_it_serves_what_is_written_while_it_is_built(
     assert not gone.intersection(index.search(clustered(1, seed=8), 3_000)[0].keys)
 
 
-@pytest.mark.parametrize("by", ["ivf", "hnsw"])
-def test_a_write_is_found_by_the_next_search_wherever_it_goes(by: By) -> None:
+@pytest.mark.parametrize("by", ["sketch", "ivf", "hnsw"])
+def test_a_write_is_found_by_the_next_search_wherever_it_goes(by: Acceleration) -> None:
     index, keys, _ = filled(by)
     index.maintain()
     assert index.wait_built(60)
@@ -109,8 +110,8 @@ def test_a_write_is_found_by_the_next_search_wherever_it_goes(by: By) -> None:
             index.maintain()
 
 
-@pytest.mark.parametrize("by", ["ivf", "hnsw"])
-def test_k_come_back_where_k_qualify(by: By) -> None:
+@pytest.mark.parametrize("by", ["sketch", "ivf", "hnsw"])
+def test_k_come_back_where_k_qualify(by: Acceleration) -> None:
     index, keys, vectors = filled(by)
     index.maintain()
     assert index.wait_built(60)
@@ -156,7 +157,7 @@ def test_the_probe_finds_what_is_missed_and_asks_for_more_effort() -> None:
     index = GrowingIndex(
         DIM,
         "float32",
-        Growth(above=1_000, recall=0.99, probe_seconds=1.0),
+        Growth(above=1_000, by="ivf", recall=0.99, probe_seconds=1.0),
         threads=1,
         clock=lambda: now,
     )

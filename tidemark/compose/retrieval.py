@@ -152,7 +152,7 @@ def _make_index(settings: Settings, dim: int, name: Literal["items", "profiles"]
         wanted.index,
         dim,
         precision=wanted.precision,
-        growth="ivf" if name == "profiles" else "hnsw",
+        growth="sketch" if name == "profiles" else "hnsw",
         name=name,
         milvus=milvus,
     )
