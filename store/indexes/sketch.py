@@ -2,7 +2,7 @@
 
 A sketch is a row's principal components, one byte each: a tenth of the row's memory, so that a
 million are looked at in milliseconds. Unlike lists and graphs they ask nothing of how rows lie:
-sums of many texts' vectors, which profiles are, form no clusters. A written row is sketched at once.
+sums of many texts' vectors, as profiles are, form no clusters. What is written is sketched at once.
 """
 
 from __future__ import annotations

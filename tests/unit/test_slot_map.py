@@ -16,7 +16,6 @@ def test_new_keys_take_rows_at_the_end_and_held_ones_keep_theirs() -> None:
     assert slots.place(["a", "b"]).tolist() == [0, 1]
     assert slots.place(["c", "a"]).tolist() == [2, 0]
     assert len(slots) == 3
-    assert slots.missing(["a", "x", "y"]) == 2
 
 
 def test_the_last_key_takes_the_row_of_a_removed_one() -> None:
@@ -66,3 +65,56 @@ def test_rows_and_keys_agree_and_are_dense_after_any_changes(
             held.discard(key)
     assert {slots.key(row) for row in range(len(slots))} == held
     assert all(slots.key(slots.rows([key])[0]) == key for key in held)
+
+
+class Key(str):
+    """Of few hashes, so that they meet, in their halves and as a whole."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return (len(self) % 3) << 32 | (ord(self[-1]) % 2)
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.lists(st.text("abc", min_size=1, max_size=4), max_size=8)),
+        max_size=60,
+    )
+)
+def test_keys_whose_hashes_are_alike_are_told_apart(steps: list[tuple[bool, list[str]]]) -> None:
+    slots, held = SlotMap(), list[str]()
+    for put, texts in steps:
+        keys = [Key(text) for text in texts]
+        if put:
+            rows = slots.place(keys).tolist()
+            held += [key for key in dict.fromkeys(texts) if key not in held]
+            assert rows == [held.index(key) for key in texts]
+        else:
+            for key in keys:
+                freed = slots.remove(key)
+                assert (freed is not None) == (key in held)
+                if freed is not None:
+                    row, last = freed
+                    assert held[row] == key
+                    assert last == len(held) - 1
+                    held[row] = held[last]
+                    held.pop()
+        assert slots.keys() == held
+        assert slots.rows(map(Key, held)).tolist() == list(range(len(held)))
+
+
+def test_many_keys_come_and_go() -> None:
+    slots = SlotMap()
+    keys = [f"user-{number}" for number in range(20_000)]
+    assert slots.place(keys).tolist() == list(range(20_000))
+    for key in keys[::2]:
+        slots.remove(key)
+    assert len(slots) == 10_000
+    assert all(key in slots for key in keys[1::2])
+    assert not any(key in slots for key in keys[::2])
+    rows = slots.rows(keys)
+    assert sorted(rows.tolist()) == list(range(10_000))
+    assert [slots.key(row) for row in rows.tolist()] == keys[1::2]
+    assert "nobody" not in slots
+    assert 7 not in slots
