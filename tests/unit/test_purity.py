@@ -146,6 +146,7 @@ EXPORTS = {
     "store.indexes": [
         "Filter", "Hits", "IndexPart", "Metadata", "NO_FILTER", "VectorIndex", "make_index",
     ],
+    "store.service": ["ServiceSettings", "create_app"],
     "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],

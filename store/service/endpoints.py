@@ -1,37 +1,23 @@
-"""Retrieval over HTTP; the one module of the store that imports FastAPI.
-
-Ids in paths are percent-encoded UTF-8 (``a/b`` as ``a%2Fb``, ``..`` as ``%2E%2E``). They may hold
-slashes; an id of dots alone must come encoded, and through clients that leave it so.
-"""
+"""The endpoints: each takes a request apart, asks the view in the owner thread, and answers."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi_offline import FastAPIOffline
+from fastapi import Query, Response
 from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.exceptions import HTTPException
 
 from store import queries
-from store.asgi import RequestGuard, error_body
-from store.errors import UnknownCategoryError, UnknownError, UnknownItemError, UnknownUserError
 from store.follower import Follower
 from store.receipt import ForgetReceipt
 from store.responses import (
     Audience,
     Candidates,
-    ErrorResponse,
     Health,
     Neighbours,
     Profile,
@@ -41,10 +27,11 @@ from store.responses import (
     SearchResult,
     Status,
 )
-from store.sensor import NullSensor, Sensor
+from store.service.errors import ApiError, invalid
+from store.service.settings import ServiceSettings
 from store.view import RetrievalView
 
-__all__ = ["ServiceSettings", "create_app"]
+__all__ = ["Api", "Encode", "Forget"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,47 +40,8 @@ Encode = Callable[[str], Awaitable[NDArray[np.float32]]]
 Forget = Callable[[str], Awaitable[ForgetReceipt]]
 K = Annotated[int, Query(ge=1, le=1000, description="How many, at most.")]
 
-_UNKNOWN: dict[type[UnknownError], tuple[str, str]] = {
-    UnknownUserError: (
-        "unknown_user",
-        "ask for candidates with fallback=popular, or publish an action of the user first",
-    ),
-    UnknownItemError: ("unknown_item", "publish the item to the items topic first"),
-    UnknownCategoryError: ("unknown_category", "categories are matched exactly; check the items"),
-}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSettings:
-    """Limits: a request over one is refused, not cut."""
-
-    max_body_bytes: int = 1024 * 1024
-    max_text_chars: int = 8_000
-    max_id_chars: int = 256
-
-
-class _IdConvertor(PathConvertor):
-    """An id in a path: any characters, line ends too."""
-
-    regex = "(?s:.*)"
-
-
-register_url_convertor("id", _IdConvertor())
-
-
-class ApiError(Exception):
-    """An answer in the one shape of errors."""
-
-    def __init__(
-        self, status: int, code: str, reason: str, hint: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.body = error_body(code, reason, hint)
-        self.headers = headers
-
-
-class _Api:
+class Api:
     """The endpoints, and what they need."""
 
     def __init__(
@@ -178,7 +126,7 @@ class _Api:
         """Forget a user: 200 once gone from this replica, 202 if not within `wait` seconds."""
         limit = self._settings.max_id_chars
         if not 1 <= len(user_id) <= limit or "\ufffd" in user_id:
-            raise _invalid(f"the id has {len(user_id)} characters; expected 1 to {limit}, in UTF-8")
+            raise invalid(f"the id has {len(user_id)} characters; expected 1 to {limit}, in UTF-8")
         try:
             receipt = await self._forget(user_id)
         except Exception as error:
@@ -232,15 +180,15 @@ class _Api:
         if request.text is not None:
             limit = self._settings.max_text_chars
             if len(request.text) > limit:
-                raise _invalid(f"text has {len(request.text)} characters; at most {limit}")
+                raise invalid(f"text has {len(request.text)} characters; at most {limit}")
             return await self._encoded(request.text)
         values = request.vector or []
         if len(values) != self._view.dim:
-            raise _invalid(f"vector has {len(values)} values; expected {self._view.dim}")
+            raise invalid(f"vector has {len(values)} values; expected {self._view.dim}")
         vector = np.array(values, dtype=np.float64)
         top = float(np.abs(vector).max())
         if top == 0:
-            raise _invalid("vector is 0: there is no direction to search in")
+            raise invalid("vector is 0: there is no direction to search in")
         vector /= top  # so that the squares stay in range
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
@@ -257,106 +205,3 @@ class _Api:
             logger.error(reason)
             raise ApiError(503, "encoder_failed", reason, hint)
         return vector
-
-
-def create_app(
-    *,
-    follower: Follower,
-    view: RetrievalView,
-    owner: Executor,
-    encode: Encode,
-    forget: Forget,
-    registry: CollectorRegistry,
-    sensor: Sensor | None = None,
-    settings: ServiceSettings | None = None,
-) -> FastAPI:
-    """The service. Its lifespan starts and stops the follower; the owner is the caller's to stop.
-
-    Args:
-        follower: keeps the view up to date.
-        view: what is asked.
-        owner: the executor of one thread that the follower applies in.
-        encode: a text's unit vector, ``(dim,) float32``.
-        forget: publishes a ``forget`` of a user and waits until the broker has it.
-        registry: served at /metrics.
-        sensor: told of every request; usually a `PrometheusSensor` on the same registry.
-        settings: limits.
-    """
-    settings = settings or ServiceSettings()
-    api = _Api(
-        follower=follower,
-        view=view,
-        owner=owner,
-        encode=encode,
-        forget=forget,
-        registry=registry,
-        settings=settings,
-    )
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await follower.start()
-        try:
-            yield
-        finally:
-            await follower.stop()
-
-    # The pages at /docs and /redoc without what FastAPI's own would load from elsewhere.
-    app: FastAPI = FastAPIOffline(
-        title="Tidemark retrieval",
-        lifespan=lifespan,
-        redirect_slashes=False,
-        responses={code: {"model": ErrorResponse} for code in (404, 422, 503)},
-    )
-    app.add_middleware(
-        RequestGuard, max_body_bytes=settings.max_body_bytes, sensor=sensor or NullSensor()
-    )
-    serving = [Depends(api.require_serving)]
-    user = "/v1/users/{user_id:id}"
-    app.get(f"{user}/candidates", dependencies=serving)(api.candidates)
-    app.get(f"{user}/profile", dependencies=serving)(api.profile)
-    app.get(f"{user}/neighbours", dependencies=serving)(api.neighbours)
-    app.get("/v1/items/{item_id:id}/audience", dependencies=serving)(api.audience)
-    app.post("/v1/search", dependencies=serving)(api.search)
-    app.delete(user, responses={202: {"model": Receipt}})(api.forget)
-    app.get("/v1/status")(api.status)
-    app.get("/healthz")(api.healthz)
-    app.get("/readyz")(api.readyz)
-    app.get("/metrics", response_class=Response)(api.metrics)
-    app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(UnknownError, _on_unknown)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-    return app
-
-
-def _invalid(reason: str) -> ApiError:
-    return ApiError(422, "invalid_request", reason, "GET /docs describes what is expected")
-
-
-async def _on_api_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError)  # noqa: S101 - registered for it
-    return JSONResponse(error.body, error.status, error.headers)
-
-
-async def _on_unknown(_: Request, error: Exception) -> JSONResponse:
-    code, hint = next(named for kind, named in _UNKNOWN.items() if isinstance(error, kind))
-    return JSONResponse(error_body(code, str(error), hint), 404)
-
-
-async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    # the offending input is not repeated: it may be long, or NaN, which is no JSON
-    reasons = [
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-    ]
-    return await _on_api_error(request, _invalid("; ".join(reasons)))
-
-
-async def _on_http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    body = error_body(
-        codes.get(error.status_code, "http_error"), error.detail, "GET /docs lists the endpoints"
-    )
-    return JSONResponse(body, error.status_code, error.headers)
