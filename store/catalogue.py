@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from store.errors import CorruptRecordError, UnknownCategoryError, UnknownItemError
+from store.errors import UNREADABLE, CorruptRecordError, UnknownCategoryError, UnknownItemError
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.record import key_of
 
@@ -122,7 +122,7 @@ class Catalogue:
     def _read(self, value: bytes) -> ItemVector:
         try:
             return _decoder.decode(value)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise CorruptRecordError(f"an item vector cannot be read: {error}") from error
 
     def _vector(self, item: ItemVector) -> NDArray[np.float32]:
