@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from store.batch_search import search_each
 from store.catalogue import Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
@@ -85,6 +86,16 @@ class RetrievalView:
         return self.records.mismatch
 
     @property
+    def generation(self) -> str:
+        """Names what all vectors held were made by: those of two generations do not compare."""
+        return self.encoder_id
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What the indexes are at the moment, by their names; also asked by other threads."""
+        return {"items": self._catalogue.index.kind, "profiles": self._profiles.index.kind}
+
+    @property
     def applied(self) -> dict[str, dict[int, int]]:
         """Highest applied source offset seen, by source topic and partition; a copy."""
         return {topic: dict(offsets) for topic, offsets in self._profiles.applied.items()}
@@ -158,6 +169,10 @@ class RetrievalView:
         """The item, or None."""
         return self._catalogue.item(item_id)
 
+    def item_vector(self, item_id: str) -> NDArray[np.float32] | None:
+        """The item's unit vector, ``(dim,) float32``, or None."""
+        return self._catalogue.index.get(item_id)
+
     def candidates(
         self, user_id: str, k: int, *, exclude_seen: bool = True, category: str | None = None
     ) -> list[Candidate]:
@@ -167,9 +182,42 @@ class RetrievalView:
             UnknownUserError: the user has no profile, or one of norm 0.
             UnknownCategoryError: no item is of this category.
         """
-        query = self._direction(user_id)
+        query = self.direction(user_id)
         exclude = self.profile(user_id).seen if exclude_seen else ()
         return self._search_items(query, k, category, exclude)
+
+    def candidates_of(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        category: str | None = None,
+    ) -> list[list[Candidate] | UnknownUserError]:
+        """`candidates` of many users, in their order and by one search; errors are among them.
+
+        Raises:
+            UnknownCategoryError: no item is of this category.
+        """
+        fields = self._catalogue.within(category)
+        answers: list[list[Candidate] | UnknownUserError] = []
+        asked: list[int] = []
+        queries: list[NDArray[np.float32]] = []
+        excluded: list[Collection[str]] = []
+        for user_id in user_ids:
+            try:
+                queries.append(self.direction(user_id))
+            except UnknownUserError as error:
+                answers.append(error)
+                continue
+            excluded.append(self.profile(user_id).seen if exclude_seen else ())
+            asked.append(len(answers))
+            answers.append([])
+        if asked:
+            found = search_each(self._catalogue.index, np.stack(queries), k, excluded, fields)
+            for at, hits in zip(asked, found, strict=True):
+                answers[at] = self._found(hits)
+        return answers
 
     def popular(
         self, k: int, *, category: str | None = None, exclude: Collection[str] = ()
@@ -185,7 +233,7 @@ class RetrievalView:
 
     def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
-        query = self._direction(user_id)
+        query = self.direction(user_id)
         return _scored(self._profiles.index.search(query[np.newaxis], k, Filter((user_id,)))[0])
 
     def audience(self, item_id: str, k: int) -> list[ScoredUser]:
@@ -207,7 +255,12 @@ class RetrievalView:
         """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
         return _scored(self._profiles.index.search(vector[np.newaxis], k)[0])
 
-    def _direction(self, user_id: str) -> NDArray[np.float32]:
+    def direction(self, user_id: str) -> NDArray[np.float32]:
+        """The user's p at length 1, ``(dim,) float32``.
+
+        Raises:
+            UnknownUserError: the user has no profile, or one of norm 0.
+        """
         self.profile(user_id)
         unit = self._profiles.index.get(user_id)
         if unit is None:
@@ -224,10 +277,12 @@ class RetrievalView:
         exclude: Collection[str],
     ) -> list[Candidate]:
         where = Filter(exclude, self._catalogue.within(category))
-        found = self._catalogue.index.search(vector[np.newaxis], k, where)[0]
+        return self._found(self._catalogue.index.search(vector[np.newaxis], k, where)[0])
+
+    def _found(self, hits: Hits) -> list[Candidate]:
         return [
             self._candidate(item_id, score)
-            for item_id, score in zip(found.keys, found.scores.tolist(), strict=True)
+            for item_id, score in zip(hits.keys, hits.scores.tolist(), strict=True)
         ]
 
     def _candidate(self, item_id: str, score: float) -> Candidate:
