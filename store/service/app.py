@@ -1,24 +1,59 @@
 """The FastAPI application, put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Security
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from store.follower import Follower
-from store.responses import ErrorResponse, Receipt
 from store.sensor import NullSensor, Sensor
 from store.service.endpoints import Api, Encode, Forget
-from store.service.errors import add_handlers
 from store.service.guard import RequestGuard
+from store.service.handlers import add_handlers
+from store.service.models import (
+    Audience,
+    Candidates,
+    CandidatesBatch,
+    ErrorResponse,
+    Health,
+    Neighbours,
+    Profile,
+    ProfilesBatch,
+    Readiness,
+    Receipt,
+    SearchResult,
+    Status,
+    Why,
+)
+from store.service.negotiation import JSON, MEDIA_TYPES
 from store.service.settings import ServiceSettings
 from store.view import RetrievalView
 
 __all__ = ["create_app"]
+
+
+_ERRORS = {
+    400: "The request cannot be read",
+    401: "No token, or one that is not known",
+    403: "The token has not the scope",
+    404: "There is no such user, item, category or path",
+    406: "Neither JSON nor MessagePack is accepted",
+    408: "The body did not come in time",
+    413: "The body is too large",
+    415: "The body is neither JSON nor MessagePack",
+    422: "The request is not as described",
+    429: "Too many requests are waiting",
+    500: "An unexpected error",
+    503: "Not ready, or something needed has failed",
+    504: "The deadline has passed",
+}
 
 
 class _IdConvertor(PathConvertor):
@@ -51,7 +86,7 @@ def create_app(
         forget: publishes a ``forget`` of a user and waits until the broker has it.
         registry: served at /metrics.
         sensor: told of every request; usually a `PrometheusSensor` on the same registry.
-        settings: limits.
+        settings: limits, and who is let in.
     """
     settings = settings or ServiceSettings()
     api = Api(
@@ -77,22 +112,51 @@ def create_app(
         title="Tidemark retrieval",
         lifespan=lifespan,
         redirect_slashes=False,
-        responses={code: {"model": ErrorResponse} for code in (404, 422, 503)},
+        responses=_errors(),
     )
-    app.add_middleware(
-        RequestGuard, max_body_bytes=settings.max_body_bytes, sensor=sensor or NullSensor()
-    )
-    serving = [Depends(api.require_serving)]
-    user = "/v1/users/{user_id:id}"
-    app.get(f"{user}/candidates", dependencies=serving)(api.candidates)
-    app.get(f"{user}/profile", dependencies=serving)(api.profile)
-    app.get(f"{user}/neighbours", dependencies=serving)(api.neighbours)
-    app.get("/v1/items/{item_id:id}/audience", dependencies=serving)(api.audience)
-    app.post("/v1/search", dependencies=serving)(api.search)
-    app.delete(user, responses={202: {"model": Receipt}})(api.forget)
-    app.get("/v1/status")(api.status)
-    app.get("/healthz")(api.healthz)
-    app.get("/readyz")(api.readyz)
-    app.get("/metrics", response_class=Response)(api.metrics)
+    app.add_middleware(RequestGuard, settings=settings, sensor=sensor or NullSensor())
+    _add_endpoints(app, api)
     add_handlers(app)
     return app
+
+
+def _add_endpoints(app: FastAPI, api: Api) -> None:
+    # Said, for /docs; the guard sees to it.
+    tokens = [Security(HTTPBearer(auto_error=False))]
+    serving = [Depends(api.require_serving), *tokens]
+    user = "/v1/users/{user_id:id}"
+    gets: tuple[tuple[str, Callable[..., Any], type[Any]], ...] = (
+        (f"{user}/candidates", api.candidates, Candidates),
+        (f"{user}/why", api.why, Why),
+        (f"{user}/profile", api.profile, Profile),
+        (f"{user}/neighbours", api.neighbours, Neighbours),
+        ("/v1/items/{item_id:id}/audience", api.audience, Audience),
+    )
+    posts: tuple[tuple[str, Callable[..., Any], type[Any]], ...] = (
+        ("/v1/candidates", api.candidates_of, CandidatesBatch),
+        ("/v1/profiles", api.profiles_of, ProfilesBatch),
+        ("/v1/search", api.search, SearchResult),
+    )
+    for path, endpoint, model in gets:
+        app.get(path, response_model=model, dependencies=serving, responses=_ok())(endpoint)
+    for path, endpoint, model in posts:
+        app.post(path, response_model=model, dependencies=serving, responses=_ok())(endpoint)
+    app.delete(
+        user,
+        response_model=Receipt,
+        dependencies=tokens,
+        responses={**_ok(), 202: {"model": Receipt, "description": "Published, not yet gone"}},
+    )(api.forget)
+    app.get("/v1/status", response_model=Status, dependencies=tokens, responses=_ok())(api.status)
+    app.get("/healthz", response_model=Health)(api.healthz)
+    app.get("/readyz", response_model=Readiness)(api.readyz)
+    app.get("/metrics", response_class=PlainTextResponse, dependencies=tokens)(api.metrics)
+
+
+def _ok() -> dict[int | str, dict[str, Any]]:
+    """Beside JSON, which FastAPI writes down itself."""
+    return {200: {"content": {one: {} for one in MEDIA_TYPES if one != JSON}}}
+
+
+def _errors() -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": ErrorResponse, "description": words} for code, words in _ERRORS.items()}

@@ -4,30 +4,30 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from fastapi import Query, Response
+from fastapi import Query
 from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.responses import Response
 
-from store import queries
 from store.follower import Follower
 from store.receipt import ForgetReceipt
-from store.responses import (
-    Audience,
-    Candidates,
+from store.service import queries
+from store.service.context import current
+from store.service.deadline import begin_in_time, in_time
+from store.service.errors import ApiError, invalid, without_words
+from store.service.models import (
+    MAX_K,
+    CandidatesRequest,
     Health,
-    Neighbours,
-    Profile,
+    ProfilesRequest,
     Readiness,
     Receipt,
     SearchRequest,
-    SearchResult,
-    Status,
 )
-from store.service.errors import ApiError, invalid
+from store.service.negotiation import encode
 from store.service.settings import ServiceSettings
 from store.view import RetrievalView
 
@@ -38,7 +38,10 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 Encode = Callable[[str], Awaitable[NDArray[np.float32]]]
 Forget = Callable[[str], Awaitable[ForgetReceipt]]
-K = Annotated[int, Query(ge=1, le=1000, description="How many, at most.")]
+K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
+
+#: Of a deadline that a client gives a forget, so much is left for the answer.
+_ANSWER_SECONDS = 0.1
 
 
 class Api:
@@ -64,20 +67,16 @@ class Api:
         self._settings = settings
 
     async def _ask(self, query: Callable[..., Answer], *args: Any, **named: Any) -> Answer:
-        """Run a query on the view in the owner thread."""
+        """Run a query on the view in the owner thread, unless nobody waits for it any more."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._owner, partial(query, self._view, *args, **named))
+        job = begin_in_time(query, self._view, *args, **named)
+        return await in_time(loop.run_in_executor(self._owner, job))
 
     async def require_serving(self) -> None:
+        """Refuse while the view is not complete."""
         serving = self._follower.serving()
         if not serving.ok:
-            raise ApiError(
-                503,
-                "not_ready",
-                serving.reason,
-                "ask again, or another replica; GET /readyz says when",
-                {"Retry-After": "1"},
-            )
+            raise _not_ready(serving.reason, "ask again, or another replica; GET /readyz says when")
 
     async def candidates(
         self,
@@ -86,103 +85,147 @@ class Api:
         exclude_seen: bool = True,
         category: str | None = None,
         fallback: Literal["popular"] | None = None,
-    ) -> Candidates:
-        """Items for a user."""
-        return await self._ask(
-            queries.candidates,
-            user_id,
-            k,
-            exclude_seen=exclude_seen,
-            category=category or None,
-            fall_back=fallback == "popular",
+        why: bool = False,
+    ) -> Response:
+        """Items for a user; with `why`, each with the user's actions behind it."""
+        return _answer(
+            await self._ask(
+                queries.candidates,
+                user_id,
+                k,
+                exclude_seen=exclude_seen,
+                category=category or None,
+                fall_back=fallback == "popular",
+                why=why,
+            )
         )
 
-    async def profile(self, user_id: str, include_vector: bool = False) -> Profile:
+    async def candidates_of(self, asked: CandidatesRequest) -> Response:
+        """Items for several users, by one search; an error for one leaves the others theirs."""
+        return _answer(
+            await self._ask(
+                queries.candidates_of,
+                asked.user_ids,
+                asked.k,
+                exclude_seen=asked.exclude_seen,
+                category=asked.category or None,
+                fall_back=asked.fallback == "popular",
+            )
+        )
+
+    async def why(self, user_id: str, item_id: str) -> Response:
+        """Why an item is near to a user: the user's actions, those that count most first."""
+        return _answer(await self._ask(queries.why, user_id, item_id))
+
+    async def profile(self, user_id: str, include_vector: bool = False) -> Response:
         """What is known of a user."""
-        return await self._ask(queries.profile, user_id, include_vector=include_vector)
+        return _answer(await self._ask(queries.profile, user_id, include_vector=include_vector))
 
-    async def neighbours(self, user_id: str, k: K = 10) -> Neighbours:
+    async def profiles_of(self, asked: ProfilesRequest) -> Response:
+        """What is known of several users."""
+        return _answer(
+            await self._ask(
+                queries.profiles_of, asked.user_ids, include_vector=asked.include_vector
+            )
+        )
+
+    async def neighbours(self, user_id: str, k: K = 10) -> Response:
         """Users like a user."""
-        return await self._ask(queries.neighbours, user_id, k)
+        return _answer(await self._ask(queries.neighbours, user_id, k))
 
-    async def audience(self, item_id: str, k: K = 10) -> Audience:
+    async def audience(self, item_id: str, k: K = 10) -> Response:
         """Users nearest to an item."""
-        return await self._ask(queries.audience, item_id, k)
+        return _answer(await self._ask(queries.audience, item_id, k))
 
-    async def search(self, request: SearchRequest) -> SearchResult:
+    async def search(self, asked: SearchRequest) -> Response:
         """Items or profiles nearest to a text, or to a vector of any length but 0."""
-        vector = await self._query_vector(request)
-        return await self._ask(
-            queries.search,
-            vector,
-            request.k,
-            category=request.category,
-            profiles=request.within == "profiles",
+        vector = await self._query_vector(asked)
+        return _answer(
+            await self._ask(
+                queries.search,
+                vector,
+                asked.k,
+                category=asked.category,
+                profiles=asked.within == "profiles",
+            )
         )
 
     async def forget(
-        self, user_id: str, response: Response, wait: Annotated[float, Query(ge=0, le=60)] = 5
-    ) -> Receipt:
+        self, user_id: str, wait: Annotated[float, Query(ge=0, le=60)] = 5
+    ) -> Response:
         """Forget a user: 200 once gone from this replica, 202 if not within `wait` seconds."""
         limit = self._settings.max_id_chars
         if not 1 <= len(user_id) <= limit or "\ufffd" in user_id:
             raise invalid(f"the id has {len(user_id)} characters; expected 1 to {limit}, in UTF-8")
-        try:
-            receipt = await self._forget(user_id)
-        except Exception as error:
-            logger.exception("a forget could not be published")
-            raise ApiError(
-                503, "publish_failed", f"the forget was not published: {error}", "ask again"
-            ) from error
+        context = current()
+        if not context.deadline_given:
+            context.deadline += wait
+        receipt = await self._published(user_id)
         gone = await self._follower.wait_forgotten(
-            user_id, receipt.topic, receipt.partition, receipt.offset, within=wait
+            user_id,
+            receipt.topic,
+            receipt.partition,
+            receipt.offset,
+            within=max(0.0, min(wait, context.remaining - _ANSWER_SECONDS)),
         )
-        response.status_code = 200 if gone else 202
-        return Receipt(
-            user_id=receipt.user_id,
-            topic=receipt.topic,
-            partition=receipt.partition,
-            offset=receipt.offset,
-            requested_at=receipt.requested_at,
-            status="forgotten" if gone else "accepted",
+        return _answer(
+            Receipt(
+                user_id=receipt.user_id,
+                topic=receipt.topic,
+                partition=receipt.partition,
+                offset=receipt.offset,
+                requested_at=receipt.requested_at,
+                status="forgotten" if gone else "accepted",
+            ),
+            200 if gone else 202,
         )
 
-    async def status(self) -> Status:
+    async def status(self) -> Response:
         """The state of this replica."""
-        return await self._ask(queries.status, self._follower)
+        return _answer(await self._ask(queries.status, self._follower))
 
-    async def healthz(self) -> Health:
+    async def healthz(self) -> Response:
         """503 only where a restart helps; a replica that lost its broker can still be asked."""
         if self._follower.failure is not None:
             raise ApiError(503, "failed", self._follower.failure, "restart the service")
         health = self._follower.health()
-        return Health(status="ok" if health.ok else "degraded", reason=health.reason)
+        return _answer(Health("ok" if health.ok else "degraded", health.reason))
 
-    async def readyz(self) -> Readiness:
+    async def readyz(self) -> Response:
         """503 until the history is read, and while too far behind."""
         ready = self._follower.ready()
         if not ready.ok:
-            raise ApiError(
-                503,
-                "not_ready",
-                ready.reason,
-                "wait; GET /v1/status says more",
-                {"Retry-After": "1"},
-            )
-        return Readiness(ready=True)
+            raise _not_ready(ready.reason, "wait; GET /v1/status says more")
+        # Not in the owner thread: a probe does not queue behind the queries.
+        return _answer(Readiness(True, self._follower.lag, self._view.generation, self._view.kinds))
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def _query_vector(self, request: SearchRequest) -> NDArray[np.float32]:
+    async def _published(self, user_id: str) -> ForgetReceipt:
+        try:
+            # Not taken back where the deadline passes: what is being sent may have arrived.
+            return await in_time(asyncio.ensure_future(self._forget(user_id)), shielded=True)
+        except ApiError:
+            raise
+        except Exception as error:
+            logger.error(  # noqa: TRY400 - the traceback would hold the error's words
+                "a forget could not be published: request=%s\n%s",
+                current().id, without_words(error),
+            )  # fmt: skip
+            raise ApiError(
+                503, "publish_failed", f"the forget was not published: {error}", "ask again"
+            ) from error
+
+    async def _query_vector(self, asked: SearchRequest) -> NDArray[np.float32]:
         """The query as a unit vector, ``(dim,) float32``."""
-        if request.text is not None:
+        if asked.text is not None:
             limit = self._settings.max_text_chars
-            if len(request.text) > limit:
-                raise invalid(f"text has {len(request.text)} characters; at most {limit}")
-            return await self._encoded(request.text)
-        values = request.vector or []
+            if len(asked.text) > limit:
+                raise invalid(f"text has {len(asked.text)} characters; at most {limit}")
+            return await self._encoded(asked.text)
+        values = asked.vector or []
         if len(values) != self._view.dim:
             raise invalid(f"vector has {len(values)} values; expected {self._view.dim}")
         vector = np.array(values, dtype=np.float64)
@@ -195,13 +238,27 @@ class Api:
     async def _encoded(self, text: str) -> NDArray[np.float32]:
         hint = "ask again, or send a vector"
         try:
-            vector = np.asarray(await self._encode(text), dtype=np.float32)
+            found = await in_time(asyncio.ensure_future(self._encode(text)))
+            vector = np.asarray(found, dtype=np.float32)
+        except ApiError:
+            raise
         except Exception as error:
-            logger.exception("a query could not be encoded")
+            logger.error(  # noqa: TRY400 - the traceback would hold the error's words
+                "a query could not be encoded: request=%s\n%s", current().id, without_words(error)
+            )
             reason = f"the text could not be encoded: {error}"
             raise ApiError(503, "encoder_failed", reason, hint) from error
         if vector.shape != (self._view.dim,) or not np.isfinite(vector).all():
             reason = f"the encoder gave {vector.shape}; expected {self._view.dim} finite values"
-            logger.error(reason)
+            logger.error("%s: request=%s", reason, current().id)
             raise ApiError(503, "encoder_failed", reason, hint)
         return vector
+
+
+def _answer(value: Any, status: int = 200) -> Response:
+    media_type = current().media_type
+    return Response(encode(value, media_type), status, media_type=media_type)
+
+
+def _not_ready(reason: str, hint: str) -> ApiError:
+    return ApiError(503, "not_ready", reason, hint, {"Retry-After": "1"})

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
-from store.errors import UnknownCategoryError, UnknownError, UnknownItemError, UnknownUserError
-from store.service.guard import error_body
+from store.errors import (
+    UnknownCategoryError,
+    UnknownError,
+    UnknownItemError,
+    UnknownUserError,
+)
+from store.service.context import current
+from store.service.models import ErrorDetail, ErrorResponse
+from store.service.negotiation import encode
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
+    from collections.abc import Mapping
 
-__all__ = ["ApiError", "add_handlers", "invalid"]
+__all__ = ["ApiError", "answer_error", "invalid", "unknown", "without_words"]
 
 _UNKNOWN: dict[type[UnknownError], tuple[str, str]] = {
     UnknownUserError: (
@@ -30,11 +36,16 @@ class ApiError(Exception):
     """An answer in the one shape of errors."""
 
     def __init__(
-        self, status: int, code: str, reason: str, hint: str, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        reason: str,
+        hint: str,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reason)
         self.status = status
-        self.body = error_body(code, reason, hint)
+        self.detail = ErrorDetail(code, reason, hint)
         self.headers = headers
 
 
@@ -43,37 +54,31 @@ def invalid(reason: str) -> ApiError:
     return ApiError(422, "invalid_request", reason, "GET /docs describes what is expected")
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Have every error of the application answered in the one shape."""
-    app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(UnknownError, _on_unknown)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-
-
-async def _on_api_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError)  # noqa: S101 - registered for it
-    return JSONResponse(error.body, error.status, error.headers)
-
-
-async def _on_unknown(_: Request, error: Exception) -> JSONResponse:
+def unknown(error: UnknownError) -> ErrorDetail:
+    """What is said of something that the view does not hold."""
     code, hint = next(named for kind, named in _UNKNOWN.items() if isinstance(error, kind))
-    return JSONResponse(error_body(code, str(error), hint), 404)
+    return ErrorDetail(code, str(error), hint)
 
 
-async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    # the offending input is not repeated: it may be long, or NaN, which is no JSON
-    reasons = [
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-    ]
-    return await _on_api_error(request, invalid("; ".join(reasons)))
+def answer_error(
+    status: int, detail: ErrorDetail, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer to the request being handled, in the format that it asked for."""
+    context = current()
+    body = encode(ErrorResponse(detail, context.id), context.media_type)
+    return Response(body, status, headers, context.media_type)
 
 
-async def _on_http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    body = error_body(
-        codes.get(error.status_code, "http_error"), error.detail, "GET /docs lists the endpoints"
-    )
-    return JSONResponse(body, error.status_code, error.headers)
+def without_words(error: BaseException) -> str:
+    """An error for the log: kinds and places. Its words may be a user's id or text."""
+    lines: list[str] = []
+    one: BaseException | None = error
+    while one is not None:
+        kind = type(one)
+        lines += [f"{kind.__module__}.{kind.__qualname__}, its words left out"]
+        lines += [
+            f"  {frame.filename}:{frame.lineno} in {frame.name}"
+            for frame in traceback.extract_tb(one.__traceback__)
+        ]
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return "\n".join(lines)
