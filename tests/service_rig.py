@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from queue import Queue
 from typing import Any
 
 import httpx
 import numpy as np
+import uvicorn
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
@@ -130,6 +133,54 @@ async def serving(
             if stock:
                 await service.push(*STOCK)
             yield service
+
+
+@contextmanager
+def listening(settings: ServiceSettings | None = None, **options: Any) -> Iterator[int]:
+    """The service with its stock on a port of this machine, in a thread; the port.
+
+    Args:
+        settings: of the service.
+        options: of uvicorn.
+    """
+    ports: Queue[int | BaseException] = Queue()
+    loop = asyncio.new_event_loop()
+    over = asyncio.Event()
+
+    async def run() -> None:
+        async with serving(settings=settings) as service:
+            config = uvicorn.Config(
+                service.app, port=0, lifespan="off", log_config=None, access_log=False, **options
+            )
+            server = uvicorn.Server(config)
+            task = asyncio.create_task(server.serve())
+            while not server.started and not task.done():  # noqa: ASYNC110 # it tells no other way
+                await asyncio.sleep(0.01)
+            ports.put(server.servers[0].sockets[0].getsockname()[1])
+            await over.wait()
+            server.should_exit = True
+            await task
+
+    def run_thread() -> None:
+        try:
+            loop.run_until_complete(run())
+        except BaseException as error:
+            ports.put(error)
+            raise
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run_thread, name="service")
+    thread.start()
+    try:
+        port = ports.get(timeout=60)
+        if isinstance(port, BaseException):
+            raise port
+        yield port
+    finally:
+        if thread.is_alive():
+            loop.call_soon_threadsafe(over.set)
+        thread.join(60)
 
 
 def with_service(

@@ -24,6 +24,7 @@ from streams.security import Mechanism, Protocol, Security
 from streams.wording import RATING_WORDS
 from tidemark.encoder_settings import EncoderSettings, RedactionSettings, SentimentSettings
 from tidemark.errors import SettingsError
+from tidemark.retrieval_settings import ClientSettings, RetrievalSettings
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
 __all__ = ["Settings", "load_settings"]
@@ -31,6 +32,10 @@ __all__ = ["Settings", "load_settings"]
 _PREFIX = "TIDEMARK_"
 #: Variables of the command line's own options.
 _NOT_SETTINGS = {"TIDEMARK_CONFIG"}
+
+
+#: Settings whose value is not repeated, right or wrong.
+_SECRET = {"password", "token", "sha256"}
 
 
 class SecuritySettings(Group):
@@ -228,15 +233,6 @@ class WorkerSettings(Group):
         return self
 
 
-class RetrievalSettings(Group):
-    """The retrieval service."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    index: Literal["faiss", "exact"] = "faiss"
-    max_lag_records: PositiveInt = 10_000
-
-
 class Settings(BaseSettings):
     """All settings."""
 
@@ -256,6 +252,7 @@ class Settings(BaseSettings):
     sentiment: SentimentSettings = SentimentSettings()
     worker: WorkerSettings = WorkerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    client: ClientSettings = ClientSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -328,7 +325,7 @@ def _in_words(error: ValidationError) -> str:
             lines.append(f"{name}: there is no such setting; see: tidemark settings")
             continue
         message = one["msg"].removeprefix("Value error, ")
-        shown = isinstance(one["input"], str | int | float) and "password" not in one["loc"]
+        shown = isinstance(one["input"], str | int | float) and not _SECRET & {*one["loc"]}
         given = f" (it is {one['input']!r})" if shown else ""
         lines.append(f"{name}: {message}{given}")
     return "wrong settings:\n  " + "\n  ".join(lines)

@@ -1,58 +1,22 @@
-"""Bearer tokens: who may ask for what.
-
-A token is 256 random bits, kept as its SHA-256. A slow hash, which protects what people think up
-against being guessed, would add nothing to so many bits, and cost every request its time.
-"""
+"""Who may ask for what."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from store.service.errors import ApiError
+from store.tokens import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PREFIX", "Scope", "Token", "Tokens", "digest", "new_token", "scope_of"]
+    from store.tokens import Scope, Token
 
-#: Begins every token, so that one found where it should not be is known for what it is.
-PREFIX = "tdmk_"
-_TOKEN_BYTES = 32
-
-Scope = Literal["read", "write", "admin"]
+__all__ = ["Tokens", "scope_of"]
 
 _OPEN = {"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
 _OPEN_FOLDER = "/static-offline-docs/"
 _ADMIN = {"/metrics", "/v1/status"}
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token that is let in.
-
-    Attributes:
-        sha256: of the token, 64 hexadecimal digits.
-        scopes: what it may do; none includes another.
-        name: for the log.
-    """
-
-    sha256: str
-    scopes: frozenset[Scope]
-    name: str = "-"
-
-
-def new_token() -> str:
-    """A token that nobody had before."""
-    return PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
-
-
-def digest(token: str) -> str:
-    """What is kept of a token: 64 hexadecimal digits."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def scope_of(method: str, path: str) -> Scope | None:
@@ -91,7 +55,7 @@ class Tokens:
         kind, _, given = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not given.strip():
             raise _unauthorised("no bearer token came with the request", "")
-        found = self._find(given.strip())
+        found = find(given.strip(), self._tokens)
         if found is None:
             raise _unauthorised("the token is not known", ', error="invalid_token"')
         if scope not in found.scopes:
@@ -103,15 +67,6 @@ class Tokens:
                 {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
             )
         return found.name
-
-    def _find(self, given: str) -> Token | None:
-        """Every token is compared, and in constant time: how long it takes tells nothing."""
-        hashed = digest(given)
-        found: Token | None = None
-        for one in self._tokens:
-            if hmac.compare_digest(one.sha256, hashed):
-                found = one
-        return found
 
 
 def _unauthorised(reason: str, challenge: str) -> ApiError:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
     from store.sensor import Sensor
-    from store.service.auth import Scope
     from store.service.settings import ServiceSettings
+    from store.tokens import Scope
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]

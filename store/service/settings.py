@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from store.service.auth import Token
+    from store.tokens import Token
 
 __all__ = ["ServiceSettings"]
 

@@ -14,6 +14,7 @@ from store.metrics import PrometheusSensor
 from store.receipt import ForgetReceipt
 from store.service import ServiceSettings, create_app
 from store.state_scan import warm_up
+from store.tokens import Token
 from store.view import RetrievalView
 from streams.publisher import ActionPublisher
 from streams.tail import TopicTail
@@ -101,9 +102,21 @@ def build_retrieval(settings: Settings) -> tuple[FastAPI, Callable[[], None]]:
         forget=forgetting.forget,
         registry=registry,
         sensor=sensor,
-        settings=ServiceSettings(max_id_chars=settings.limits.id_chars),
+        settings=_service_settings(settings),
     )
     return app, close
+
+
+def _service_settings(settings: Settings) -> ServiceSettings:
+    retrieval = settings.retrieval
+    return ServiceSettings(
+        max_id_chars=settings.limits.id_chars,
+        request_seconds=retrieval.request_seconds,
+        max_waiting=retrieval.max_waiting,
+        tokens=tuple(
+            Token(one.sha256, frozenset(one.scopes), one.name) for one in retrieval.tokens
+        ),
+    )
 
 
 class _Forgetting:
