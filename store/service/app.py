@@ -56,6 +56,9 @@ _ERRORS = {
 }
 
 
+_ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
+
+
 class _IdConvertor(PathConvertor):
     """An id in a path: any characters, line ends too."""
 
@@ -150,7 +153,13 @@ def _add_endpoints(app: FastAPI, api: Api) -> None:
     app.get("/v1/status", response_model=Status, dependencies=tokens, responses=_ok())(api.status)
     app.get("/healthz", response_model=Health)(api.healthz)
     app.get("/readyz", response_model=Readiness)(api.readyz)
-    app.get("/metrics", response_class=PlainTextResponse, dependencies=tokens)(api.metrics)
+    app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        dependencies=tokens,
+        # an error is none of the class's media type
+        responses={code: {"content": {JSON: {"schema": _ERROR}}} for code in _ERRORS},
+    )(api.metrics)
 
 
 def _ok() -> dict[int | str, dict[str, Any]]:
