@@ -52,6 +52,10 @@ class Catalogue:
         """The item, or None."""
         return self._items.get(item_id)
 
+    def held(self, item_id: str) -> CatalogueItem:
+        """An item that is known to be there."""
+        return self._items[item_id]
+
     def vector(self, item_id: str) -> NDArray[np.float32]:
         """The item's unit vector, ``(dim,) float32``.
 

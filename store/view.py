@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
 
-class Candidate(NamedTuple):
+# A batch makes many thousands of these, which go as they are into the answer.
+
+
+@dataclass(slots=True)
+class Candidate:
     """An item retrieved; ``score`` is a cosine, or a count of users where popularity ranked it."""
 
     item_id: str
@@ -40,7 +45,8 @@ class Candidate(NamedTuple):
     categories: tuple[str, ...]
 
 
-class ScoredUser(NamedTuple):
+@dataclass(slots=True)
+class ScoredUser:
     """A user retrieved; ``score`` is a cosine."""
 
     user_id: str
@@ -229,7 +235,8 @@ class RetrievalView:
         """
         popularity = self.popularity
         top = popularity.top(k, self._catalogue.among(category), set(exclude))
-        return [self._candidate(item_id, popularity.count(item_id)) for item_id in top]
+        held = self._catalogue.held
+        return [Candidate(item_id, popularity.count(item_id), *held(item_id)) for item_id in top]
 
     def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
@@ -280,16 +287,12 @@ class RetrievalView:
         return self._found(self._catalogue.index.search(vector[np.newaxis], k, where)[0])
 
     def _found(self, hits: Hits) -> list[Candidate]:
+        # The catalogue writes an item and its vector in one call: what is found is held.
+        held = self._catalogue.held
         return [
-            self._candidate(item_id, score)
+            Candidate(item_id, score, *held(item_id))
             for item_id, score in zip(hits.keys, hits.scores.tolist(), strict=True)
         ]
-
-    def _candidate(self, item_id: str, score: float) -> Candidate:
-        item = self._catalogue.item(item_id)
-        # the catalogue writes an item and its vector in one call
-        assert item is not None  # noqa: S101
-        return Candidate(item_id, score, item.title, item.categories)
 
 
 def _scored(hits: Hits) -> list[ScoredUser]:

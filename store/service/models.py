@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from store.view import Candidate, ScoredUser
+
 __all__ = [
-    "MAX_BATCH", "MAX_K", "Audience", "BatchRequest", "CandidateItem", "Candidates",
+    "MAX_BATCH", "MAX_K", "Audience", "BatchRequest", "Candidates",
     "CandidatesBatch", "CandidatesRequest", "ContributionPart", "ErrorDetail", "ErrorResponse",
-    "ExplainedItem", "FoundUser", "FreshnessSummary", "Health", "Neighbours", "Profile",
+    "ExplainedItem",  "FreshnessSummary", "Health", "Neighbours", "Profile",
     "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt", "RecordCounts",
     "SearchRequest", "SearchResult", "SeenItem", "Status", "UserError", "Why",
 ]  # fmt: skip
@@ -39,16 +41,6 @@ class ErrorResponse:
 
 
 @dataclass(slots=True)
-class CandidateItem:
-    """An item retrieved; score = cosine, or users who have seen it where source is popular."""
-
-    item_id: str
-    score: float
-    title: str
-    categories: tuple[str, ...]
-
-
-@dataclass(slots=True)
 class Reason:
     """An action's part in a score.
 
@@ -67,7 +59,7 @@ class Reason:
 
 
 @dataclass(slots=True)
-class ExplainedItem(CandidateItem):
+class ExplainedItem(Candidate):
     """An item retrieved, and the user's actions behind it, those that count most first."""
 
     because: list[Reason]
@@ -79,7 +71,7 @@ class Candidates:
 
     user_id: str
     source: Literal["profile", "popular"]
-    candidates: list[ExplainedItem | CandidateItem]
+    candidates: list[ExplainedItem | Candidate]
 
 
 @dataclass(slots=True)
@@ -134,19 +126,11 @@ class CandidatesBatch:
 
 
 @dataclass(slots=True)
-class FoundUser:
-    """A user retrieved; score = cosine."""
-
-    user_id: str
-    score: float
-
-
-@dataclass(slots=True)
 class Neighbours:
     """Users like a user, best first."""
 
     user_id: str
-    neighbours: list[FoundUser]
+    neighbours: list[ScoredUser]
 
 
 @dataclass(slots=True)
@@ -154,7 +138,7 @@ class Audience:
     """Users nearest to an item, best first."""
 
     item_id: str
-    audience: list[FoundUser]
+    audience: list[ScoredUser]
 
 
 class SearchRequest(BaseModel):
@@ -181,8 +165,8 @@ class SearchRequest(BaseModel):
 class SearchResult:
     """What is nearest to the query, best first; one list is filled, as asked by ``in``."""
 
-    items: list[CandidateItem] = field(default_factory=list)
-    profiles: list[FoundUser] = field(default_factory=list)
+    items: list[Candidate] = field(default_factory=list)
+    profiles: list[ScoredUser] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -11,12 +11,9 @@ from store.profile import contribution_weights
 from store.service.errors import unknown
 from store.service.models import (
     Audience,
-    CandidateItem,
     Candidates,
-    CandidatesBatch,
     ContributionPart,
     ExplainedItem,
-    FoundUser,
     FreshnessSummary,
     Neighbours,
     Profile,
@@ -32,12 +29,12 @@ from store.service.models import (
 from store.why import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from store.follower import Follower
-    from store.view import Candidate, RetrievalView, ScoredUser
+    from store.view import Candidate, RetrievalView
 
 __all__ = [
     "audience", "candidates", "candidates_of", "neighbours", "profile", "profiles_of", "search",
@@ -66,8 +63,8 @@ def candidates(
     except UnknownUserError:
         if not fall_back:
             raise
-        return _popular(user_id, _items(view.popular(k, category=category)))
-    items = _explained(view, user_id, found) if why else _items(found)
+        return _popular(user_id, view.popular(k, category=category))
+    items = _explained(view, user_id, found) if why else found
     return Candidates(user_id, "profile", [*items])
 
 
@@ -79,21 +76,21 @@ def candidates_of(
     exclude_seen: bool,
     category: str | None,
     fall_back: bool,
-) -> CandidatesBatch:
+) -> list[Candidates | UserError]:
     """For each user what `candidates` answers, or what is wrong. Raises `UnknownCategoryError`."""
     found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, category=category)
-    popular: list[CandidateItem] | None = None
+    popular: list[Candidate] | None = None
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
         if isinstance(one, list):
-            results.append(Candidates(user_id, "profile", [*_items(one)]))
+            results.append(Candidates(user_id, "profile", [*one]))
         elif fall_back:
             if popular is None:
-                popular = _items(view.popular(k, category=category))
+                popular = view.popular(k, category=category)
             results.append(_popular(user_id, popular))
         else:
             results.append(UserError(user_id, unknown(one)))
-    return CandidatesBatch(results)
+    return results
 
 
 def why(view: RetrievalView, user_id: str, item_id: str) -> Why:
@@ -150,12 +147,12 @@ def profiles_of(
 
 def neighbours(view: RetrievalView, user_id: str, k: int) -> Neighbours:
     """Users like the user. Raises `UnknownUserError`."""
-    return Neighbours(user_id=user_id, neighbours=_users(view.neighbours(user_id, k)))
+    return Neighbours(user_id=user_id, neighbours=view.neighbours(user_id, k))
 
 
 def audience(view: RetrievalView, item_id: str, k: int) -> Audience:
     """Users nearest to the item. Raises `UnknownItemError`."""
-    return Audience(item_id=item_id, audience=_users(view.audience(item_id, k)))
+    return Audience(item_id=item_id, audience=view.audience(item_id, k))
 
 
 def search(
@@ -168,8 +165,8 @@ def search(
 ) -> SearchResult:
     """What is nearest to a unit vector. Raises `UnknownCategoryError`."""
     if profiles:
-        return SearchResult(profiles=_users(view.search_profiles(vector, k)))
-    return SearchResult(items=_items(view.search_items(vector, k, category=category)))
+        return SearchResult(profiles=view.search_profiles(vector, k))
+    return SearchResult(items=view.search_items(vector, k, category=category))
 
 
 def status(view: RetrievalView, follower: Follower) -> Status:
@@ -204,11 +201,7 @@ def status(view: RetrievalView, follower: Follower) -> Status:
     )
 
 
-def _items(found: Iterable[Candidate]) -> list[CandidateItem]:
-    return [CandidateItem(*one) for one in found]
-
-
-def _popular(user_id: str, items: list[CandidateItem]) -> Candidates:
+def _popular(user_id: str, items: list[Candidate]) -> Candidates:
     return Candidates(user_id, "popular", [*items])
 
 
@@ -218,7 +211,10 @@ def _explained(
     vectors = [view.item_vector(one.item_id) for one in found]
     matrix = np.array(vectors, np.float32).reshape(len(found), view.dim)
     reasons = _reasons(view, user_id, matrix)
-    return [ExplainedItem(*one, because) for one, because in zip(found, reasons, strict=True)]
+    return [
+        ExplainedItem(one.item_id, one.score, one.title, one.categories, because)
+        for one, because in zip(found, reasons, strict=True)
+    ]
 
 
 def _reasons(view: RetrievalView, user_id: str, items: NDArray[np.float32]) -> list[list[Reason]]:
@@ -238,10 +234,6 @@ def _reasons(view: RetrievalView, user_id: str, items: NDArray[np.float32]) -> l
         ]
         for parts in parts_of(contributions, view.item_vector, items)
     ]
-
-
-def _users(found: Iterable[ScoredUser]) -> list[FoundUser]:
-    return [FoundUser(*one) for one in found]
 
 
 def _title(view: RetrievalView, item_id: str | None) -> str | None:

@@ -57,7 +57,7 @@ def test_an_unknown_category_is_wrong_for_all() -> None:
     with_service(steps)
 
 
-def test_a_batch_is_one_job_and_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(service: Service) -> None:
         await service.push(*(profile_record(f"u{n}", make_state(X)) for n in range(256)))
         jobs = []
@@ -71,6 +71,10 @@ def test_a_batch_is_one_job_and_one_search(monkeypatch: pytest.MonkeyPatch) -> N
         results = await batch(service, "candidates", user_ids=[f"u{n}" for n in range(256)])
         assert len(results) == 256
         assert len(jobs) == 1
+        # unless it is so large that others would wait too long
+        more = await batch(service, "candidates", user_ids=[f"u{n}" for n in range(256)], k=1000)
+        assert [one["user_id"] for one in more] == [one["user_id"] for one in results]
+        assert len(jobs) == 1 + 11
 
     with_service(steps)
 
