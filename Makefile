@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH_READY := $(VENV)/.bench-ready
 
-.PHONY: demo test unit lint types check bench clean
+.PHONY: demo test unit lint types check bench load clean
 
 demo: $(READY)  ## replay MovieLens 100K through an embedded broker, and show what came of it
 	$(BIN)/tidemark demo
@@ -28,6 +28,10 @@ check: lint types test  ## what CI runs
 # AREA=streams  ONLY=growth  QUICK=1: see benchmarks/README.md
 bench: $(BENCH_READY)  ## measure against the bars and beside others; takes an hour and a quiet machine
 	$(BIN)/python -m benchmarks $(if $(AREA),--area $(AREA)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
+# URL=http://…  SECONDS=60  RATE=100: see benchmarks/README.md
+load: $(BENCH_READY)  ## drive the retrieval service with candidates, audience and search at once
+	$(BIN)/python -m benchmarks.load $(if $(URL),--url $(URL)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
 
 clean:
 	rm -rf $(VENV) benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark

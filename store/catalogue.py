@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from store.errors import CorruptRecordError, UnknownCategoryError, UnknownItemError
+from store.errors import UNREADABLE, CorruptRecordError, UnknownCategoryError, UnknownItemError
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.record import key_of
 from store.view_image import ItemsPart, take_vectors
@@ -54,6 +54,10 @@ class Catalogue:
     def item(self, item_id: str) -> CatalogueItem | None:
         """The item, or None."""
         return self._items.get(item_id)
+
+    def held(self, item_id: str) -> CatalogueItem:
+        """An item that is known to be there."""
+        return self._items[item_id]
 
     def vector(self, item_id: str) -> NDArray[np.float32]:
         """The item's unit vector, ``(dim,) float32``.
@@ -154,7 +158,7 @@ class Catalogue:
     def _read(self, value: bytes) -> ItemVector:
         try:
             return _decoder.decode(value)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise CorruptRecordError(f"an item vector cannot be read: {error}") from error
 
     def _vector(self, item: ItemVector) -> NDArray[np.float32]:

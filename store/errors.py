@@ -14,7 +14,10 @@ StoreError
 
 from __future__ import annotations
 
+import msgspec
+
 __all__ = [
+    "UNREADABLE",
     "CorruptRecordError",
     "EncoderMismatchError",
     "PolicyError",
@@ -26,6 +29,10 @@ __all__ = [
     "UnknownUserError",
     "VectorIndexError",
 ]
+
+
+#: What msgspec raises of bytes that it cannot read: it lets Python's own errors through.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class StoreError(Exception):

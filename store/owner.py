@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -13,40 +13,17 @@ import numpy as np
 from store.batch_search import search_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from store.indexes.protocol import Hits
+    from store.question import Question, Search
 
-    from store.indexes.protocol import Hits, VectorIndex
-
-__all__ = ["IndexOwner", "Question", "Search"]
+__all__ = ["IndexOwner"]
 
 Answer = TypeVar("Answer")
 
 #: Searches that are answered together. More would be quicker in all, and have writes wait longer.
 _TOGETHER = 16
-
-
-class Search(NamedTuple):
-    """What a question wants to know of an index.
-
-    Attributes:
-        within: the index to search.
-        query: ``(dim,) float32``.
-        k: how many, at least 1.
-        excluded: keys that may not come back.
-        fields: as of `store.indexes.filters.Filter`.
-    """
-
-    within: VectorIndex
-    query: NDArray[np.float32]
-    k: int
-    excluded: Collection[str]
-    fields: Mapping[str, Collection[str]]
-
-
-#: Yields searches one after another, is sent their hits, and returns its answer.
-Question = Generator[Search, "Hits", Answer]
 
 
 class _Job(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from store.errors import CorruptRecordError
+from store.errors import UNREADABLE, CorruptRecordError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -127,7 +127,7 @@ def decode_profile(value: bytes) -> ProfileState:
     """
     try:
         state = _profile_decoder.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CorruptRecordError(
             f"a record of the profiles topic cannot be read: {error}"
         ) from error
@@ -172,7 +172,7 @@ def decode_fence(headers: Iterable[tuple[str, bytes | None]]) -> Fence | None:
                 )
             try:
                 return _fence_decoder.decode(value)
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 raise CorruptRecordError(f"a tombstone's fence cannot be read: {error}") from error
     return None
 

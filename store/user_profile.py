@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from store.errors import CorruptRecordError
+from store.errors import UNREADABLE, CorruptRecordError
 from store.profile import (
     Contribution,
     Fence,
@@ -87,7 +87,7 @@ def unpack_seen(packed: bytes) -> tuple[str, ...]:
 def _unpacked(decoder: msgspec.msgpack.Decoder[T], packed: bytes) -> T:
     try:
         return decoder.decode(packed)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CorruptRecordError(f"a list in a profile cannot be read: {error}") from error
 
 

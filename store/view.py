@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from store.batch_search import search_each
 from store.catalogue import Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
-from store.indexes.filters import Filter
 from store.profiles import FollowedProfiles
+from store.question import Search, answered
 from store.record import RecordTally
 from store.sensor import NullSensor
 from store.view_image import ItemsPart
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from store.indexes.protocol import Hits, VectorIndex
     from store.popularity import Popularity
     from store.profile import Fence
+    from store.question import Question
     from store.record import Record
     from store.sensor import Sensor
     from store.user_profile import UserProfile
@@ -32,7 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
 
-class Candidate(NamedTuple):
+# A batch makes many thousands of these, which go as they are into the answer.
+
+
+@dataclass(slots=True)
+class Candidate:
     """An item retrieved; ``score`` is a cosine, or a count of users where popularity ranked it."""
 
     item_id: str
@@ -41,7 +48,8 @@ class Candidate(NamedTuple):
     categories: tuple[str, ...]
 
 
-class ScoredUser(NamedTuple):
+@dataclass(slots=True)
+class ScoredUser:
     """A user retrieved; ``score`` is a cosine."""
 
     user_id: str
@@ -85,6 +93,16 @@ class RetrievalView:
     def mismatch(self) -> str | None:
         """Why the topics' vectors do not fit this service, in one line; None where they do."""
         return self.records.mismatch
+
+    @property
+    def generation(self) -> str:
+        """Names what all vectors held were made by: those of two generations do not compare."""
+        return self.encoder_id
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What the indexes are at the moment, by their names; also asked by other threads."""
+        return {"items": self._catalogue.index.kind, "profiles": self._profiles.index.kind}
 
     @property
     def applied(self) -> dict[str, dict[int, int]]:
@@ -144,11 +162,6 @@ class RetrievalView:
         """What `applied` was when the first part was made."""
         self._profiles.applied = {topic: dict(offsets) for topic, offsets in applied.items()}
 
-    @property
-    def kinds(self) -> dict[str, str]:
-        """What the indexes are at the moment, by name."""
-        return {"items": self._catalogue.index.kind, "profiles": self._profiles.index.kind}
-
     def maintain(self) -> bool:
         """Have the indexes do some of the work that they put off; whether there is more."""
         more = False
@@ -197,6 +210,10 @@ class RetrievalView:
         """The item, or None."""
         return self._catalogue.item(item_id)
 
+    def item_vector(self, item_id: str) -> NDArray[np.float32] | None:
+        """The item's unit vector, ``(dim,) float32``, or None."""
+        return self._catalogue.index.get(item_id)
+
     def candidates(
         self, user_id: str, k: int, *, exclude_seen: bool = True, category: str | None = None
     ) -> list[Candidate]:
@@ -206,9 +223,50 @@ class RetrievalView:
             UnknownUserError: the user has no profile, or one of norm 0.
             UnknownCategoryError: no item is of this category.
         """
-        query = self._direction(user_id)
-        exclude = self.profile(user_id).seen if exclude_seen else ()
-        return self._search_items(query, k, category, exclude)
+        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, category=category)
+        return answered(asked)
+
+    def ask_candidates(
+        self, user_id: str, k: int, *, exclude_seen: bool = True, category: str | None = None
+    ) -> Question[list[Candidate]]:
+        """`candidates` as a question."""
+        query = self.direction(user_id)
+        seen = self.profile(user_id).seen if exclude_seen else ()
+        fields = self._catalogue.within(category)
+        return self._found((yield Search(self._catalogue.index, query, k, seen, fields)))
+
+    def candidates_of(
+        self,
+        user_ids: Sequence[str],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        category: str | None = None,
+    ) -> list[list[Candidate] | UnknownUserError]:
+        """`candidates` of many users, in their order and by one search; errors are among them.
+
+        Raises:
+            UnknownCategoryError: no item is of this category.
+        """
+        fields = self._catalogue.within(category)
+        answers: list[list[Candidate] | UnknownUserError] = []
+        asked: list[int] = []
+        queries: list[NDArray[np.float32]] = []
+        excluded: list[Collection[str]] = []
+        for user_id in user_ids:
+            try:
+                queries.append(self.direction(user_id))
+            except UnknownUserError as error:
+                answers.append(error)
+                continue
+            excluded.append(self.profile(user_id).seen if exclude_seen else ())
+            asked.append(len(answers))
+            answers.append([])
+        if asked:
+            found = search_each(self._catalogue.index, np.stack(queries), k, excluded, fields)
+            for at, hits in zip(asked, found, strict=True):
+                answers[at] = self._found(hits)
+        return answers
 
     def popular(
         self, k: int, *, category: str | None = None, exclude: Collection[str] = ()
@@ -220,16 +278,25 @@ class RetrievalView:
         """
         popularity = self.popularity
         top = popularity.top(k, self._catalogue.among(category), set(exclude))
-        return [self._candidate(item_id, popularity.count(item_id)) for item_id in top]
+        held = self._catalogue.held
+        return [Candidate(item_id, popularity.count(item_id), *held(item_id)) for item_id in top]
 
     def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
-        query = self._direction(user_id)
-        return _scored(self._profiles.index.search(query[np.newaxis], k, Filter((user_id,)))[0])
+        return answered(self.ask_neighbours(user_id, k))
+
+    def ask_neighbours(self, user_id: str, k: int) -> Question[list[ScoredUser]]:
+        """`neighbours` as a question."""
+        query = self.direction(user_id)
+        return _scored((yield Search(self._profiles.index, query, k, (user_id,), {})))
 
     def audience(self, item_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to an item. Raises `UnknownItemError`."""
-        return self.search_profiles(self._catalogue.vector(item_id), k)
+        return answered(self.ask_audience(item_id, k))
+
+    def ask_audience(self, item_id: str, k: int) -> Question[list[ScoredUser]]:
+        """`audience` as a question."""
+        return (yield from self.ask_profiles(self._catalogue.vector(item_id), k))
 
     def search_items(
         self, vector: NDArray[np.float32], k: int, *, category: str | None = None
@@ -240,13 +307,29 @@ class RetrievalView:
             UnknownCategoryError: no item is of this category.
             VectorIndexError: the vector's shape, dtype or values are not as said.
         """
-        return self._search_items(vector, k, category, ())
+        return answered(self.ask_items(vector, k, category=category))
+
+    def ask_items(
+        self, vector: NDArray[np.float32], k: int, *, category: str | None = None
+    ) -> Question[list[Candidate]]:
+        """`search_items` as a question."""
+        fields = self._catalogue.within(category)
+        return self._found((yield Search(self._catalogue.index, vector, k, (), fields)))
 
     def search_profiles(self, vector: NDArray[np.float32], k: int) -> list[ScoredUser]:
         """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
-        return _scored(self._profiles.index.search(vector[np.newaxis], k)[0])
+        return answered(self.ask_profiles(vector, k))
 
-    def _direction(self, user_id: str) -> NDArray[np.float32]:
+    def ask_profiles(self, vector: NDArray[np.float32], k: int) -> Question[list[ScoredUser]]:
+        """`search_profiles` as a question."""
+        return _scored((yield Search(self._profiles.index, vector, k, (), {})))
+
+    def direction(self, user_id: str) -> NDArray[np.float32]:
+        """The user's p at length 1, ``(dim,) float32``.
+
+        Raises:
+            UnknownUserError: the user has no profile, or one of norm 0.
+        """
         self.profile(user_id)
         unit = self._profiles.index.get(user_id)
         if unit is None:
@@ -255,25 +338,13 @@ class RetrievalView:
             )
         return unit
 
-    def _search_items(
-        self,
-        vector: NDArray[np.float32],
-        k: int,
-        category: str | None,
-        exclude: Collection[str],
-    ) -> list[Candidate]:
-        where = Filter(exclude, self._catalogue.within(category))
-        found = self._catalogue.index.search(vector[np.newaxis], k, where)[0]
+    def _found(self, hits: Hits) -> list[Candidate]:
+        # The catalogue writes an item and its vector in one call: what is found is held.
+        held = self._catalogue.held
         return [
-            self._candidate(item_id, score)
-            for item_id, score in zip(found.keys, found.scores.tolist(), strict=True)
+            Candidate(item_id, score, *held(item_id))
+            for item_id, score in zip(hits.keys, hits.scores.tolist(), strict=True)
         ]
-
-    def _candidate(self, item_id: str, score: float) -> Candidate:
-        item = self._catalogue.item(item_id)
-        # the catalogue writes an item and its vector in one call
-        assert item is not None  # noqa: S101
-        return Candidate(item_id, score, item.title, item.categories)
 
 
 def _scored(hits: Hits) -> list[ScoredUser]:

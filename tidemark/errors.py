@@ -3,13 +3,21 @@
 TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
 ├── NotReadyError      a part did not start in time
+├── RetrievalError     the retrieval service did not answer, or not what was asked
 └── SoakError          a fault test cannot be run as asked
     └── FaultMissedError   a fault did not come about
 """
 
 from __future__ import annotations
 
-__all__ = ["FaultMissedError", "NotReadyError", "SettingsError", "SoakError", "TidemarkError"]
+__all__ = [
+    "FaultMissedError",
+    "NotReadyError",
+    "RetrievalError",
+    "SettingsError",
+    "SoakError",
+    "TidemarkError",
+]
 
 
 class TidemarkError(Exception):
@@ -22,6 +30,10 @@ class SettingsError(TidemarkError):
 
 class NotReadyError(TidemarkError):
     """A part did not start in time."""
+
+
+class RetrievalError(TidemarkError):
+    """The retrieval service did not answer, or not what was asked."""
 
 
 class SoakError(TidemarkError):

@@ -16,6 +16,7 @@ from streams.brokers import start_embedded, start_kafka
 from streams.processes import Child, free_port, require_free_port
 from streams.security import PLAINTEXT
 from streams.topics import create_topics
+from tidemark.client import open_client
 from tidemark.compose.parts import topic_names
 from tidemark.errors import NotReadyError, TidemarkError
 from tidemark.settings import load_settings
@@ -84,18 +85,12 @@ class LocalSystem:
         self.bootstrap = bootstrap or ""
         self.broker_kind: BrokerKind = "given"
         self._security: Security = self.settings.kafka.security.security()
-        self.http = httpx.Client(base_url=self.retrieval_url, timeout=30.0)
+        self.http = open_client(self.settings, self.retrieval_url)
 
     @property
     def retrieval_url(self) -> str:
         """Of the retrieval service."""
-        host = self.settings.retrieval.host
-        here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # not bound here
-        return (
-            f"http://[{here}]:{self.retrieval_port}"
-            if ":" in here
-            else (f"http://{here}:{self.retrieval_port}")
-        )
+        return self.settings.retrieval.url(self.retrieval_port)
 
     @property
     def worker_url(self) -> str:
@@ -159,6 +154,7 @@ class LocalSystem:
                 "name another with --state"
             ) from error
         require_free_port(self.settings.retrieval.host, self.retrieval_port, "--port")
+        self.settings.retrieval.require_protection()
         self._start_broker()
         self._on_step("creating topics")
         create_topics(
@@ -220,8 +216,13 @@ class LocalSystem:
             try:
                 if ready():
                     return
-            except httpx.HTTPError:
-                pass  # not listening yet; the deadline and the child's end are watched
+            except httpx.HTTPError as error:
+                # else it is not listening yet; the deadline and the child's end are watched
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise NotReadyError(
+                        f"the {name}'s certificate is not trusted ({error}); name what it was "
+                        "signed with by client.ca_file"
+                    ) from error
             time.sleep(0.1)
         raise NotReadyError(
             f"the {name} was not ready within {_READY_SECONDS:.0f} s; see {self.folder}/{name}.log"

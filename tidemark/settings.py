@@ -24,6 +24,7 @@ from streams.security import Mechanism, Protocol, Security
 from streams.wording import RATING_WORDS
 from tidemark.encoder_settings import EncoderSettings, RedactionSettings, SentimentSettings
 from tidemark.errors import SettingsError
+from tidemark.retrieval_settings import ClientSettings, RetrievalSettings
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
 __all__ = ["Settings", "load_settings"]
@@ -31,8 +32,8 @@ __all__ = ["Settings", "load_settings"]
 _PREFIX = "TIDEMARK_"
 #: Variables of the command line's own options.
 _NOT_SETTINGS = {"TIDEMARK_CONFIG"}
-#: Settings that no message shows; in Milvus' URI people put passwords.
-_SECRET = {"password", "milvus_token", "milvus_uri"}
+#: Settings whose value is not repeated, right or wrong; in Milvus' URI people put passwords.
+_SECRET = {"password", "token", "sha256", "milvus_token", "milvus_uri"}
 
 
 class SecuritySettings(Group):
@@ -230,32 +231,6 @@ class WorkerSettings(Group):
         return self
 
 
-class RetrievalSettings(Group):
-    """The retrieval service."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    index: Literal["faiss", "exact", "milvus"] = "faiss"
-    precision: Literal["float32", "bfloat16", "float16", "int8"] | None = None
-    snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0
-    milvus_uri: str | None = None
-    milvus_token: SecretStr | None = None
-    milvus_prefix: str = "tidemark_"
-    milvus_kind: Literal["FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
-    milvus_timeout_seconds: Positive = 30.0
-    max_lag_records: PositiveInt = 10_000
-
-    @model_validator(mode="after")
-    def _complete(self) -> RetrievalSettings:
-        if self.index == "milvus" and not self.milvus_uri:
-            msg = "index is milvus; expected milvus_uri, of a server or a path that ends in .db"
-            raise ValueError(msg)
-        if "://" in (self.milvus_uri or "") and "@" in (self.milvus_uri or ""):
-            msg = "milvus_uri holds credentials; expected them in milvus_token, as user:password"
-            raise ValueError(msg)
-        return self
-
-
 class Settings(BaseSettings):
     """All settings."""
 
@@ -275,6 +250,7 @@ class Settings(BaseSettings):
     sentiment: SentimentSettings = SentimentSettings()
     worker: WorkerSettings = WorkerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    client: ClientSettings = ClientSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -348,6 +324,7 @@ def _in_words(error: ValidationError) -> str:
             continue
         message = one["msg"].removeprefix("Value error, ")
         shown = isinstance(one["input"], str | int | float) and not _SECRET.intersection(one["loc"])
+        shown = isinstance(one["input"], str | int | float) and not _SECRET & {*one["loc"]}
         given = f" (it is {one['input']!r})" if shown else ""
         lines.append(f"{name}: {message}{given}")
     return "wrong settings:\n  " + "\n  ".join(lines)

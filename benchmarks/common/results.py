@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["Bar", "Measurement", "results_folder", "save", "show"]
+__all__ = ["Bar", "Measurement", "commit", "results_folder", "save", "show"]
 
 _RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -121,7 +121,7 @@ def save(area: str, measurement: Measurement, *, quick: bool) -> None:
     parts.mkdir(parents=True, exist_ok=True)
     raw = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         **asdict(measurement),
     }
     (parts / f"{measurement.name}.json").write_text(json.dumps(raw, indent=1) + "\n")
@@ -166,7 +166,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 # for reading
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit measured, with a plus where files differ from it."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"],

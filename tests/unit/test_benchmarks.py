@@ -1,5 +1,6 @@
 """What the benchmarks' figures rest on: the stretch that is measured, and the traffic."""
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -15,7 +16,11 @@ from streams_fakes import KafkaRecord
 
 from benchmarks.common.results import Bar
 from benchmarks.common.stopwatch import CpuSampler, stretch_of
+from benchmarks.load.__main__ import summary
+from benchmarks.load.service import MadeUpTail
 from benchmarks.streams.traffic import films, movielens_like, passes, records_of
+from store.indexes.exact import ExactIndex
+from store.view import RetrievalView
 from streams.decode import ActionDecoder, Limits
 from tidemark.errors import TidemarkError
 from tidemark.movielens import find_movielens
@@ -92,3 +97,41 @@ def test_the_records_are_actions_in_the_wire_format(wire: Literal["msgpack", "js
     for key, value in records_of(movielens_like(20), wire):
         action = decode(KafkaRecord("actions", key, value), 1_800_000_000_000)
         assert (action.user_id.encode(), action.action) == (key, "rate")
+
+
+def test_a_load_is_summed_up_by_endpoint_and_over_all() -> None:
+    found = summary({"a": [float(ms) for ms in range(1, 101)], "b": [1000.0], "none": []}, 10.0)
+    assert set(found) == {"a", "b", "all"}
+    assert found["a"]["per_second"] == 10.0
+    assert found["a"]["p50_ms"] == 50.5
+    assert found["a"]["p99_ms"] == 99.01
+    assert found["all"]["answers"] == 101
+    assert found["all"]["max_ms"] == 1000.0
+
+
+def test_made_up_records_are_taken_as_real_ones_are_and_go_on_changing() -> None:
+    view = RetrievalView(384, "made-up", lambda dim, _: ExactIndex(dim))
+    tail = MadeUpTail("made-up", profiles=60, items=30, writes=400)
+
+    async def read() -> None:
+        while tail.lag():
+            records = await tail.poll()
+            if records[0].topic == "item-vectors":
+                view.apply_items(records)
+            else:
+                view.apply_profiles(records, lambda: 0)
+        view.live = True
+        before = {user: view.vector(user).tobytes() for user in (f"u{n}" for n in range(60))}
+        for _ in range(3):
+            records = await tail.poll()
+            assert len(records) == 20
+            view.apply_profiles(records, lambda: time.time_ns() // 1_000_000)
+        assert any(view.vector(user).tobytes() != was for user, was in before.items())
+
+    asyncio.run(asyncio.wait_for(read(), 60))
+    assert (view.item_count, view.profile_count) == (30, 60)
+    assert (view.records.corrupt, view.records.stale) == (0, 0)
+    p50 = view.freshness.quantile(0.5)
+    assert p50 is not None
+    assert p50 < 60
+    assert len(view.candidates("u1", 5)) == 5

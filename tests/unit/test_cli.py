@@ -28,7 +28,8 @@ def test_help_names_every_command() -> None:
     done = tidemark("--help")
     assert done.returncode == 0
     for command in (
-        "demo", "up", "worker", "retrieval", "topics", "publish", "soak", "settings"
+        "demo", "up", "worker", "retrieval", "topics", "publish", "soak", "settings", "profile",
+        "candidates", "token",
     ):  # fmt: skip
         assert command in done.stdout
 
@@ -44,6 +45,9 @@ def test_help_names_every_command() -> None:
         ["publish"],
         ["soak"],
         ["settings"],
+        ["profile"],
+        ["candidates"],
+        ["token", "new"],
     ],
 )
 def test_every_command_has_help(command: list[str]) -> None:
@@ -85,6 +89,9 @@ def listener() -> Iterator[None]:
         (["retrieval", "--port", TAKEN], 1, "Address already in use"),
         (["up", "--port", TAKEN], 1, "choose another with --port"),
         (["retrieval", "--host", "203.0.113.7"], 1, "cannot listen on 203.0.113.7"),
+        (["retrieval", "--host", "0.0.0.0", "--port", "0"], 2, "tidemark token new"),  # noqa: S104
+        (["profile", "ann", "--url", f"http://{NOWHERE}"], 1, "no retrieval service answers"),
+        (["candidates", "ann", "--url", "nonsense"], 2, "client.url"),
     ],
 )
 def test_what_went_wrong_is_said_in_words(words: list[str], code: int, says: str) -> None:
@@ -99,6 +106,27 @@ def test_up_uses_the_broker_that_the_settings_name() -> None:
     done = tidemark("up", "--port", "0", TIDEMARK_KAFKA__BOOTSTRAP=NOWHERE)
     assert done.returncode == 1
     assert ": Connection refused" in done.stderr
+
+
+def test_up_too_serves_others_only_with_tokens() -> None:
+    done = tidemark("up", "--port", "0", TIDEMARK_RETRIEVAL__HOST="0.0.0.0")  # noqa: S104
+    assert done.returncode == 2
+    assert "tidemark token new" in done.stderr
+
+
+def test_a_token_in_the_place_of_its_hash_is_not_repeated() -> None:
+    given = '[{"sha256": "tdmk_secret", "scopes": ["read"]}]'
+    done = tidemark("settings", TIDEMARK_RETRIEVAL__TOKENS=given)
+    assert done.returncode == 2
+    assert "this is the token itself" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_certificate_that_is_not_there_is_said() -> None:
+    done = tidemark("retrieval", "--port", "0", TIDEMARK_RETRIEVAL__CERT_FILE="/no/such.pem")
+    assert done.returncode == 2
+    assert "retrieval.cert_file /no/such.pem" in done.stderr
+    assert "No such file" in done.stderr
 
 
 def test_a_state_folder_that_is_a_file_is_said() -> None:

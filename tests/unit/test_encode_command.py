@@ -50,12 +50,12 @@ def test_lines_of_standard_input() -> None:
 def test_the_service_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, object]] = []
 
-    def post(url: str, **options: object) -> httpx.Response:
-        asked.append((url, options["json"]))
+    def post(client: httpx.Client, url: str, **options: object) -> httpx.Response:
+        asked.append((str(client.base_url.join(url)), options["json"]))
         found = {"items": [{"item_id": "7", "title": "Aliens", "score": 0.5}]}
         return httpx.Response(200, json=found, request=httpx.Request("POST", url))
 
-    monkeypatch.setattr(httpx, "post", post)
+    monkeypatch.setattr(httpx.Client, "post", post)
     code, said = run("alien")
     assert code == 0, said
     assert asked == [("http://127.0.0.1:8080/v1/search", {"text": "alien", "k": 5})]

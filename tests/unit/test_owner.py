@@ -14,7 +14,8 @@ from store.indexes import NO_FILTER, Filter
 from store.indexes.exact import ExactIndex
 from store.indexes.faiss_flat import FaissFlatIndex
 from store.indexes.protocol import Hits
-from store.owner import _TOGETHER, IndexOwner, Question, Search
+from store.owner import _TOGETHER, IndexOwner
+from store.question import Question, Search
 
 DIM = 8
 

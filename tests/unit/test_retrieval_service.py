@@ -4,140 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import httpx
-import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
-from store_fakes import (
-    DIM,
-    ENCODER,
-    FakeRecord,
-    FakeTail,
-    X,
-    Y,
-    item_record,
-    make_state,
-    profile_record,
-    tombstone,
-)
-
-from store.follower import Follower
-from store.indexes.exact import ExactIndex
-from store.metrics import PrometheusSensor
-from store.profile import Contribution
-from store.receipt import ForgetReceipt
-from store.service import create_app
-from store.view import RetrievalView
+from service_rig import NOW_MS, STOCK, Service, serving, with_service
+from store_fakes import ENCODER, FakeRecord, X, item_record, make_state, profile_record, tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from fastapi import FastAPI
-    from numpy.typing import NDArray
-
-NOW_MS = 10_000
-STOCK = (
-    item_record("x", X, categories=["film"]),
-    item_record("y", Y, categories=["film"]),
-    item_record("xy", (X + Y) / np.sqrt(2), categories=["book"]),
-    profile_record(
-        "ann",
-        make_state(
-            2 * X,
-            seen=["x", "gone"],
-            contributions=[
-                Contribution("click", "x", 0.5, 1.0),
-                Contribution("search", None, 0.8, 1.0),
-            ],
-        ),
-    ),
-    profile_record("bob", make_state(X + 0.1 * Y, seen=["x"])),
-    profile_record("zero", make_state(np.zeros(DIM))),
-)
-
-
-@dataclass
-class Service:
-    app: FastAPI
-    http: httpx.AsyncClient
-    tail: FakeTail
-    follower: Follower
-
-    async def push(self, *records: FakeRecord) -> None:
-        self.tail.push(*records)
-        await self.tail.settled()
-
-    async def error(self, status: int, code: str, method: str, path: str, **named: Any) -> str:
-        """Make a request that fails as said; returns the reason."""
-        answer = await self.http.request(method, path, **named)
-        body = answer.json()
-        assert (answer.status_code, body["error"]["code"]) == (status, code), body
-        assert set(body) == {"error"}
-        assert set(body["error"]) == {"code", "reason", "hint"}
-        assert all(body["error"].values())
-        return str(body["error"]["reason"])
-
-
-async def encode(text: str) -> NDArray[np.float32]:
-    if text == "broken":
-        raise RuntimeError("out of memory")
-    if text == "short":
-        return X[:2]
-    return Y if "y" in text else X
-
-
-async def forget(user_id: str) -> ForgetReceipt:
-    if user_id == "broker gone":
-        raise ConnectionError("no leader")
-    return ForgetReceipt(
-        user_id=user_id, topic="actions", partition=0, offset=7, requested_at=NOW_MS
-    )
-
-
-async def no_pause(_: float) -> None:
-    """Instead of waiting before the next poll."""
-
-
-@asynccontextmanager
-async def serving(*, stock: bool = True) -> AsyncIterator[Service]:
-    registry = CollectorRegistry()
-    sensor = PrometheusSensor(registry)
-    tail = FakeTail(known=stock)
-    view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
-    with ThreadPoolExecutor(1) as owner:
-        follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
-        app = create_app(
-            follower=follower,
-            view=view,
-            owner=owner,
-            encode=encode,
-            forget=forget,
-            registry=registry,
-            sensor=sensor,
-        )
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
-        ):
-            service = Service(app, http, tail, follower)
-            if stock:
-                await service.push(*STOCK)
-            yield service
-
-
-def with_service(steps: Callable[[Service], Awaitable[None]], *, stock: bool = True) -> None:
-    async def run() -> None:
-        async with serving(stock=stock) as service:
-            await steps(service)
-
-    asyncio.run(asyncio.wait_for(run(), 30))
+    from collections.abc import AsyncIterator
 
 
 def test_candidates() -> None:
@@ -393,7 +268,12 @@ def test_before_the_history_is_read_queries_are_refused() -> None:
         assert (await service.http.get("/healthz")).json() == {"status": "ok", "reason": ""}
         service.tail.known = True
         await service.push(*STOCK)
-        assert (await service.http.get("/readyz")).json() == {"ready": True}
+        assert (await service.http.get("/readyz")).json() == {
+            "ready": True,
+            "lag": 0,
+            "generation": ENCODER,
+            "indexes": {"items": "exact float32", "profiles": "exact float32"},
+        }
         assert (await service.http.get("/v1/users/ann/profile")).status_code == 200
 
     with_service(steps, stock=False)
@@ -416,6 +296,8 @@ def test_status() -> None:
             "profiles": 4,
             "items": 3,
             "encoder_id": ENCODER,
+            "generation": ENCODER,
+            "indexes": {"items": "exact float32", "profiles": "exact float32"},
             "applied": {"actions": {"0": 3}},
             "freshness": {"count": 1, "p50_seconds": 0.5, "p99_seconds": 0.5},
             "records": {"stale": 1, "corrupt": 1, "foreign": 0},
@@ -480,10 +362,15 @@ def test_an_unexpected_error_is_logged_and_has_the_shape(
         raise ZeroDivisionError("a defect")
 
     async def steps(service: Service) -> None:
-        monkeypatch.setattr("store.queries.profile", broken)
+        monkeypatch.setattr("store.service.queries.profile", broken)
         reason = await service.error(500, "internal", "GET", "/v1/users/ann/profile")
         assert "a defect" not in reason
-        assert "a defect" in caplog.text
+        # the kind and the place, by which it is found, but no words: they may be a user's
+        assert "ZeroDivisionError" in caplog.text
+        assert "in broken" in caplog.text
+        assert "a defect" not in caplog.text
+        assert "/v1/users/{user_id:id}/profile" in caplog.text
+        assert "ann" not in caplog.text
 
     with_service(steps)
 
@@ -519,7 +406,10 @@ def test_the_interface_is_described() -> None:
         assert (await service.http.get("/docs")).status_code == 200
         described = (await service.http.get("/openapi.json")).json()
         assert set(described["paths"]) == {
+            "/v1/candidates",
+            "/v1/profiles",
             "/v1/users/{user_id}/candidates",
+            "/v1/users/{user_id}/why",
             "/v1/users/{user_id}/profile",
             "/v1/users/{user_id}/neighbours",
             "/v1/users/{user_id}",

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from store.view import RetrievalView
 
 ROOT = Path(__file__).parents[2]
+#: MessagePack whose strings are none, and a list in a list in a list…
+NOT_UTF8 = b"\x81\xa7encoder\xa2\xff\xff"
+NESTED = b"\x81\xa1x" + b"\x91" * 100_000
 
 
 def put(view: RetrievalView, *records: FakeRecord, now_ms: int = 0) -> None:
@@ -194,7 +197,10 @@ def test_any_order_and_batching_of_the_same_records_gives_the_same_view(
     assert one.applied == other.applied
     for user in range(4):
         assert one.fence(f"u{user}") == other.fence(f"u{user}")
-    assert sorted(one.search_profiles(X, 9)) == sorted(other.search_profiles(X, 9))
+    found, expected = (
+        sorted(view.search_profiles(X, 9), key=lambda user: user.user_id) for view in (one, other)
+    )
+    assert found == expected
 
 
 # --- popularity ---
@@ -255,13 +261,30 @@ def test_popular_items_come_by_users_then_id_and_only_from_the_catalogue() -> No
         (FakeRecord("profiles", b"\xff", None, offset=7), "not UTF-8"),
         (FakeRecord("profiles", b"u", None, (("tidemark-fence", b"\xc1"),), offset=7), "fence"),
         (FakeRecord("profiles", b"u", None, (("tidemark-fence", None),), offset=7), "is null"),  # type: ignore[arg-type]
+        (FakeRecord("profiles", b"u", NOT_UTF8), "cannot be read"),
+        (FakeRecord("profiles", b"u", NESTED), "cannot be read"),
+        (FakeRecord("profiles", b"u", None, (("tidemark-fence", NOT_UTF8),)), "fence"),
         (profile_record("u", make_state([1, 2])), "expected 4"),
         (profile_record("u", make_state([np.nan, 0, 0, 0])), "NaN"),
         (profile_record("u", make_state([np.inf, 0, 0, 0])), "NaN"),
         (profile_record("before", make_state(offset=9, seen=[5])), "cannot be read"),  # type: ignore[list-item]
         (profile_record("before", make_state(offset=9, contributions=[1])), "cannot"),  # type: ignore[list-item]
     ],
-    ids=["bytes", "no-key", "key", "fence", "null", "dim", "nan", "inf", "seen", "contributions"],
+    ids=[
+        "bytes",
+        "no-key",
+        "key",
+        "fence",
+        "null",
+        "utf8",
+        "nested",
+        "fence-utf8",
+        "dim",
+        "nan",
+        "inf",
+        "seen",
+        "contributions",
+    ],
 )
 def test_a_corrupt_profile_is_counted_logged_and_skipped(
     record: FakeRecord, reason: str, caplog: pytest.LogCaptureFixture
@@ -281,11 +304,12 @@ def test_a_corrupt_profile_is_counted_logged_and_skipped(
     "record",
     [
         FakeRecord("item-vectors", b"i", b"\xc1"),
+        FakeRecord("item-vectors", b"i", NOT_UTF8),
         FakeRecord("item-vectors", None, b""),
         item_record("i", [1, 2]),
         item_record("i", [np.nan, 0, 0, 0]),
     ],
-    ids=["bytes", "no-key", "dim", "nan"],
+    ids=["bytes", "utf8", "no-key", "dim", "nan"],
 )
 def test_a_corrupt_item_is_counted_and_skipped(record: FakeRecord) -> None:
     view = make_view()

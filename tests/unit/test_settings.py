@@ -57,6 +57,12 @@ def test_settings_are_frozen() -> None:
         ("[topics]\nitems = 'profiles'", "two topics have the same name"),
         ("[actions.view]\nweight = 0", "actions.view.weight"),
         ("[worker]\nmetrics_port = 70000", "worker.metrics_port"),
+        ("[retrieval]\nkey_file = 'key.pem'", "key_file is given without cert_file"),
+        ("[retrieval]\nrequest_seconds = 61", "retrieval.request_seconds"),
+        ("[[retrieval.tokens]]\nsha256 = 'abc'\nscopes = ['read']", "64 hexadecimal digits"),
+        ("[[retrieval.tokens]]\nsha256 = 'abc'\nscopes = []", "retrieval.tokens.0.scopes"),
+        ("[[retrieval.tokens]]\nsha256 = 'abc'\nscopes = ['all']", "'read', 'write' or 'admin'"),
+        ("[client]\nurl = 'localhost:8080'", "client.url"),
         ("= 5", "is not TOML"),
         ("[kafka.security]\nprotocol = 'TLS'", "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or"),
         ("[kafka.security]\nprotocol = 'SASL_SSL'", "kafka.security: SASL_SSL needs a username"),
@@ -157,3 +163,43 @@ def test_a_token_of_milvus_is_shown_nowhere(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="retrieval") as error:
             load_settings(file)
         assert "987654" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104
+        ("::", False),
+        ("192.168.1.5", False),
+        ("localhost.example.org", False),
+        ("", False),
+    ],
+)
+def test_only_on_loopback_tokens_are_not_needed(host: str, loopback: bool) -> None:
+    retrieval = load_settings(None, retrieval={"host": host}).retrieval
+    assert retrieval.on_loopback is loopback
+    if loopback:
+        retrieval.require_protection()
+    else:
+        with pytest.raises(SettingsError, match="tidemark token new"):
+            retrieval.require_protection()
+    token = {"sha256": "a" * 64, "scopes": ["read"]}
+    guarded = load_settings(None, retrieval={"host": host, "tokens": [token]}).retrieval
+    guarded.require_protection()
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"host": "::1", "cert_file": "c.pem"}, "https://[::1]:8080"),
+        ({"host": "0.0.0.0", "port": 9}, "http://127.0.0.1:9"),  # noqa: S104
+        ({"host": "tide.example.org"}, "http://tide.example.org:8080"),
+    ],
+)
+def test_where_this_machine_reaches_the_service(given: dict[str, object], url: str) -> None:
+    assert load_settings(None, retrieval=given).retrieval.url() == url

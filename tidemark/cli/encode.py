@@ -18,6 +18,7 @@ from streams.catalogue import Catalogue
 from streams.files import format_of, read_file
 from streams.schema import Item
 from tidemark.cli.common import ConfigFile, LogLevel, console, fail, setup_logging
+from tidemark.client import open_client
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ def _in_file(path: Path, settings: Settings, encoding: EncoderService) -> Any:
 
 def _in_service(url: str | None, settings: Settings) -> Any:
     """A search of the retrieval service's items by a text."""
-    where = url or f"http://{settings.retrieval.host}:{settings.retrieval.port}"
+    http = open_client(settings, url, timeout=5.0)
 
     def find(text: str, _: NDArray[np.float32]) -> _Near:
-        answer = httpx.post(f"{where}/v1/search", json={"text": text, "k": _NEAREST}, timeout=5)
+        answer = http.post("/v1/search", json={"text": text, "k": _NEAREST})
         answer.raise_for_status()
         return [(one["item_id"], one["title"], one["score"]) for one in answer.json()["items"]]
 

@@ -14,7 +14,18 @@ from encoders.errors import EncoderError
 from store.errors import StoreError
 from streams.errors import StreamsError
 from tidemark import __version__
-from tidemark.cli import encode, local, publish, sentiment, services, settings, soak, topics
+from tidemark.cli import (
+    ask,
+    encode,
+    local,
+    publish,
+    sentiment,
+    services,
+    settings,
+    soak,
+    token,
+    topics,
+)
 from tidemark.cli.common import fail
 from tidemark.errors import SettingsError, TidemarkError
 
@@ -50,7 +61,10 @@ app.command(rich_help_panel="Try it")(local.up)
 app.command(rich_help_panel="Run it")(services.worker)
 app.command(rich_help_panel="Run it")(services.retrieval)
 app.add_typer(topics.app, name="topics", rich_help_panel="Run it")
+app.add_typer(token.app, name="token", rich_help_panel="Run it")
 app.command(rich_help_panel="Use it")(publish.publish)
+app.command(rich_help_panel="Use it")(ask.profile)
+app.command(rich_help_panel="Use it")(ask.candidates)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Test it")(soak.soak)

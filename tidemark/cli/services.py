@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from streams.health import Health
 from streams.health_server import HealthServer
 from streams.processes import require_free_port
+from tidemark.certificates import require_certificate
 from tidemark.cli.common import (
     Bootstrap,
     ConfigFile,
@@ -193,7 +194,15 @@ def retrieval(
         config,
         **overrides(kafka={"bootstrap": bootstrap}, retrieval={"host": host, "port": port}),
     )
-    require_free_port(settings.retrieval.host, settings.retrieval.port, "--port")
+    served = settings.retrieval
+    require_free_port(served.host, served.port, "--port")
+    served.require_protection()
+    require_certificate(served.cert_file, served.key_file)
+    if served.tokens and served.cert_file is None and not served.on_loopback:
+        logger.warning(
+            "tokens and answers travel in plain text: set retrieval.cert_file and key_file, or "
+            "serve on 127.0.0.1 behind a proxy on this machine that does TLS"
+        )
     import uvicorn  # noqa: PLC0415 # with FastAPI, what only this command needs
 
     from tidemark.compose.retrieval import build_retrieval  # noqa: PLC0415
@@ -203,8 +212,10 @@ def retrieval(
     try:
         uvicorn.run(
             app,
-            host=settings.retrieval.host,
-            port=settings.retrieval.port,
+            host=served.host,
+            port=served.port,
+            ssl_certfile=served.cert_file,
+            ssl_keyfile=served.key_file,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,

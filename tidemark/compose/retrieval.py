@@ -15,6 +15,7 @@ from store.owner import IndexOwner
 from store.receipt import ForgetReceipt
 from store.service import ServiceSettings, create_app
 from store.state_scan import warm_up
+from store.tokens import Token
 from store.view import RetrievalView
 from store.view_snapshots import ViewSnapshots
 from streams.publisher import ActionPublisher
@@ -131,7 +132,7 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
         forget=forgetting.forget,
         registry=registry,
         sensor=sensor,
-        settings=ServiceSettings(max_id_chars=settings.limits.id_chars),
+        settings=_service_settings(settings),
     )
     return app, close
 
@@ -155,6 +156,18 @@ def _make_index(settings: Settings, dim: int, name: Literal["items", "profiles"]
         growth="sketch" if name == "profiles" else "hnsw",
         name=name,
         milvus=milvus,
+    )
+
+
+def _service_settings(settings: Settings) -> ServiceSettings:
+    retrieval = settings.retrieval
+    return ServiceSettings(
+        max_id_chars=settings.limits.id_chars,
+        request_seconds=retrieval.request_seconds,
+        max_waiting=retrieval.max_waiting,
+        tokens=tuple(
+            Token(one.sha256, frozenset(one.scopes), one.name) for one in retrieval.tokens
+        ),
     )
 
 

@@ -1,0 +1,1 @@
+"""How the retrieval service answers many clients at once."""

@@ -1,0 +1,172 @@
+"""The FastAPI application, put together."""
+
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI, Security
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
+from starlette.convertors import PathConvertor, register_url_convertor
+
+from store.follower import Follower
+from store.sensor import NullSensor, Sensor
+from store.service.endpoints import Api, Encode, Forget
+from store.service.guard import RequestGuard
+from store.service.handlers import add_handlers
+from store.service.models import (
+    Audience,
+    Candidates,
+    CandidatesBatch,
+    ErrorResponse,
+    Health,
+    Neighbours,
+    Profile,
+    ProfilesBatch,
+    Readiness,
+    Receipt,
+    SearchResult,
+    Status,
+    Why,
+)
+from store.service.negotiation import JSON, MEDIA_TYPES
+from store.service.settings import ServiceSettings
+from store.view import RetrievalView
+
+__all__ = ["create_app"]
+
+
+_ERRORS = {
+    400: "The request cannot be read",
+    401: "No token, or one that is not known",
+    403: "The token has not the scope",
+    404: "There is no such user, item, category or path",
+    406: "Neither JSON nor MessagePack is accepted",
+    408: "The body did not come in time",
+    413: "The body is too large",
+    415: "The body is neither JSON nor MessagePack",
+    422: "The request is not as described",
+    429: "Too many requests are waiting",
+    500: "An unexpected error",
+    503: "Not ready, or something needed has failed",
+    504: "The deadline has passed",
+}
+
+
+_ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
+
+
+class _IdConvertor(PathConvertor):
+    """An id in a path: any characters, line ends too."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _IdConvertor())
+
+
+def create_app(
+    *,
+    follower: Follower,
+    view: RetrievalView,
+    owner: Executor,
+    encode: Encode,
+    forget: Forget,
+    registry: CollectorRegistry,
+    sensor: Sensor | None = None,
+    settings: ServiceSettings | None = None,
+) -> FastAPI:
+    """The service. Its lifespan starts and stops the follower; the owner is the caller's to stop.
+
+    Args:
+        follower: keeps the view up to date.
+        view: what is asked.
+        owner: where the view is asked: the `questions` of the `store.owner.IndexOwner` that the
+            follower applies in.
+        encode: a text's unit vector, ``(dim,) float32``.
+        forget: publishes a ``forget`` of a user and waits until the broker has it.
+        registry: served at /metrics.
+        sensor: told of every request; usually a `PrometheusSensor` on the same registry.
+        settings: limits, and who is let in.
+    """
+    settings = settings or ServiceSettings()
+    api = Api(
+        follower=follower,
+        view=view,
+        owner=owner,
+        encode=encode,
+        forget=forget,
+        registry=registry,
+        settings=settings,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await follower.start()
+        try:
+            yield
+        finally:
+            await follower.stop()
+
+    # The pages at /docs and /redoc without what FastAPI's own would load from elsewhere.
+    app: FastAPI = FastAPIOffline(
+        title="Tidemark retrieval",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        responses=_errors(),
+    )
+    app.add_middleware(RequestGuard, settings=settings, sensor=sensor or NullSensor())
+    _add_endpoints(app, api)
+    add_handlers(app)
+    return app
+
+
+def _add_endpoints(app: FastAPI, api: Api) -> None:
+    # Said, for /docs; the guard sees to it.
+    tokens = [Security(HTTPBearer(auto_error=False))]
+    serving = [Depends(api.require_serving), *tokens]
+    user = "/v1/users/{user_id:id}"
+    gets: tuple[tuple[str, Callable[..., Any], type[Any]], ...] = (
+        (f"{user}/candidates", api.candidates, Candidates),
+        (f"{user}/why", api.why, Why),
+        (f"{user}/profile", api.profile, Profile),
+        (f"{user}/neighbours", api.neighbours, Neighbours),
+        ("/v1/items/{item_id:id}/audience", api.audience, Audience),
+    )
+    posts: tuple[tuple[str, Callable[..., Any], type[Any]], ...] = (
+        ("/v1/candidates", api.candidates_of, CandidatesBatch),
+        ("/v1/profiles", api.profiles_of, ProfilesBatch),
+        ("/v1/search", api.search, SearchResult),
+    )
+    for path, endpoint, model in gets:
+        app.get(path, response_model=model, dependencies=serving, responses=_ok())(endpoint)
+    for path, endpoint, model in posts:
+        app.post(path, response_model=model, dependencies=serving, responses=_ok())(endpoint)
+    app.delete(
+        user,
+        response_model=Receipt,
+        dependencies=tokens,
+        responses={**_ok(), 202: {"model": Receipt, "description": "Published, not yet gone"}},
+    )(api.forget)
+    app.get("/v1/status", response_model=Status, dependencies=tokens, responses=_ok())(api.status)
+    app.get("/healthz", response_model=Health)(api.healthz)
+    app.get("/readyz", response_model=Readiness)(api.readyz)
+    app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        dependencies=tokens,
+        # an error is none of the class's media type
+        responses={code: {"content": {JSON: {"schema": _ERROR}}} for code in _ERRORS},
+    )(api.metrics)
+
+
+def _ok() -> dict[int | str, dict[str, Any]]:
+    """Beside JSON, which FastAPI writes down itself."""
+    return {200: {"content": {one: {} for one in MEDIA_TYPES if one != JSON}}}
+
+
+def _errors() -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": ErrorResponse, "description": words} for code, words in _ERRORS.items()}

@@ -1,0 +1,53 @@
+"""What FastAPI raises, and what we raise within it, as answers in the one shape of errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from store.errors import UnknownError
+from store.service.errors import ApiError, answer_error, invalid, unknown
+from store.service.models import ErrorDetail
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+    from starlette.responses import Response
+
+__all__ = ["add_handlers"]
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have every error of the application answered in the one shape."""
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(UnknownError, _on_unknown)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for it
+    return answer_error(error.status, error.detail, error.headers)
+
+
+async def _on_unknown(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownError)  # noqa: S101 - registered for it
+    return answer_error(404, unknown(error))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    # the offending input is not repeated: it may be long, or NaN, which is no JSON
+    reasons = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    ]
+    return await _on_api_error(request, invalid("; ".join(reasons)))
+
+
+async def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    codes = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "http_error")
+    detail = ErrorDetail(code, error.detail, "GET /docs lists the endpoints")
+    return answer_error(error.status_code, detail, error.headers)

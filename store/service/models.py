@@ -1,0 +1,279 @@
+"""What the retrieval service takes and gives, in JSON or MessagePack.
+
+What it gives are plain dataclasses: a batch holds many thousands of them, which would each be
+checked where models of pydantic are.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from store.view import Candidate, ScoredUser
+
+__all__ = [
+    "MAX_BATCH", "MAX_K", "Audience", "BatchRequest", "Candidates",
+    "CandidatesBatch", "CandidatesRequest", "ContributionPart", "ErrorDetail", "ErrorResponse",
+    "ExplainedItem",  "FreshnessSummary", "Health", "Neighbours", "Profile",
+    "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt", "RecordCounts",
+    "SearchRequest", "SearchResult", "SeenItem", "Status", "UserError", "Why",
+]  # fmt: skip
+
+#: Most users of a call, and most results for each.
+MAX_BATCH, MAX_K = 256, 1_000
+
+
+@dataclass(slots=True)
+class ErrorDetail:
+    """What went wrong, why, and what to do next."""
+
+    code: str
+    reason: str
+    hint: str
+
+
+@dataclass(slots=True)
+class ErrorResponse:
+    """Every error, whatever the status; the id is in the header X-Request-Id and in the log."""
+
+    error: ErrorDetail
+    request_id: str
+
+
+@dataclass(slots=True)
+class Reason:
+    """An action's part in a score.
+
+    ``part`` is weight × cosine, the cosine of the action's item and the candidate. ``share`` is
+    the part divided by the sum of all parts' amounts; below 0 it speaks against the candidate.
+    The three are null for an action without an item, and for one whose item is no longer held.
+    """
+
+    action: str
+    item_id: str | None
+    title: str | None
+    weight: float
+    cosine: float | None
+    part: float | None
+    share: float | None
+
+
+@dataclass(slots=True)
+class ExplainedItem(Candidate):
+    """An item retrieved, and the user's actions behind it, those that count most first."""
+
+    because: list[Reason]
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Items for a user, best first; explained where asked for and ranked by a profile."""
+
+    user_id: str
+    source: Literal["profile", "popular"]
+    candidates: list[ExplainedItem | Candidate]
+
+
+@dataclass(slots=True)
+class Why:
+    """Why an item is near to a user, whatever else is nearer; ``score`` is the cosine."""
+
+    user_id: str
+    item_id: str
+    title: str
+    score: float
+    because: list[Reason]
+
+
+@dataclass(slots=True)
+class UserError:
+    """In a batch: what is wrong with one of the users asked for."""
+
+    user_id: str
+    error: ErrorDetail
+
+
+class BatchRequest(BaseModel):
+    """Which users; they are answered in this order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_ids: Annotated[
+        list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=MAX_BATCH)
+    ]
+
+
+class CandidatesRequest(BatchRequest):
+    """Candidates for several users."""
+
+    k: int = Field(default=10, ge=1, le=MAX_K)
+    exclude_seen: bool = True
+    category: str | None = None
+    fallback: Literal["popular"] | None = None
+
+
+class ProfilesRequest(BatchRequest):
+    """Profiles of several users."""
+
+    include_vector: bool = False
+
+
+@dataclass(slots=True)
+class CandidatesBatch:
+    """For each user asked for, in that order, candidates or what is wrong."""
+
+    results: list[Candidates | UserError]
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """Users like a user, best first."""
+
+    user_id: str
+    neighbours: list[ScoredUser]
+
+
+@dataclass(slots=True)
+class Audience:
+    """Users nearest to an item, best first."""
+
+    item_id: str
+    audience: list[ScoredUser]
+
+
+class SearchRequest(BaseModel):
+    """A query: exactly one of text and vector."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    text: Annotated[str, Field(min_length=1)] | None = None
+    vector: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
+    k: int = Field(default=10, ge=1, le=MAX_K)
+    category: str | None = None
+    within: Literal["items", "profiles"] = Field(default="items", alias="in")
+
+    @model_validator(mode="after")
+    def _one_query(self) -> "SearchRequest":
+        if (self.text is None) == (self.vector is None):
+            raise ValueError("expected exactly one of text and vector")
+        if self.within == "profiles" and self.category is not None:
+            raise ValueError("category applies to items, not to profiles")
+        return self
+
+
+@dataclass(slots=True)
+class SearchResult:
+    """What is nearest to the query, best first; one list is filled, as asked by ``in``."""
+
+    items: list[Candidate] = field(default_factory=list)
+    profiles: list[ScoredUser] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SeenItem:
+    """A recently seen item; without a title where the catalogue does not hold it."""
+
+    item_id: str
+    title: str | None
+
+
+@dataclass(slots=True)
+class ContributionPart:
+    """One action's part in the profile: the factor of its vector in p."""
+
+    action: str
+    item_id: str | None
+    title: str | None
+    weight: float
+
+
+@dataclass(slots=True)
+class Profile:
+    """What is known of a user; times are ms since the epoch."""
+
+    user_id: str
+    encoder_id: str
+    count: int
+    last_action_at: int
+    norm: float
+    seen: list[SeenItem]
+    contributions: list[ContributionPart]
+    vector: list[float] | None = None
+
+
+@dataclass(slots=True)
+class ProfilesBatch:
+    """For each user asked for, in that order, the profile or what is wrong."""
+
+    results: list[Profile | UserError]
+
+
+@dataclass(slots=True)
+class Receipt:
+    """A ``forget`` acknowledged by the broker; ``forgotten`` once it is gone from this replica."""
+
+    user_id: str
+    topic: str
+    partition: int
+    offset: int
+    requested_at: int
+    status: Literal["forgotten", "accepted"]
+
+
+@dataclass(slots=True)
+class FreshnessSummary:
+    """From an action's publishing to its profile being retrievable; null before the first."""
+
+    count: int
+    p50_seconds: float | None
+    p99_seconds: float | None
+
+
+@dataclass(slots=True)
+class RecordCounts:
+    """Records skipped since the start, and why."""
+
+    stale: int
+    corrupt: int
+    foreign: int
+
+
+@dataclass(slots=True)
+class Status:
+    """The state of this replica.
+
+    ``lag`` is in records, ``applied`` by source topic and partition, ``indexes`` the kinds of the
+    indexes of items and profiles, ``generation`` names what their vectors are made by.
+    """
+
+    ready: bool
+    reason: str
+    healthy: bool
+    health_reason: str
+    lag: int | None
+    profiles: int
+    items: int
+    encoder_id: str
+    generation: str
+    indexes: dict[str, str]
+    applied: dict[str, dict[str, int]]
+    freshness: FreshnessSummary
+    records: RecordCounts
+
+
+@dataclass(slots=True)
+class Health:
+    """``degraded``: the topics cannot be read just now, but what is held can be asked."""
+
+    status: Literal["ok", "degraded"]
+    reason: str
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Sent with 200 only; ``lag``, ``generation`` and ``indexes`` as in `Status`."""
+
+    ready: bool
+    lag: int | None
+    generation: str
+    indexes: dict[str, str]

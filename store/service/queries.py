@@ -1,0 +1,247 @@
+"""Answers put together from the view; every function here runs in the owner thread.
+
+Those that search are questions, so that several are answered by one search (`store.owner`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from store.errors import UnknownItemError, UnknownUserError
+from store.profile import contribution_weights
+from store.service.errors import unknown
+from store.service.models import (
+    Audience,
+    Candidates,
+    ContributionPart,
+    ExplainedItem,
+    FreshnessSummary,
+    Neighbours,
+    Profile,
+    ProfilesBatch,
+    Reason,
+    RecordCounts,
+    SearchResult,
+    SeenItem,
+    Status,
+    UserError,
+    Why,
+)
+from store.why import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from store.follower import Follower
+    from store.question import Question
+    from store.view import Candidate, RetrievalView
+
+__all__ = [
+    "audience", "candidates", "candidates_of", "neighbours", "profile", "profiles_of", "search",
+    "status", "why",
+]  # fmt: skip
+
+
+def candidates(
+    view: RetrievalView,
+    user_id: str,
+    k: int,
+    *,
+    exclude_seen: bool,
+    category: str | None,
+    fall_back: bool,
+    why: bool,
+) -> Question[Candidates]:
+    """The user's candidates, or with ``fall_back`` what is popular where there is no profile.
+
+    Raises:
+        UnknownUserError: no profile, and no fall back.
+        UnknownCategoryError: no item is of this category.
+    """
+    try:
+        found = yield from view.ask_candidates(
+            user_id, k, exclude_seen=exclude_seen, category=category
+        )
+    except UnknownUserError:
+        if not fall_back:
+            raise
+        return _popular(user_id, view.popular(k, category=category))
+    items = _explained(view, user_id, found) if why else found
+    return Candidates(user_id, "profile", [*items])
+
+
+def candidates_of(
+    view: RetrievalView,
+    user_ids: Sequence[str],
+    k: int,
+    *,
+    exclude_seen: bool,
+    category: str | None,
+    fall_back: bool,
+) -> list[Candidates | UserError]:
+    """For each user what `candidates` answers, or what is wrong. Raises `UnknownCategoryError`."""
+    found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, category=category)
+    popular: list[Candidate] | None = None
+    results: list[Candidates | UserError] = []
+    for user_id, one in zip(user_ids, found, strict=True):
+        if isinstance(one, list):
+            results.append(Candidates(user_id, "profile", [*one]))
+        elif fall_back:
+            if popular is None:
+                popular = view.popular(k, category=category)
+            results.append(_popular(user_id, popular))
+        else:
+            results.append(UserError(user_id, unknown(one)))
+    return results
+
+
+def why(view: RetrievalView, user_id: str, item_id: str) -> Why:
+    """Why the item is near to the user.
+
+    Raises:
+        UnknownUserError: no profile, or one of norm 0.
+        UnknownItemError: no such item.
+    """
+    direction = view.direction(user_id)
+    vector, item = view.item_vector(item_id), view.item(item_id)
+    if vector is None or item is None:
+        raise UnknownItemError(f"item {item_id!r} is not in the catalogue")
+    because = _reasons(view, user_id, vector[np.newaxis])[0]
+    return Why(user_id, item_id, item.title, float(direction @ vector), because)
+
+
+def profile(view: RetrievalView, user_id: str, *, include_vector: bool) -> Profile:
+    """All that is known of a user. Raises `UnknownUserError`."""
+    held = view.profile(user_id)
+    parts = held.contributions
+    return Profile(
+        user_id=user_id,
+        encoder_id=view.encoder_id,
+        count=held.count,
+        last_action_at=held.last_ts,
+        norm=held.norm,
+        seen=[SeenItem(item_id=one, title=_title(view, one)) for one in held.seen],
+        contributions=[
+            ContributionPart(
+                action=part.action,
+                item_id=part.item_id,
+                title=_title(view, part.item_id),
+                weight=weight,
+            )
+            for part, weight in zip(parts, contribution_weights(parts), strict=True)
+        ],
+        vector=view.vector(user_id).tolist() if include_vector else None,
+    )
+
+
+def profiles_of(
+    view: RetrievalView, user_ids: Sequence[str], *, include_vector: bool
+) -> ProfilesBatch:
+    """For each user what `profile` answers, or what is wrong."""
+    results: list[Profile | UserError] = []
+    for user_id in user_ids:
+        try:
+            results.append(profile(view, user_id, include_vector=include_vector))
+        except UnknownUserError as error:
+            results.append(UserError(user_id, unknown(error)))
+    return ProfilesBatch(results)
+
+
+def neighbours(view: RetrievalView, user_id: str, k: int) -> Question[Neighbours]:
+    """Users like the user. Raises `UnknownUserError`."""
+    return Neighbours(user_id=user_id, neighbours=(yield from view.ask_neighbours(user_id, k)))
+
+
+def audience(view: RetrievalView, item_id: str, k: int) -> Question[Audience]:
+    """Users nearest to the item. Raises `UnknownItemError`."""
+    return Audience(item_id=item_id, audience=(yield from view.ask_audience(item_id, k)))
+
+
+def search(
+    view: RetrievalView,
+    vector: NDArray[np.float32],
+    k: int,
+    *,
+    category: str | None,
+    profiles: bool,
+) -> Question[SearchResult]:
+    """What is nearest to a unit vector. Raises `UnknownCategoryError`."""
+    if profiles:
+        return SearchResult(profiles=(yield from view.ask_profiles(vector, k)))
+    return SearchResult(items=(yield from view.ask_items(vector, k, category=category)))
+
+
+def status(view: RetrievalView, follower: Follower) -> Status:
+    """The state of this replica."""
+    ready, health = follower.ready(), follower.health()
+    return Status(
+        ready=ready.ok,
+        reason=ready.reason,
+        healthy=health.ok,
+        health_reason=health.reason,
+        lag=follower.lag,
+        profiles=view.profile_count,
+        items=view.item_count,
+        encoder_id=view.encoder_id,
+        generation=view.generation,
+        indexes=view.kinds,
+        # in MessagePack too a map's keys are strings
+        applied={
+            topic: {str(partition): offset for partition, offset in offsets.items()}
+            for topic, offsets in view.applied.items()
+        },
+        freshness=FreshnessSummary(
+            count=view.freshness.count,
+            p50_seconds=view.freshness.quantile(0.5),
+            p99_seconds=view.freshness.quantile(0.99),
+        ),
+        records=RecordCounts(
+            stale=view.records.stale,
+            corrupt=view.records.corrupt,
+            foreign=view.records.foreign,
+        ),
+    )
+
+
+def _popular(user_id: str, items: list[Candidate]) -> Candidates:
+    return Candidates(user_id, "popular", [*items])
+
+
+def _explained(
+    view: RetrievalView, user_id: str, found: Sequence[Candidate]
+) -> list[ExplainedItem]:
+    vectors = [view.item_vector(one.item_id) for one in found]
+    matrix = np.array(vectors, np.float32).reshape(len(found), view.dim)
+    reasons = _reasons(view, user_id, matrix)
+    return [
+        ExplainedItem(one.item_id, one.score, one.title, one.categories, because)
+        for one, because in zip(found, reasons, strict=True)
+    ]
+
+
+def _reasons(view: RetrievalView, user_id: str, items: NDArray[np.float32]) -> list[list[Reason]]:
+    contributions = view.profile(user_id).contributions
+    return [
+        [
+            Reason(
+                action=part.contribution.action,
+                item_id=part.contribution.item_id,
+                title=_title(view, part.contribution.item_id),
+                weight=part.weight,
+                cosine=part.cosine,
+                part=part.part,
+                share=part.share,
+            )
+            for part in parts
+        ]
+        for parts in parts_of(contributions, view.item_vector, items)
+    ]
+
+
+def _title(view: RetrievalView, item_id: str | None) -> str | None:
+    item = None if item_id is None else view.item(item_id)
+    return None if item is None else item.title

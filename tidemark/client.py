@@ -1,0 +1,93 @@
+"""The commands' way to the retrieval service."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tidemark.errors import RetrievalError, SettingsError
+
+if TYPE_CHECKING:
+    from tidemark.settings import Settings
+
+__all__ = ["RetrievalClient", "open_client"]
+
+_TOKEN_STATUS = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
+
+
+def open_client(
+    settings: Settings, url: str | None = None, *, timeout: float = 30.0
+) -> httpx.Client:
+    """A client that sends the token, and trusts the certificates, that the settings name.
+
+    Args:
+        settings: `client.*`; without a URL there, `retrieval.*` says where.
+        url: wins over them.
+        timeout: seconds.
+
+    Raises:
+        SettingsError: the file of certificates cannot be used.
+    """
+    client = settings.client
+    headers = {}
+    if client.token is not None:
+        headers["Authorization"] = f"Bearer {client.token.get_secret_value()}"
+    verify: ssl.SSLContext | bool = True
+    if client.ca_file is not None:
+        try:
+            verify = ssl.create_default_context(cafile=client.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(
+                f"client.ca_file {client.ca_file} cannot be used: {error.strerror or error}; "
+                "expected certificates in PEM"
+            ) from error
+    return httpx.Client(
+        base_url=url or client.url or settings.retrieval.url(),
+        headers=headers,
+        verify=verify,
+        timeout=timeout,
+    )
+
+
+class RetrievalClient:
+    """Questions to the retrieval service, and errors in words.
+
+    Args:
+        http: to whom; see `open_client`.
+    """
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """The answer to a GET.
+
+        Raises:
+            RetrievalError: there is none; says why and what to do.
+        """
+        where = self._http.base_url
+        try:
+            answer = self._http.get(path, params=params)
+        except httpx.HTTPError as error:
+            raise RetrievalError(
+                f"no retrieval service answers at {where}: {str(error) or type(error).__name__}; "
+                "start one with: tidemark up, or name it with --url"
+            ) from error
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if answer.is_success and isinstance(body, dict):
+            return body
+        said = body.get("error") if isinstance(body, dict) else None
+        if not isinstance(said, dict) or not {"reason", "hint"} <= said.keys():
+            raise RetrievalError(
+                f"what answers at {where} is no retrieval service of Tidemark (status "
+                f"{answer.status_code}); name another with --url"
+            )
+        hint = said["hint"]
+        if answer.status_code in _TOKEN_STATUS:
+            hint = "set TIDEMARK_CLIENT__TOKEN to a token with the scope read"
+        raise RetrievalError(f"{said['reason']}; {hint}")
