@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from service_rig import serving
 
+from store.service.auth import scope_of
 from tidemark.settings import DEFAULT_ACTIONS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +61,23 @@ def test_the_actions_are_the_documented_ones() -> None:
         assert weight == rule.weight
         expected = "from the rating" if rule.rated else f"{rule.strength:g}".replace("-", "−")
         assert strength == expected
+
+
+def test_every_endpoint_is_documented_with_its_scope() -> None:
+    text = (ROOT / "docs" / "retrieval-api.md").read_text()
+    said = re.findall(r"^\| ([A-Z]+) `([^`]+)` \| (\w+) \|", text, re.MULTILINE)
+    described = asyncio.run(interface())
+    assert sorted((method, path) for method, path, _ in said) == sorted(
+        (method.upper(), path) for path, methods in described.items() for method in methods
+    )
+    for method, path, scope in said:
+        assert scope == (scope_of(method, path) or "none"), path
+
+
+async def interface() -> dict[str, dict[str, object]]:
+    async with serving(stock=False) as service:
+        paths: dict[str, dict[str, object]] = service.app.openapi()["paths"]
+        return paths
 
 
 def test_links_between_documents_lead_somewhere() -> None:
