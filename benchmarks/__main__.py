@@ -17,6 +17,7 @@ from tidemark.errors import TidemarkError
 AREAS = {
     "streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore"),
     "encoders": ("models", "cache"),
+    "store": ("upserts", "mixed", "batch", "million", "memory", "peers", "restore"),
 }
 
 _REPETITIONS = 5

@@ -31,7 +31,7 @@ class MovingAverage(KeyedProcessFunction):
             ValueStateDescriptor("profile", Types.PRIMITIVE_ARRAY(Types.BYTE()))
         )
 
-    def process_element(self, action, context):  # noqa: ARG002 # as it is called
+    def process_element(self, action, context):  # as it is called
         held = self._state.value()
         profile = (1 - K) * self._vectors[int(action[1])]
         if held is not None:
