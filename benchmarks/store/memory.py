@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 _KEY_AND_MAP, _SHARE = 160, 1.05
-_IVF = ", with an inverted file"
+_SKETCHES = ", with sketches"
 _WIDTHS: dict[Precision, int] = {"bfloat16": 2, "float16": 2, "float32": 4, "int8": 1}
 
 
@@ -33,7 +33,7 @@ class _Case(NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"Tidemark {self.precision}{_IVF if self.accelerated else ''}"
+        return f"Tidemark {self.precision}{_SKETCHES if self.accelerated else ''}"
 
 
 def measure(repetitions: int, *, quick: bool) -> Measurement:
@@ -42,7 +42,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
     outcome = Measurement("memory", f"Memory a profile, {size:,} profiles", "bytes")
     cases = [_Case(precision, False) for precision in _WIDTHS]
     for number in range(repetitions):
-        # An inverted file takes a minute to build, and the same room each time.
+        # Sketches take the same room each time.
         for case in [*cases, *([] if number else [_Case("bfloat16", True)])]:
             found = in_fresh_process(_bytes, texts, size, case)
             outcome.values.setdefault(case.label, []).append(found)
@@ -57,11 +57,11 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
         if case.precision == "bfloat16":
             outcome.bars.append(
                 Bar.at_most(
-                    f"memory: a profile in bfloat16{_IVF if case.accelerated else ''}",
+                    f"memory: a profile in bfloat16{_SKETCHES if case.accelerated else ''}",
                     _SHARE * vector + _KEY_AND_MAP, measured, "bytes",
                 )
             )  # fmt: skip
-    outcome.notes = [f"with the inverted file measured once; keys are like user-{size - 1}"]
+    outcome.notes = [f"with sketches measured once; keys are like user-{size - 1}"]
     return outcome
 
 

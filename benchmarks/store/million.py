@@ -1,4 +1,4 @@
-"""A million profiles with an inverted file, searched while 10,000 of them change a second.
+"""A million profiles with sketches, searched while 10,000 of them change a second.
 
 Written and maintained as the follower does. The index first settles: its probes of recall steer
 how many lists a search looks into. Then, as often as there are repetitions, searches follow each
@@ -89,7 +89,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
             f"{found['fill_s']:.0f} s; {found['bytes_per_profile']:,.0f} bytes a profile"
         ),
         (
-            f"with the inverted file, as fast as it can: {found['most_upserts']:,.0f} upserts/s in "
+            f"with sketches, as fast as it can: {found['most_upserts']:,.0f} upserts/s in "
             f"calls of 256; recall as probed at the end {found['probed']:.4f}"
         ),
         (

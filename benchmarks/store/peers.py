@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_OURS = ("Tidemark", "Tidemark with an inverted file")
+_OURS = ("Tidemark", "Tidemark with sketches")
 _OTHERS = ("hnswlib", "usearch float16", "qdrant local", "LanceDB", "milvus-lite")
 _BATCH, _RATE, _RECALL = 256, 5_000, 0.99
 #: Batches of updates that there are; written again from the beginning after the last.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from benchmarks.store.exact import K
-from store.owner import Search
+from store.question import Search
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -3,7 +3,7 @@
 Beside it FAISS the way its wiki tells one to: `IndexIDMap2` over `IndexFlatIP`, `remove_ids` and
 then `add_with_ids`, with a dict from our string keys to its numbers. All hold the same profiles and
 are asked in turns, with batches made before. Rows are all looked at by a search; what keeping an
-inverted file up to date costs on top is in `million`.
+sketches up to date costs on top is in `million`.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ class MilvusLite:
 
 ENGINES = {
     "Tidemark": Tidemark,
-    "Tidemark with an inverted file": TidemarkAccelerated,
+    "Tidemark with sketches": TidemarkAccelerated,
     "hnswlib": Hnswlib,
     "usearch float16": Usearch,
     "qdrant local": QdrantLocal,
