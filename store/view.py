@@ -105,6 +105,14 @@ class RetrievalView:
         return {"items": self._catalogue.index.kind, "profiles": self._profiles.index.kind}
 
     @property
+    def recall(self) -> dict[str, float]:
+        """Of the true best so much is found, by index; of those that do not look at all."""
+        indexes = {"items": self._catalogue.index, "profiles": self._profiles.index}
+        return {
+            name: index.recall for name, index in indexes.items() if index.recall is not None
+        }
+
+    @property
     def applied(self) -> dict[str, dict[int, int]]:
         """Highest applied source offset seen, by source topic and partition; a copy."""
         return {topic: dict(offsets) for topic, offsets in self._profiles.applied.items()}

@@ -99,7 +99,7 @@ class FakeTail:
         return batch
 
     def positions(self) -> dict[tuple[str, int], int]:
-        return {}
+        return {("profiles", 0): 6}
 
     def lag(self) -> int | None:
         if not self.known:

@@ -242,8 +242,10 @@ class RecordCounts:
 class Status:
     """The state of this replica.
 
-    ``lag`` is in records, ``applied`` by source topic and partition, ``indexes`` the kinds of the
-    indexes of items and profiles, ``generation`` names what their vectors are made by.
+    ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
+    to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
+    ``recall`` what their searches find of the true best, as probed lately (none where all is found),
+    ``generation`` names what their vectors are made by.
     """
 
     ready: bool
@@ -256,7 +258,9 @@ class Status:
     encoder_id: str
     generation: str
     indexes: dict[str, str]
+    recall: dict[str, float]
     applied: dict[str, dict[str, int]]
+    positions: dict[str, dict[str, int]]
     freshness: FreshnessSummary
     records: RecordCounts
 

@@ -178,6 +178,9 @@ def search(
 def status(view: RetrievalView, follower: Follower) -> Status:
     """The state of this replica."""
     ready, health = follower.ready(), follower.health()
+    positions: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in sorted(follower.positions.items()):
+        positions.setdefault(topic, {})[str(partition)] = offset
     return Status(
         ready=ready.ok,
         reason=ready.reason,
@@ -189,6 +192,8 @@ def status(view: RetrievalView, follower: Follower) -> Status:
         encoder_id=view.encoder_id,
         generation=view.generation,
         indexes=view.kinds,
+        recall=view.recall,
+        positions=positions,
         # in MessagePack too a map's keys are strings
         applied={
             topic: {str(partition): offset for partition, offset in offsets.items()}

@@ -98,6 +98,21 @@ def test_candidates_with_their_reasons(url: str) -> None:
     )
 
 
+def test_what_a_service_holds(url: str) -> None:
+    said = run("retrieval", "inspect", "--url", url)
+    assert re.search(r"ready +yes", said)
+    assert re.search(r"lag +0 records", said)
+    assert re.search(r"generation +test-encoder", said)
+    assert rows(said) == [
+        ["items", "3", "exact float32", "all"],
+        ["profiles", "3", "exact float32", "all"],
+        ["profiles", "0", "6", "read up to"],
+        ["actions", "0", "0", "in the profiles"],
+    ]
+    found = json.loads(run("retrieval", "inspect", "--json", "--url", url))
+    assert found["positions"] == {"profiles": {"0": 6}}
+
+
 def test_answers_as_they_came(url: str) -> None:
     assert json.loads(run("profile", "ann", "--json", "--url", url))["norm"] == 2
     found = json.loads(run("candidates", "ann", "--why", "--json", "-k", "1", "--url", url))

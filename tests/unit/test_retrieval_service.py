@@ -298,7 +298,9 @@ def test_status() -> None:
             "encoder_id": ENCODER,
             "generation": ENCODER,
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
+            "recall": {},
             "applied": {"actions": {"0": 3}},
+            "positions": {"profiles": {"0": 6}},
             "freshness": {"count": 1, "p50_seconds": 0.5, "p99_seconds": 0.5},
             "records": {"stale": 1, "corrupt": 1, "foreign": 0},
         }

@@ -18,7 +18,7 @@ from tidemark.settings import load_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["candidates", "profile"]
+__all__ = ["AsJson", "Url", "ask", "candidates", "print_json", "profile"]
 
 User = Annotated[str, typer.Argument(help="The user's id.")]
 Url = Annotated[
@@ -35,9 +35,9 @@ def profile(
     user: User, config: ConfigFile = None, url: Url = None, as_json: AsJson = False
 ) -> None:
     """Show what is known of a user: the latest actions, and what they weigh."""
-    found = _ask(config, url, f"/v1/users/{_coded(user)}/profile")
+    found = ask(config, url, f"/v1/users/{_coded(user)}/profile")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_row("user", escape(found["user_id"]))
@@ -74,9 +74,9 @@ def candidates(
     params: dict[str, Any] = {"k": k, "why": why, "exclude_seen": not seen}
     if category is not None:
         params["category"] = category
-    found = _ask(config, url, f"/v1/users/{_coded(user)}/candidates", **params)
+    found = ask(config, url, f"/v1/users/{_coded(user)}/candidates", **params)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     if not found["candidates"]:
         console.print("no candidates: there are no items that this user has not seen")
@@ -94,7 +94,8 @@ def candidates(
     console.print(table, highlight=False)
 
 
-def _ask(config: Path | None, url: str | None, path: str, **params: Any) -> dict[str, Any]:
+def ask(config: Path | None, url: str | None, path: str, **params: Any) -> dict[str, Any]:
+    """The service's answer to a GET."""
     setup_logging(LogLevel.warning)
     settings = load_settings(config, **({"client": {"url": url}} if url else {}))
     with open_client(settings) as http:
@@ -106,7 +107,8 @@ def _coded(user: str) -> str:
     return quote(user, safe="").replace(".", "%2E")
 
 
-def _print_json(found: dict[str, Any]) -> None:
+def print_json(found: dict[str, Any]) -> None:
+    """As it came."""
     typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
 
 

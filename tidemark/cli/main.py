@@ -59,7 +59,7 @@ def _root(
 app.command(rich_help_panel="Try it")(local.demo)
 app.command(rich_help_panel="Try it")(local.up)
 app.command(rich_help_panel="Run it")(services.worker)
-app.command(rich_help_panel="Run it")(services.retrieval)
+app.add_typer(services.retrieval_app, name="retrieval", rich_help_panel="Run it")
 app.add_typer(topics.app, name="topics", rich_help_panel="Run it")
 app.add_typer(token.app, name="token", rich_help_panel="Run it")
 app.command(rich_help_panel="Use it")(publish.publish)

@@ -29,6 +29,7 @@ from tidemark.cli.common import (
     overrides,
     setup_logging,
 )
+from tidemark.cli.inspect import inspect
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from streams.worker import Worker
     from tidemark.settings import Settings
 
-__all__ = ["WorkerSeams", "retrieval", "run_worker", "worker"]
+__all__ = ["WorkerSeams", "retrieval_app", "run_worker", "worker"]
 
 # Before torch is loaded. OpenMP's threads wait for each other by spinning, which costs when another
 # process wants the cores, as the broker and other service do: 150 texts/s, against 232 passive
@@ -179,6 +180,7 @@ def _leave(reason: Exception | None) -> None:
 
 
 def retrieval(
+    context: typer.Context,
     config: ConfigFile = None,
     bootstrap: Bootstrap = None,
     host: Annotated[
@@ -189,6 +191,8 @@ def retrieval(
     log_level: LogLevelOption = LogLevel.info,
 ) -> None:
     """Follow the profiles and answer queries over HTTP."""
+    if context.invoked_subcommand is not None:
+        return
     setup_logging(log_level)
     settings = load_settings(
         config,
@@ -222,3 +226,8 @@ def retrieval(
         )
     finally:
         close()
+
+
+retrieval_app = typer.Typer(invoke_without_command=True)
+retrieval_app.callback()(retrieval)
+retrieval_app.command("inspect")(inspect)

@@ -1,0 +1,47 @@
+"""``tidemark retrieval inspect``: what a running retrieval service holds."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from tidemark.cli.ask import AsJson, Url, ask, print_json
+from tidemark.cli.common import ConfigFile, console
+
+__all__ = ["inspect"]
+
+
+def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False) -> None:
+    """Show what a running service holds: kinds, sizes, recall, generation, offsets, lag."""
+    found = ask(config, url, "/v1/status")
+    if as_json:
+        print_json(found)
+        return
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_row("ready", "yes" if found["ready"] else f"[red]no[/]: {escape(found['reason'])}")
+    if not found["healthy"]:
+        facts.add_row("health", f"[red]{escape(found['health_reason'])}[/]")
+    lag = found["lag"]
+    facts.add_row("lag", "not known yet" if lag is None else f"{lag:,} records")
+    facts.add_row("generation", escape(found["generation"]))
+    p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
+    if p50 is not None and p99 is not None:
+        facts.add_row("freshness", f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms")
+    skipped = ", ".join(f"{count:,} {kind}" for kind, count in found["records"].items() if count)
+    facts.add_row("skipped", f"{skipped} records" if skipped else "none")
+    console.print(facts, highlight=False)
+    indexes = Table("index", "held", "kind", "recall@100", title="Indexes", title_justify="left")
+    for name, kind in found["indexes"].items():
+        recall = found["recall"].get(name)
+        indexes.add_row(
+            name, f"{found[name]:,}", escape(kind), "all" if recall is None else f"{recall:.3f}"
+        )
+    console.print(indexes, highlight=False)
+    offsets = Table(
+        "topic", "partition", "offset", "what", title="Offsets", title_justify="left"
+    )
+    for what, places in (("read up to", "positions"), ("in the profiles", "applied")):
+        for topic, partitions in sorted(found[places].items()):
+            for partition, offset in sorted(partitions.items(), key=lambda one: int(one[0])):
+                offsets.add_row(escape(topic), partition, f"{offset:,}", what)
+    console.print(offsets, highlight=False)
