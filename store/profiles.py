@@ -80,7 +80,7 @@ class FollowedProfiles:
                 old_seen, new_seen = unpack_seen(packed), unpack_seen(new)
                 self._popularity.change(old_seen, new_seen)
             except CorruptRecordError as error:
-                logger.warning("popularity leaves a user out: user=%s reason=%s", user_id, error)
+                logger.warning("popularity leaves a user out: reason=%s", error)
         return self._popularity
 
     def apply(self, records: Sequence[Record]) -> NDArray[np.int64]:

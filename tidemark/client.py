@@ -10,6 +10,7 @@ import httpx
 from tidemark.errors import RetrievalError, SettingsError
 
 if TYPE_CHECKING:
+    from store.tokens import Scope
     from tidemark.settings import Settings
 
 __all__ = ["RetrievalClient", "open_client"]
@@ -61,8 +62,13 @@ class RetrievalClient:
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
 
-    def get(self, path: str, **params: Any) -> dict[str, Any]:
+    def get(self, path: str, *, scope: Scope = "read", **params: Any) -> dict[str, Any]:
         """The answer to a GET.
+
+        Args:
+            path: of the service.
+            scope: that a token needs for it.
+            params: of the query.
 
         Raises:
             RetrievalError: there is none; says why and what to do.
@@ -89,5 +95,5 @@ class RetrievalClient:
             )
         hint = said["hint"]
         if answer.status_code in _TOKEN_STATUS:
-            hint = "set TIDEMARK_CLIENT__TOKEN to a token with the scope read"
+            hint = f"set TIDEMARK_CLIENT__TOKEN to a token with the scope {scope}"
         raise RetrievalError(f"{said['reason']}; {hint}")

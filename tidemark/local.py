@@ -16,7 +16,7 @@ from streams.brokers import start_embedded, start_kafka
 from streams.processes import Child, free_port, require_free_port
 from streams.security import PLAINTEXT
 from streams.topics import create_topics
-from tidemark.client import open_client
+from tidemark.client import RetrievalClient, open_client
 from tidemark.compose.parts import topic_names
 from tidemark.errors import NotReadyError, TidemarkError
 from tidemark.settings import load_settings
@@ -141,8 +141,7 @@ class LocalSystem:
 
     def status(self) -> dict[str, Any]:
         """``GET /v1/status`` of the retrieval service."""
-        answer: dict[str, Any] = self.http.get("/v1/status").raise_for_status().json()
-        return answer
+        return RetrievalClient(self.http).get("/v1/status", scope="admin")
 
     def _start(self) -> None:
         self._stack.callback(self.http.close)
