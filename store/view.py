@@ -108,9 +108,7 @@ class RetrievalView:
     def recall(self) -> dict[str, float]:
         """Of the true best so much is found, by index; of those that do not look at all."""
         indexes = {"items": self._catalogue.index, "profiles": self._profiles.index}
-        return {
-            name: index.recall for name, index in indexes.items() if index.recall is not None
-        }
+        return {name: index.recall for name, index in indexes.items() if index.recall is not None}
 
     @property
     def applied(self) -> dict[str, dict[int, int]]:

@@ -86,9 +86,10 @@ def profile_blocks(
     for start in range(0, count, _BLOCK):
         some = block[: min(_BLOCK, count - start)]
         random = np.random.default_rng([start, 1])
-        lengths = random.integers(_FEWEST, _MOST + 1, len(some))
-        interests = _interests(texts, start, len(some)) if tastes else None
-        _fold(texts.vectors, _drawn(texts, random, len(some), _MOST, interests), lengths, some)
+        lengths = random.integers(_FEWEST, _MOST + 1, _BLOCK)
+        interests = _interests(texts, start, _BLOCK) if tastes else None
+        # Drawn for a whole block also where fewer are wanted: so those are the same.
+        _fold(texts.vectors, _drawn(texts, random, _BLOCK, _MOST, interests), lengths, some)
         yield start, some
 
 
@@ -131,7 +132,9 @@ def make_items(texts: Texts, count: int) -> NDArray[np.float32]:
     """``(count, dim)`` items: the texts themselves, then sums of a text and some of one like it."""
     random = np.random.default_rng(3)
     one = random.integers(0, len(texts.vectors), max(0, count - len(texts.vectors)))
-    other = texts.alike[one, random.integers(0, _ALIKE, len(one))]
+    place = random.integers(0, _ALIKE, len(one))
+    other = texts.alike[one, place]
+    other = np.where(other == one, texts.alike[one, place - 1], other)  # none is like itself
     vectors = texts.vectors
     share = random.uniform(0.2, 0.8, (len(one), 1)).astype(np.float32)
     made = np.concatenate([vectors[:count], vectors[one] + share * vectors[other]])

@@ -46,8 +46,9 @@ class OfferedWrites:
         self.seconds = 0.0
         self._owner, self._index, self._profiles = owner, index, profiles
         self._submitted: list[Future[None]] = []
+        self._error: Exception | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._offer, name="offered-writes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="offered-writes", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -58,6 +59,14 @@ class OfferedWrites:
         self._thread.join()
         for done in self._submitted:
             done.result(60)
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._offer()
+        except Exception as error:  # noqa: BLE001 # raised where the context ends
+            self._error = error
 
     def _offer(self) -> None:
         begun = time.perf_counter()

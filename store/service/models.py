@@ -244,8 +244,8 @@ class Status:
 
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
-    ``recall`` what their searches find of the true best, as probed lately (none where all is found),
-    ``generation`` names what their vectors are made by.
+    ``recall`` what their searches find of the true best, as probed lately (nothing where all is
+    found), ``generation`` names what their vectors are made by.
     """
 
     ready: bool

@@ -1,12 +1,14 @@
 """What the benchmarks' figures rest on: the stretch that is measured, and the traffic."""
 
 import asyncio
+import importlib
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import pytest
 
 pytest.importorskip("psutil", reason='the extra "bench" is not installed')
@@ -14,12 +16,19 @@ pytest.importorskip("matplotlib", reason='the extra "bench" is not installed')
 
 from streams_fakes import KafkaRecord
 
+from benchmarks.__main__ import AREAS
 from benchmarks.common.results import Bar
 from benchmarks.common.stopwatch import CpuSampler, stretch_of
 from benchmarks.load.__main__ import summary
 from benchmarks.load.service import MadeUpTail
+from benchmarks.store.exact import K, exact_best, recall_of
+from benchmarks.store.fresh import in_fresh_process
+from benchmarks.store.profiles import ChangingProfiles, Texts, make_items, make_profiles
+from benchmarks.store.serving import OfferedWrites, ask
 from benchmarks.streams.traffic import films, movielens_like, passes, records_of
+from store.indexes import make_index
 from store.indexes.exact import ExactIndex
+from store.owner import IndexOwner
 from store.view import RetrievalView
 from streams.decode import ActionDecoder, Limits
 from tidemark.errors import TidemarkError
@@ -135,3 +144,84 @@ def test_made_up_records_are_taken_as_real_ones_are_and_go_on_changing() -> None
     assert p50 is not None
     assert p50 < 60
     assert len(view.candidates("u1", 5)) == 5
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_every_measurement_that_is_named_is_there(area: str) -> None:
+    for name in AREAS[area]:
+        assert callable(importlib.import_module(f"benchmarks.{area}.{name}").measure)
+
+
+@pytest.fixture
+def texts() -> Texts:
+    vectors = np.random.default_rng(0).standard_normal((200, 16), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Texts(vectors, np.argsort(-(vectors @ vectors.T), axis=1)[:, :64])
+
+
+@pytest.mark.parametrize("tastes", [True, False])
+def test_profiles_are_the_same_each_time_however_many(texts: Texts, tastes: bool) -> None:
+    some = make_profiles(texts, 9_000, tastes=tastes)
+    assert np.linalg.norm(some, axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(some[:100], make_profiles(texts, 100, tastes=tastes))
+    assert len(np.unique(some, axis=0)) == len(some)
+
+
+def test_a_profile_is_a_fold_of_texts() -> None:
+    one = Texts(np.eye(1, 4, dtype=np.float32), np.zeros((1, 64), np.int64))
+    assert make_profiles(one, 3) == pytest.approx(np.repeat(one.vectors, 3, axis=0))
+
+
+def test_items_differ(texts: Texts) -> None:
+    items = make_items(texts, 1_000)
+    assert len(np.unique(items, axis=0)) == 1_000
+    assert items[:200] == pytest.approx(texts.vectors, abs=1e-6)
+
+
+def test_the_truth_is_what_was_given_out(texts: Texts) -> None:
+    truth = ChangingProfiles(texts, 300, 50)
+    before = truth.profiles.copy()
+    keys, vectors = truth.next()
+    rows = [int(key.removeprefix("user-")) for key in keys]
+    assert len(set(rows)) == 50
+    assert np.array_equal(truth.profiles[rows], vectors)
+    likeness = np.einsum("ij,ij->i", before[rows], vectors)
+    assert (likeness < 1 - 1e-6).any()
+    assert (likeness > 0.9).all()
+    assert len(np.flatnonzero((truth.profiles != before).any(axis=1))) <= 50
+
+
+def test_recall_is_the_share_of_the_true_best_that_was_found() -> None:
+    vectors = np.random.default_rng(1).standard_normal((500, 8), np.float32)
+    best = exact_best(vectors[:2], vectors)
+    assert np.array_equal(best, np.argsort(-(vectors[:2] @ vectors.T), axis=1)[:, :K])
+    found = [[f"user-{row}" for row in rows] for rows in best.tolist()]
+    assert recall_of(found, best) == 1
+    assert recall_of([found[0], [*found[1][:50], "user-1000"]], best) == pytest.approx(0.75)
+
+
+def test_offered_writes_are_written_and_their_waits_counted(texts: Texts) -> None:
+    truth = ChangingProfiles(texts, 300, 50)
+    index, owner = make_index("exact", texts.dim), IndexOwner()
+    owner.submit(index.upsert, truth.keys, truth.profiles).result()
+    with OfferedWrites(owner, index, truth) as writes:
+        while writes.keys < 150:
+            hits = ask(owner, index, truth.profiles[0])
+            assert len(hits.keys) == K
+    owner.shutdown()
+    assert len(writes.waits) * 50 == writes.keys
+    assert min(writes.waits) > 0
+    held = np.stack([vector for key in truth.keys if (vector := index.get(key)) is not None])
+    # one more batch was made, and not offered, where the context closed before it was due
+    assert np.count_nonzero((held != truth.profiles).any(axis=1)) <= 50
+    index.close()
+
+
+def _fails() -> None:
+    raise ValueError("so it is")
+
+
+def test_work_in_a_fresh_process_answers_or_says_why_not() -> None:
+    assert in_fresh_process(os.getpid) != os.getpid()
+    with pytest.raises(RuntimeError, match="so it is"):
+        in_fresh_process(_fails)

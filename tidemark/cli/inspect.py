@@ -37,9 +37,7 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
             name, f"{found[name]:,}", escape(kind), "all" if recall is None else f"{recall:.3f}"
         )
     console.print(indexes, highlight=False)
-    offsets = Table(
-        "topic", "partition", "offset", "what", title="Offsets", title_justify="left"
-    )
+    offsets = Table("topic", "partition", "offset", "what", title="Offsets", title_justify="left")
     for what, places in (("read up to", "positions"), ("in the profiles", "applied")):
         for topic, partitions in sorted(found[places].items()):
             for partition, offset in sorted(partitions.items(), key=lambda one: int(one[0])):
