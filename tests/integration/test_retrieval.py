@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 from system_helpers import Deployment, wait_until
 
-from streams.processes import Child
+from store.tokens import digest, new_token
+from streams.processes import Child, free_port
 from streams.publisher import ItemPublisher
 from streams.schema import Item
 
@@ -176,6 +180,43 @@ def test_a_service_that_meets_another_encoder_later_is_not_ready(
         refused = client.get("/v1/users/ann/candidates")
         assert refused.status_code == 503
         assert "start it with that encoder" in refused.json()["error"]["reason"]
+
+
+def test_beyond_loopback_with_tokens_and_tls(
+    system: tuple[Deployment, Child, httpx.Client], tmp_path: Path
+) -> None:
+    deployment, _, _ = system
+    authority, port = trustme.CA(), free_port()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    pem = tmp_path / "service.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    token = new_token()
+    kept = [{"sha256": digest(token), "scopes": ["read", "write"], "name": "test"}]
+    served = deployment.process(
+        "retrieval", "--host", "0.0.0.0", "--port", str(port), "--log-level", "debug",  # noqa: S104
+        TIDEMARK_RETRIEVAL__TOKENS=json.dumps(kept), TIDEMARK_RETRIEVAL__CERT_FILE=str(pem),
+    )  # fmt: skip
+    trusted = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    url = f"https://127.0.0.1:{port}"
+    with served, httpx.Client(base_url=url, verify=trusted, timeout=20.0) as client:
+
+        def ready() -> bool:
+            try:
+                return client.get("/readyz").status_code == 200
+            except httpx.TransportError:
+                return False  # it does not listen yet
+
+        wait_until(ready, check=served.check)
+        assert client.get("/v1/users/ben/profile").status_code == 401
+        bearer = {"authorization": f"Bearer {token}", "x-request-id": "trace-9"}
+        assert client.get("/v1/users/ben/profile", headers=bearer).status_code == 200
+        assert client.get("/v1/status", headers=bearer).status_code == 403
+        assert client.get("/v1/users/ben/unheard-of", headers=bearer).status_code == 405
+        said = served.log.read_text()
+        assert "request=trace-9 route=/v1/users/{user_id:id}/profile status=200" in said
+        assert "token=test" in said
+        assert token not in said
+        assert "/users/ben" not in said
 
 
 @pytest.mark.parametrize(
