@@ -35,7 +35,7 @@ def make_index(
         precision: how they are stored; by default bfloat16 in ``faiss``. ``exact`` and
             ``milvus`` know float32 only.
         growth: what accelerates ``faiss`` beyond some hundred thousand vectors; see
-            `store.indexes.growing.Growth`.
+            `store.indexes.growing.Growth`. A GPU does where FAISS finds one.
         name: of what is in it: Milvus' collection is called so. What it held is dropped.
         milvus: where that is.
 
@@ -48,14 +48,15 @@ def make_index(
         return ExactIndex(dim)
     if kind == "faiss":
         try:
-            from store.indexes.growing import GrowingIndex, Growth  # noqa: PLC0415 - optional
+            from store.indexes.gpu import gpus  # noqa: PLC0415 - optional
+            from store.indexes.growing import GrowingIndex, Growth  # noqa: PLC0415
         except ModuleNotFoundError as error:
             if error.name != "faiss":
                 raise
             raise VectorIndexError(
                 'the index "faiss" needs FAISS: pip install "tidemark[cpu]" (or tidemark[gpu])'
             ) from error
-        return GrowingIndex(dim, precision or "bfloat16", Growth(by=growth))
+        return GrowingIndex(dim, precision or "bfloat16", Growth(by="gpu" if gpus() else growth))
     if kind == "milvus":
         return _make_milvus(dim, precision, name, milvus)
     raise VectorIndexError(f"there is no index {kind!r}; expected exact, faiss or milvus")

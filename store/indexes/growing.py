@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from store.indexes.faiss_flat import FaissFlatIndex
+from store.indexes.gpu import build_gpu_copy
 from store.indexes.graph import build_graph
 from store.indexes.ivf import build_inverted_file
 from store.indexes.kernels import score_bfloat16, score_float32, take_rows
@@ -36,12 +37,13 @@ __all__ = ["GrowingIndex", "Growth"]
 
 logger = logging.getLogger(__name__)
 
-Acceleration = Literal["sketch", "ivf", "hnsw"]
+Acceleration = Literal["sketch", "ivf", "hnsw", "gpu"]
 
 _BUILDERS: dict[str, Callable[[Any], Accelerator]] = {
     "ivf": build_inverted_file,
     "hnsw": build_graph,
     "sketch": build_sketches,
+    "gpu": build_gpu_copy,
 }
 #: Changed rows that the accelerator takes over together with itself: some milliseconds.
 _FEW_CHANGED = 1_024
@@ -55,7 +57,7 @@ class Growth:
     Attributes:
         above: rows from which on not all are looked at.
         by: ``sketch``, for what is written all the time; ``ivf``, for the same where it forms
-            clusters; ``hnsw``, for what changes slowly.
+            clusters; ``hnsw``, for what changes slowly; ``gpu`` where there is one.
         recall: share of the true best 100 that searches should find.
         probe_seconds: how often a search is checked against looking at all rows; 0 for never.
     """

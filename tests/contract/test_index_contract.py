@@ -19,6 +19,8 @@ from store.errors import VectorIndexError
 from store.indexes import Filter, VectorIndex, make_index
 from store.indexes.exact import ExactIndex
 from store.indexes.faiss_flat import FaissFlatIndex
+from store.indexes.faiss_library import faiss
+from store.indexes.gpu import gpus
 from store.indexes.growing import Acceleration, GrowingIndex, Growth
 from store.indexes.milvus import MilvusIndex
 from store.indexes.milvus_target import MilvusTarget
@@ -96,9 +98,17 @@ MAKERS: dict[str, tuple[Make, float]] = {
     "faiss-ivf": (lambda: Accelerated("ivf"), 1e-5),
     "faiss-sketch": (lambda: Accelerated("sketch"), 1e-5),
     "faiss-hnsw": (lambda: Accelerated("hnsw"), 1e-5),
+    "faiss-copy": (lambda: Accelerated("gpu"), 1e-5),
     "faiss-segments": (lambda: FaissSegmented(DIM, threads=2), 1e-2),
     "milvus": (LITE.make, 1e-5),
 }
+
+
+@pytest.fixture(autouse=True)
+def stand_in_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flat index of FAISS on the CPU, where there is no GPU: of what it knows all is the same."""
+    if not gpus():
+        monkeypatch.setattr("store.indexes.gpu._on_first_gpu", faiss.IndexFlatIP)
 
 
 @pytest.fixture(params=MAKERS)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from store.indexes import Filter, growing
+from store.indexes.gpu import gpus
 from store.indexes.growing import Acceleration, GrowingIndex, Growth
 from store.indexes.lists import RowLists
 from store.indexes.recall import RecallProbe
@@ -222,3 +223,16 @@ def test_lists_of_rows_agree_with_sets() -> None:
         found = lists.rows(np.array([number]))
         assert sorted(found) == np.flatnonzero(expected == number).tolist()
         assert lists.length(number) == len(found)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not gpus(), reason="needs faiss-gpu and a GPU")
+def test_a_gpu_looks_at_all_rows() -> None:
+    index, keys, vectors = filled("gpu", 20_000)
+    index.maintain()
+    assert index.wait_built(60)
+    assert "GPU" in index.kind
+    assert recall(index, vectors, clustered(30, seed=1), 100) > 0.99
+    index.upsert(keys[:50], clustered(50, seed=4))
+    hits = index.search(clustered(50, seed=4)[7:8], 1, Filter(keys[:7]))[0]
+    assert hits.keys == ["k7"]
