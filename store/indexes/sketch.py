@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RowSketches", "build_sketches"]
 
 #: Components: as many as hold this share of the variance, in steps, within bounds.
-_VARIANCE, _STEP, _FEWEST, _MOST = 0.8, 16, 32, 96
+_VARIANCE, _STEP, _FEWEST, _MOST = 0.72, 16, 32, 96
 _SAMPLE = 40_000
 #: Standard deviations of the first component that a byte reaches to.
 _REACH = 4.0
