@@ -106,7 +106,7 @@ def test_what_is_not_there_needs_a_token_too(method: str, path: str) -> None:
         "Bearer \u00e9",
         f"Bearer {SECRETS['read']} {SECRETS['read']}",
     ],
-    ids=range(11),  # the tokens are other ones in each process
+    ids=range(11),  # tokens are other ones in each process
 )
 def test_what_is_no_token_is_refused_before_the_body_is_read(header: str) -> None:
     async def steps(service: Service) -> None:
