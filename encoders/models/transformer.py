@@ -170,11 +170,12 @@ class TransformerEncoder:
         self._lanes = _lanes(self._device, threads, parameters, compiled)
         name = re.sub(r"[^\w.-]+", "-", name or Path(model).resolve().name)
         fingerprint = folder.fingerprint(
-            max_tokens=self._tokenising.max_tokens,
+            tokenizer=self._tokenising.described,
             dim=self._dim,
             prompt=self._tokenising.prompt,
         )
-        self._encoder_id = f"{name}:{fingerprint}:{self.precision}"
+        limit = self._tokenising.max_tokens
+        self._encoder_id = f"{name}:{fingerprint}-{limit}:{self.precision}"
         self.encode(_TRIAL * self._lanes.count)  # the first call of a kernel takes longer
         self.texts_done = self._tokenising.texts_cut = 0
         logger.info(
@@ -185,9 +186,9 @@ class TransformerEncoder:
 
     @property
     def encoder_id(self) -> str:
-        """``name:fingerprint:precision``.
+        """``name:fingerprint-max_tokens:precision``.
 
-        The fingerprint is over weights, tokenizer, pooling, heads, prompt, max_tokens and dim.
+        The fingerprint is over weights, tokenizer, pooling, heads, prompt and dim.
         """
         return self._encoder_id
 

@@ -95,11 +95,31 @@ def test_a_file_that_is_no_head(head: SentimentHead, tmp_path: Path, damage: str
         load_head(file)
 
 
-def test_precision_does_not_matter_and_the_model_does(head: SentimentHead) -> None:
-    one: Any = SentimentHead(head.weights, 0.0, "model:abc:float32", 1.0, "")
-    assert one.fits("model:abc:bfloat16")
-    assert not one.fits("model:abd:float32")
+def test_it_fits_where_vectors_mean_the_same(head: SentimentHead) -> None:
+    one: Any = SentimentHead(head.weights, 0.0, "model:0123456789ab-256:float32", 1.0, "")
+    assert one.fits("model:0123456789ab-256:bfloat16")
+    assert one.fits("a-copy:0123456789ab-64:int8")
+    assert not one.fits("model:0123456789ac-256:float32")
     assert not one.fits("hashing-v1:dim64-seed0")
+    assert head.fits("hashing-v1:dim64-seed0")
+    assert not head.fits("hashing-v1:dim32-seed0")
+
+
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"max_tokens": 16, "precision": "float32"}, True),
+        ({"truncate_dim": 8}, False),
+        ({"prompt": "a "}, False),
+    ],
+)
+def test_which_settings_change_what_a_vector_means(
+    tiny: Path, head: SentimentHead, options: dict[str, Any], fits: bool
+) -> None:
+    known = load_encoder(str(tiny), precision="bfloat16").encoder_id
+    other = load_encoder(str(tiny), **options).encoder_id
+    assert other != known
+    assert SentimentHead(head.weights, 0.0, known, 1.0, "").fits(other) is fits
 
 
 def test_the_head_that_comes_along() -> None:
