@@ -44,7 +44,8 @@ class SentimentHead:
         weights: ``(dim,) float32``.
         bias: added to the product.
         encoder_id: whose vectors it was trained on.
-        accuracy: on examples that it was not trained on, in [0, 1].
+        accuracy: on examples that it was not trained on, in [0, 1]; the lowest, where they have
+            several forms.
         trained_on: what it was trained on, in words.
     """
 
