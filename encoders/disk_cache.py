@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 import lmdb
 import numpy as np
@@ -36,6 +38,9 @@ _DELETE_PART, _DELETE_AT_LEAST = 100, 16
 _SLACK = 64 * 1024 * 1024
 _PAGE = 4096
 _WARN_SECONDS = 60.0
+#: How long another process may be in the middle of a write when the file is opened.
+_OPEN_SECONDS = 5.0
+_NAMES = (b"vectors", b"order")
 
 
 class DiskCache:
@@ -82,15 +87,18 @@ class DiskCache:
                 metasync=False,
                 readahead=False,
             )
-            # Places of processes that were killed while they read would keep old pages for good.
-            self._file.reader_check()
-            self._vectors = self._file.open_db(b"vectors")
-            self._order = self._file.open_db(b"order")
+            try:
+                _require_whole(self._file, file)
+                # Places of processes killed while they read would keep old pages for good.
+                self._file.reader_check()
+                self._vectors, self._order = _tables(self._file)
+            except TimeoutError:
+                raise  # a thread of ours still waits in it
+            except BaseException:
+                self._file.close()
+                raise
         except (OSError, lmdb.Error) as error:
-            raise CacheError(
-                f"the cache of vectors in {folder} cannot be opened ({error}): delete the folder "
-                "if it is damaged, or name another with --state"
-            ) from error
+            raise CacheError(f"the cache of vectors in {folder} {_advice(error)}") from error
 
     def __len__(self) -> int:
         with self._file.begin() as reading:
@@ -195,3 +203,49 @@ class DiskCache:
                 "the cache of vectors could not be %s (%s); going on without it, and trying again",
                 done, error,
             )  # fmt: skip
+
+
+def _require_whole(opened: lmdb.Environment, file: Path) -> None:
+    """Refuse a file that is cut short: to read beyond its end would kill the process (SIGBUS)."""
+    pages = opened.info()["last_pgno"] + 1
+    if file.stat().st_size < pages * opened.stat()["psize"]:
+        raise lmdb.CorruptedError(f"{file.name} is cut short")
+
+
+def _tables(opened: lmdb.Environment) -> list[Any]:
+    """The vectors, and their keys in the order they came.
+
+    To open them takes the writers' lock, which knows no time limit, and one of the other processes
+    may stand still with it.
+    """
+    made: Future[list[Any]] = Future()
+
+    def make() -> None:
+        try:
+            # In a transaction of our own: the one that open_db begins holds up the interpreter.
+            with opened.begin(write=True) as writing:
+                tables = [opened.open_db(name, txn=writing) for name in _NAMES]
+            made.set_result(tables)
+        except lmdb.Error as error:
+            made.set_exception(error)
+
+    threading.Thread(target=make, name="encoder-disk-open", daemon=True).start()
+    return made.result(_OPEN_SECONDS)
+
+
+def _advice(error: Exception) -> str:
+    """What is wrong, and what to do."""
+    if isinstance(error, TimeoutError):
+        return (
+            f"is held by another process, which has been writing for {_OPEN_SECONDS:g} s and may "
+            "stand still: end that process, or name another folder (encoder.disk_cache)"
+        )
+    if isinstance(error, lmdb.Error) and "Resource temporarily unavailable" in str(error):
+        return (
+            "is in use by a process with the same id, in another container: give each container a "
+            "folder of its own (encoder.disk_cache), or have them share their process ids"
+        )
+    return (
+        f"cannot be opened ({error}): delete the folder, while no process uses it, if it is "
+        "damaged, or name another one (encoder.disk_cache)"
+    )

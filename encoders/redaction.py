@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from detect_secrets.plugins.artifactory import ArtifactoryDetector
@@ -39,26 +40,56 @@ __all__ = ["KINDS", "Redactor"]
 #: What is looked for, in this order; each is replaced by its name in brackets.
 KINDS = ("email", "ip", "token", "card", "phone")
 
-#: Letters of Latin, Greek and Cyrillic; a Chinese character after an address is not of it,
-_LETTER = "A-Za-zÀ-ӿ"
-#: except in these: domains in Chinese, which are known by how they end.
-_CHINESE = r"(?:[A-Za-z0-9一-鿿-]{1,63}\.)+(?:中国|中國|公司|网络|網絡|网址|香港|台湾|台灣|在线)"
-_EMAIL = re.compile(
-    rf"[{_LETTER}0-9._%+-]{{1,64}}@(?:{_CHINESE}"
-    rf"|(?:[{_LETTER}0-9-]{{1,63}}\.)+[{_LETTER}]{{2,24}})"
+#: What is written one way or another, for finding: each sign for one, so that places stay.
+_PLAIN = str.maketrans(
+    {
+        **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},  # full-width forms of ASCII
+        **dict.fromkeys("\u00a0\u2007\u202f\u3000", " "),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    }
 )
-_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)", re.ASCII)
-_IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", re.ASCII)
-#: Groups of digits, of which a card's are some.
-_CARD = re.compile(r"(?<!\d)\d+(?:[ -]\d+)*", re.ASCII)
-_CARD_LIKE = re.compile(r"\d(?:[ -]?\d){12}", re.ASCII)
+
+#: Letters of Latin, Greek and Cyrillic; a Chinese character beside an address is not of it,
+_LETTER = "A-Za-zÀ-ӿ"
+#: except in domains, before a dot or in an ending that is known;
+_CJK = "一-鿿ぁ-ヿ가-힣"
+_ENDING = (
+    rf"(?:[{_LETTER}]{{2,24}}"
+    r"|中国|中國|公司|网络|網絡|网址|香港|台湾|台灣|在线|みんな|コム|한국)"
+)
+_DOMAIN = rf"(?:[{_LETTER}{_CJK}0-9-]{{1,63}}\.)+{_ENDING}"
+#: and as a whole name: up to eight of them before the @, since no space tells where it begins.
+_EMAIL = re.compile(rf"(?:[{_LETTER}0-9._%+-]{{1,64}}|[{_CJK}]{{1,8}})@{_DOMAIN}")
+#: With the full stop of Chinese too, as its keyboards give it.
+_IPV4 = re.compile(
+    r"(?<![\d.])\d{1,3}(?:(?:\.\d{1,3}){3}(?![\d.]*\d)|(?:。\d{1,3}){3}(?![\d。]*\d))", re.ASCII
+)
+_IPV6 = re.compile(
+    r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){1,6}:\d{1,3}(?:\.\d{1,3}){3}"
+    r"|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})",
+    re.ASCII,
+)
+#: Groups of digits, of which a card's are some; with dots only those of four, as dates have none.
+_GAP = r"(?:[ -]|(?<=\d{4})\.(?=\d{4}))"
+_CARD = re.compile(rf"(?<!\d)\d+(?:{_GAP}\d+)*", re.ASCII)
+_CARD_LIKE = re.compile(rf"\d(?:{_GAP}?\d){{12}}", re.ASCII)
 _CARD_DIGITS = range(13, 20)
 #: Signs that secrets are made of; a Chinese character or a space ends them.
 _RUN = re.compile(r"(?<![A-Za-z0-9_+/=.:-])[A-Za-z0-9_+/=.:-]{16,}")
-_AFTER_BEARER = re.compile(r"(?i)(?<![A-Za-z])bearer[ :]+([A-Za-z0-9_+/=.~-]{8,})")
+_AFTER_SCHEME = re.compile(
+    r"(?i)(?:(?<![A-Za-z])bearer[ :]+|authorization[ :]+basic +)([A-Za-z0-9_+/=.~-]{8,})"
+)
 #: What may be a number: libphonenumber takes far longer for a text than for its parts.
-_PHONE = re.compile(r"[+＋(（]{0,2}\d(?:[\s().（）/–-]{0,3}\d){6,17}")
+_PHONE = re.compile(r"[+(]{0,2}\d(?:[\s()./-]{0,3}\d){6,17}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
+_HUGGING_FACE = re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}")
+#: Letters of one case with digits in several places, as base32 and base36 have: a title that is
+#: written as one word, with its year, has them in one.
+_ONE_CASE = re.compile(r"(?<![A-Za-z0-9])(?:[a-z0-9]{32,}|[A-Z0-9]{32,})(?![A-Za-z0-9])")
+#: Letters of both cases and digits without a sign between: a shorter secret than `_ENTROPY` tells.
+_MIXED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9])")
+#: Fewest changes between lower case, upper case and digits in such a run, by its length.
+_CHANGES = 0.5
 #: Bits per sign, from detect-secrets: beyond it a run of mixed signs is no word.
 _ENTROPY = 4.5
 #: Of a longer run the two ends are looked at: some detectors take time by the square of its length.
@@ -113,11 +144,13 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """The text with what was found replaced."""
+        plain = text if text.isascii() else text.translate(_PLAIN)
         for kind, find in self._finders.items():
-            spans = list(find(text))
+            spans = list(find(plain))
             self.found[kind] += len(spans)
             for start, end in reversed(spans):
                 text = f"{text[:start]}[{kind}]{text[end:]}"
+                plain = f"{plain[:start]}[{kind}]{plain[end:]}"
         return text
 
     def _phones(self, text: str) -> Iterator[tuple[int, int]]:
@@ -144,10 +177,11 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
     spans = []
-    ipv4 = _IPV4.finditer(text) if text.count(".") > 2 else ()  # noqa: PLR2004 # three in one
+    dots = max(text.count("."), text.count("。"))
+    ipv4 = _IPV4.finditer(text) if dots > 2 else ()  # noqa: PLR2004 # three in one
     ipv6 = _IPV6.finditer(text) if text.count(":") > 1 else ()
     for match in (*ipv4, *ipv6):
-        found = match.group()
+        found = match.group().replace("。", ".")
         # "::" and "a::b" are whole addresses, and more often signs of another kind.
         if ":" in found and not (found.count(":") > 2 or re.fullmatch(r"f[cdef]\w\w::\w+", found)):  # noqa: PLR2004 # see above
             continue
@@ -156,17 +190,21 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
         except ValueError:
             continue
         spans.append(match.span())
-    yield from sorted(spans)
+    end = 0
+    for start, stop in sorted(spans):
+        if start >= end:  # an IPv4 address may stand in an IPv6 one
+            yield start, stop
+            end = stop
 
 
 def _tokens(text: str) -> Iterator[tuple[int, int]]:
-    bearer = set()
-    if "bearer" in text.lower():
-        bearer = {match.span(1) for match in _AFTER_BEARER.finditer(text)}
-    spans = sorted(bearer | {match.span() for match in _RUN.finditer(text)})
+    named = set()
+    if "bearer" in (lower := text.lower()) or "basic" in lower:
+        named = {match.span(1) for match in _AFTER_SCHEME.finditer(text)}
+    spans = sorted(named | {match.span() for match in _RUN.finditer(text)})
     end = 0
     for start, stop in spans:
-        if start >= end and ((start, stop) in bearer or _is_secret(text[start:stop])):
+        if start >= end and ((start, stop) in named or _is_secret(text[start:stop])):
             yield start, stop
             end = stop
 
@@ -176,10 +214,21 @@ def _is_secret(run: str) -> bool:
         return _is_secret(run[:_LONGEST_RUN]) or _is_secret(run[-_LONGEST_RUN:])
     if any(next(iter(detector.analyze_string(run)), None) for detector in _DETECTORS):
         return True
-    if _HEX.search(run) and not run.isdigit():
+    if _HUGGING_FACE.search(run) or (_HEX.search(run) and not run.isdigit()):
+        return True
+    if any(len(re.findall(r"\d+[^\d]", one)) > 2 for one in _ONE_CASE.findall(run)):  # noqa: PLR2004 # see there
+        return True
+    if any(_is_mixed(found.group()) for found in _MIXED.finditer(run)):
         return True
     mixed = re.search(r"[a-z]", run) and re.search(r"[A-Z]", run) and re.search(r"\d", run)
     return bool(mixed) and _ENTROPY_METER.calculate_shannon_entropy(run) > _ENTROPY
+
+
+def _is_mixed(run: str) -> bool:
+    """Whether lower case, upper case and digits follow each other as no words and numbers do."""
+    kinds = ["d" if sign.isdigit() else "u" if sign.isupper() else "l" for sign in run]
+    changes = sum(one != other for one, other in pairwise(kinds))
+    return len(set(kinds)) == 3 and changes >= _CHANGES * len(run)  # noqa: PLR2004 # all of them
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,9 +22,18 @@ __all__ = ["SentimentHead", "default_head", "load_head"]
 _KEYS = ("encoder_id", "accuracy", "trained_on")
 
 
+#: A model's id, with what its vectors mean in the middle.
+_MODEL_ID = re.compile(r"[^:]+:([0-9a-f]{12})-\d+:\w+")
+
+
 def _space(encoder_id: str) -> str:
-    """An encoder's id without its precision: rounding does not turn a vector around."""
-    return encoder_id.rpartition(":")[0] or encoder_id
+    """Of an encoder's id, what decides what a vector means.
+
+    Rounding does not turn a vector around, a folder may have another name, and where a long text is
+    cut is no matter of the vectors.
+    """
+    found = _MODEL_ID.fullmatch(encoder_id)
+    return encoder_id if found is None else found[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +44,8 @@ class SentimentHead:
         weights: ``(dim,) float32``.
         bias: added to the product.
         encoder_id: whose vectors it was trained on.
-        accuracy: on examples that it was not trained on, in [0, 1].
+        accuracy: on examples that it was not trained on, in [0, 1]; the lowest, where they have
+            several forms.
         trained_on: what it was trained on, in words.
     """
 

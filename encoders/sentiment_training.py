@@ -26,11 +26,18 @@ _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)
 
 
 class Trained(NamedTuple):
-    """A head, and on how many examples it was trained and judged."""
+    """A head, and on how many examples it was trained and judged.
+
+    Attributes:
+        accuracies: on the held-out examples in each of their forms, in [0, 1].
+        chance: what the more frequent label alone would reach.
+    """
 
     head: SentimentHead
     training: int
     held_out: int
+    accuracies: tuple[float, ...]
+    chance: float
 
 
 def train_head(
@@ -40,6 +47,7 @@ def train_head(
     *,
     trained_on: str,
     seed: int = 0,
+    others: Sequence[Sequence[str]] = (),
 ) -> Trained:
     """Fit a logistic regression on four fifths of the texts, and judge it on the rest.
 
@@ -47,6 +55,8 @@ def train_head(
         encoder: whose vectors it is for.
         texts: each non-empty.
         positive: their labels.
+        others: the same texts in other forms, such as with what they are about: it is trained and
+            judged on all forms alike, and those of one text are on one side of the split.
         trained_on: what the texts are, in words.
         seed: of the split.
 
@@ -61,19 +71,20 @@ def train_head(
             f"there are {int(labels.sum())} positive and {int((1 - labels).sum())} negative "
             f"examples; at least {_FEWEST} of each are needed"
         )
-    vectors = encoder.encode(texts)
+    forms = [encoder.encode(form) for form in (texts, *others)]
     order = np.random.default_rng(seed).permutation(len(labels))
     held_out, training = np.split(order, [len(labels) // 5])
     tuning, fitting = np.split(training, [len(training) // 5])
-    penalty = max(
-        _PENALTIES,
-        key=lambda one: _accuracy(_fit(vectors[fitting], labels[fitting], one), vectors[tuning],
-                                  labels[tuning]),
-    )  # fmt: skip
-    fitted = _fit(vectors[training], labels[training], penalty)
-    accuracy = _accuracy(fitted, vectors[held_out], labels[held_out])
-    head = SentimentHead(*fitted, encoder.encoder_id, accuracy, trained_on)
-    return Trained(head, len(training), len(held_out))
+
+    def of(rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.concatenate([form[rows] for form in forms]), np.tile(labels[rows], len(forms))
+
+    penalty = max(_PENALTIES, key=lambda one: _accuracy(_fit(*of(fitting), one), *of(tuning)))
+    fitted = _fit(*of(training), penalty)
+    accuracies = tuple(_accuracy(fitted, form[held_out], labels[held_out]) for form in forms)
+    head = SentimentHead(*fitted, encoder.encoder_id, min(accuracies), trained_on)
+    share = float(labels[held_out].mean())
+    return Trained(head, len(training), len(held_out), accuracies, max(share, 1 - share))
 
 
 def _fit(

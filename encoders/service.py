@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoders.disk_writer import DiskWriter
 from encoders.errors import EncoderClosedError, EncoderError, EncodingFailedError
 from encoders.isolation import encode_each
 from encoders.protocol import CountsTexts
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 _THREADS = 2
 #: Calls that wait are answered together up to so many texts; the last may bring more.
 _MERGED_TEXTS = 8_192
-#: Batches of vectors that may wait to be written on disk; more are not written.
-_UNWRITTEN = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,8 +119,7 @@ class EncoderService:
         self._cache = cache
         self._disk = disk
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="encoder")
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder-disk")
-        self._unwritten = threading.BoundedSemaphore(_UNWRITTEN)
+        self._writer = None if disk is None else DiskWriter(disk)
         # No bound is needed: each caller awaits its answer, so no more wait than there are callers.
         self._waiting: deque[_Call] = deque()
         #: Guards all that follows and the cache in memory.
@@ -189,11 +187,13 @@ class EncoderService:
         )
 
     def close(self) -> None:
-        """Answer the calls already made, then stop the threads. May be called again."""
+        """Answer the calls already made, then stop the threads. May be called again.
+
+        What cannot be written on disk within a second or so is not.
+        """
         self._executor.shutdown(wait=True)
-        self._writer.shutdown(wait=True)
-        if self._disk is not None:
-            self._disk.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def _submit(self, texts: Sequence[str]) -> Future[EncodedBatch]:
         call = _Call(tuple(texts))
@@ -275,7 +275,8 @@ class EncoderService:
             )
             seconds = time.perf_counter() - started
             work.vectors.update(zip(new, fresh, strict=True))
-            self._write(new, fresh)
+            if self._writer is not None and new:
+                self._writer.offer(new, fresh)
             with self._lock:
                 self._seconds += seconds
                 self._encoded += len(new)
@@ -291,26 +292,6 @@ class EncoderService:
                 for text in texts:
                     del self._in_flight[text]
             work.done.set()
-
-    def _write(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
-        """Have the vectors written on disk, unless that is behind: nobody waits for it.
-
-        A write waits for the disk, and for the machine's other workers, one of which may stand
-        still in the middle of its own.
-        """
-        if self._disk is None or not texts:
-            return
-        if not self._unwritten.acquire(blocking=False):
-            self._disk.failures += 1
-            return
-        self._writer.submit(self._disk.put_many, texts, vectors).add_done_callback(self._written)
-
-    def _written(self, done: Future[None]) -> None:
-        self._unwritten.release()
-        error = done.exception()
-        if error is not None and self._disk is not None:  # a defect: the cache takes its own errors
-            self._disk.failures += 1
-            logger.error("vectors could not be written on disk", exc_info=error)
 
 
 def _batch(

@@ -18,7 +18,8 @@ __all__ = ["DEFAULT_TEMPLATES", "ITEM_FIELDS", "Templates"]
 DEFAULT_TEMPLATES: Mapping[str, str] = {
     "item": "{title}. {categories}. {description}",
     "search": "{text}",
-    "review": "{title}. {text}",
+    # The user's words first: a title before them takes more of how they feel out of the vector.
+    "review": "{text} ({title})",
 }
 ITEM_FIELDS = frozenset({"title", "categories", "description"})
 _FIELDS = ITEM_FIELDS | {
@@ -26,6 +27,7 @@ _FIELDS = ITEM_FIELDS | {
 }  # fmt: skip
 _CONTEXT = re.compile(r"context\.\w[\w-]*")
 _CLOSING = re.compile(r"[)\]}»”]*")
+_BRACKETS = ("()", "[]", "{}", "«»", "“”")
 _SEPARATORS = " .,;:|/–—-"
 
 
@@ -83,7 +85,7 @@ class Templates:
             One line; empty where no field of the template has a value.
         """
         names_item = any(_clean(fields.get(field)) for field in ITEM_FIELDS)
-        text = ""
+        text, parts, alone = "", 0, ""
         for segment in self._templates[self.template_for(name, names_item=names_item)]:
             if not (value := _clean(fields.get(segment.field))):
                 continue
@@ -96,7 +98,10 @@ class Templates:
             if value[-1] in ".,;:!?…":
                 after = after.lstrip(".,;:")
             text += before + value + after
-        return " ".join(text.split())
+            parts += 1
+            alone = value if before.strip() + after.strip() in _BRACKETS else text
+        # A title in brackets without the words it belongs to is the title.
+        return " ".join((alone if parts == 1 else text).split())
 
 
 def _clean(value: str | None) -> str:

@@ -11,6 +11,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
+    ConvBertConfig,
+    ConvBertModel,
+    FNetConfig,
+    FNetModel,
     Gemma3TextConfig,
     Gemma3TextModel,
     MistralConfig,
@@ -19,6 +23,8 @@ from transformers import (
     ModernBertModel,
     MPNetConfig,
     MPNetModel,
+    NystromformerConfig,
+    NystromformerModel,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3Model,
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ARCHITECTURES", "TEXTS", "WORDS", "make_folder", "write"]
+__all__ = ["ARCHITECTURES", "SEE_PADDING", "TEXTS", "WORDS", "make_folder", "write"]
 
 WORDS = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[END]", *"abcdefghijklmnop", "query", "passage", ":",
@@ -68,11 +74,16 @@ def _modules() -> dict[str, Any]:
             Gemma3TextModel,
             Gemma3TextConfig(**_DECODER, sliding_window=16, use_bidirectional_attention=True),
         ),
+        "fnet": (FNetModel, FNetConfig(**_SIZES)),
+        "convbert": (ConvBertModel, ConvBertConfig(**_SIZES, embedding_size=32)),
+        "nystromformer": (NystromformerModel, NystromformerConfig(**_SIZES)),
     }
     return {name: (kind, config) for name, (kind, config) in classes.items()}
 
 
-ARCHITECTURES = tuple(_modules())
+#: Whose vectors change with padding: sentence-transformers' own depend on the batch.
+SEE_PADDING = ("fnet", "convbert", "nystromformer")
+ARCHITECTURES = tuple(name for name in _modules() if name not in SEE_PADDING)
 _DECODERS = {"qwen3", "mistral", "gemma3"}
 
 
@@ -95,7 +106,7 @@ def make_folder(
 
     Args:
         folder: made.
-        architecture: of `ARCHITECTURES`.
+        architecture: of `ARCHITECTURES` or `SEE_PADDING`.
         pooling: ``1_Pooling/config.json``; the mean by default.
         modules: further ones, in order: Dense, LayerNorm, Normalize.
         said: ``config_sentence_transformers.json``.

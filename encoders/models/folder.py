@@ -84,11 +84,17 @@ class ModelFolder:
             )
         return self.prompts[name]
 
-    def fingerprint(self, *, max_tokens: int, dim: int, prompt: str) -> str:
-        """12 hex digits over what decides a vector: the files, what they say, the arguments."""
-        digest = hashlib.sha256()
+    def fingerprint(self, *, tokenizer: str, dim: int, prompt: str) -> str:
+        """12 hex digits over what decides a vector, but for where a long text is cut.
+
+        Args:
+            tokenizer: as it is in force, in its own words.
+            dim: of the vectors.
+            prompt: in force.
+        """
+        digest = hashlib.sha256(tokenizer.encode())
         heads = [head.weights for head in self.heads if isinstance(head, DenseSpec | LayerNormSpec)]
-        for path in (*self.weights, self.path / "tokenizer.json", *heads):
+        for path in (*self.weights, *heads):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         config = read_json(self.path / "config.json", dict)
@@ -98,8 +104,7 @@ class ModelFolder:
             for head in self.heads
         ]
         said = [
-            decisive, self.pooling.modes, self.pooling.include_prompt, heads_said,
-            self.lower_case, self.add_end, prompt, max_tokens, dim,
+            decisive, self.pooling.modes, self.pooling.include_prompt, heads_said, prompt, dim,
         ]  # fmt: skip
         digest.update(json.dumps(said, sort_keys=True).encode())
         return digest.hexdigest()[:12]
@@ -127,23 +132,26 @@ def read_folder(path: Path) -> ModelFolder:
             f"the model in {path} ({config.get('model_type')}) is an encoder-decoder; "
             "supported: encoder-only and decoder-only models"
         )
-    limits = _first_json(transformer, *_LIMITS)
-    said = _first_json(path, "config_sentence_transformers.json")
+    limits, limits_file = _first_json(transformer, *_LIMITS)
+    said, said_file = _first_json(path, "config_sentence_transformers.json")
+    ending, _ = _first_json(transformer, "tokenizer_config.json")
+    prompts, default_prompt = said.get("prompts") or {}, said.get("default_prompt_name")
+    if not isinstance(prompts, dict) or not isinstance(default_prompt, str | None):
+        raise ModelUnsupportedError(
+            f"{said_file} has the prompts {prompts!r} and the default {default_prompt!r}; expected "
+            "texts by name, and a name"
+        )
     return ModelFolder(
         transformer,
         weights,
         pooling,
         heads,
-        max_tokens=_integer(limits, "max_seq_length"),
+        max_tokens=_integer(limits, "max_seq_length", limits_file),
         lower_case=bool(limits.get("do_lower_case")),
-        add_end=bool(_first_json(transformer, "tokenizer_config.json").get("add_eos_token")),
-        prompts={
-            str(name): str(prompt)
-            for name, prompt in (said.get("prompts") or {}).items()
-            if prompt is not None
-        },
-        default_prompt=said.get("default_prompt_name"),
-        truncate_dim=_integer(said, "truncate_dim"),
+        add_end=bool(ending.get("add_eos_token")),
+        prompts={str(name): str(text) for name, text in prompts.items() if text is not None},
+        default_prompt=default_prompt,
+        truncate_dim=_integer(said, "truncate_dim", said_file),
     )
 
 
@@ -154,7 +162,8 @@ def _read_modules(path: Path) -> tuple[Path, PoolingSpec, tuple[HeadSpec, ...]]:
         # A bare transformer: the mean, as sentence-transformers has it; or what the folder of
         # an incomplete copy says.
         return path, read_pooling(path / "1_Pooling"), ()
-    transformer, pooling, heads = path, PoolingSpec(), list[HeadSpec]()
+    transformer, heads = path, list[HeadSpec]()
+    pooling: PoolingSpec | None = None
     for place, module in enumerate(read_json(file, list)):
         # The packages of these classes moved between releases; the class names did not.
         name = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
@@ -168,7 +177,7 @@ def _read_modules(path: Path) -> tuple[Path, PoolingSpec, tuple[HeadSpec, ...]]:
             case "Transformer":
                 transformer = folder
             case "Pooling":
-                pooling = read_pooling(folder)
+                pooling = read_pooling(folder, named=True)
             case "Dense":
                 heads.append(read_dense(folder))
             case "LayerNorm":
@@ -177,6 +186,11 @@ def _read_modules(path: Path) -> tuple[Path, PoolingSpec, tuple[HeadSpec, ...]]:
                 heads.append(NormalizeSpec())
             case _:  # Dropout does nothing outside of training
                 pass
+    if pooling is None:  # the mean would be a guess
+        raise ModelUnsupportedError(
+            f"{file} names no Pooling: expected a Transformer, a Pooling and what follows; delete "
+            "the file for the mean of a bare transformer's tokens"
+        )
     return transformer, pooling, tuple(heads)
 
 
@@ -205,14 +219,19 @@ def _require_files(path: Path) -> tuple[Path, ...]:
     return weights
 
 
-def _first_json(folder: Path, *names: str) -> dict[str, Any]:
+def _first_json(folder: Path, *names: str) -> tuple[dict[str, Any], Path]:
+    """What the first of these files that is there says, and which it is; else nothing."""
     for name in names:
         if (folder / name).is_file():
             found: dict[str, Any] = read_json(folder / name, dict)
-            return found
-    return {}
+            return found, folder / name
+    return {}, folder / names[0]
 
 
-def _integer(values: dict[str, Any], key: str) -> int | None:
+def _integer(values: dict[str, Any], key: str, file: Path) -> int | None:
     value = values.get(key)
-    return value if isinstance(value, int) and value > 0 else None
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise ModelUnsupportedError(
+        f"{file} has {key} = {value!r}; expected a whole number above 0, or null"
+    )

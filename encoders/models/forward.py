@@ -38,7 +38,9 @@ class Forward:
 
     Attributes:
         first_position: the position of a text's first token, where packing was shown to be equal;
-            None, as at first, where texts are padded.
+            None, as at first, where not: texts are padded then.
+        pads: whether padding was shown to be equal; where not, texts are computed with others of
+            their own length alone. True at first.
         shapes: where the model was compiled, the tokens of a batch: it is then padded to one of a
             few shapes, since each new one is compiled again. None, as at first, where not.
     """
@@ -57,6 +59,7 @@ class Forward:
     ) -> None:
         self.device: torch.device = model.device
         self.first_position: int | None = None
+        self.pads = True
         self.shapes: int | None = None
         self._model = model
         self._heads = heads
@@ -100,6 +103,18 @@ class Forward:
         return hidden
 
     def _padded(self, batch: TokenBatch) -> torch.Tensor:
+        if not self.pads:
+            return torch.cat(
+                [
+                    self._rectangle(
+                        batch.ids[start : start + count * length],
+                        np.full(count, length),
+                        count,
+                        length,
+                    )
+                    for start, count, length in batch.groups
+                ]
+            )
         width = int(batch.lengths[0])
         if self.shapes is None:
             return self._rectangle(batch.ids, batch.lengths, len(batch.lengths), width)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from encoders.models.forward import Forward
 
-__all__ = ["UNLIMITED", "find_packing", "load_model", "longest_packed", "padding_position"]
+__all__ = ["UNLIMITED", "find_layout", "load_model", "longest_packed", "padding_position"]
 
 logger = logging.getLogger(__name__)
 transformers_logging: Any = _transformers_logging  # its switches have no annotations
@@ -76,44 +76,63 @@ def longest_packed(model: Any) -> int:
 
 
 @torch.inference_mode()
-def find_packing(forward: Forward, model: Any, token_ids: list[list[int]]) -> int | None:
-    """Whether texts laid end to end have the vectors that they have alone.
+def find_layout(forward: Forward, model: Any, token_ids: list[list[int]], *, pack: bool) -> None:
+    """Find out in which ways texts may be computed together with the vectors that they have alone.
 
-    Tried, not looked up: positions from 0, and from where the padding token's own position is
-    (RoBERTa and its like). Relative positions, shared buckets and other architectures' ways show
-    here as another result.
+    Tried, not looked up. Packed: positions from 0, and from where the padding token's own position
+    is (RoBERTa and its like); relative positions, shared buckets and other architectures' ways
+    show here as another result. Padded: convolutions, Fourier transforms and landmarks see the
+    padding too (ConvBERT, FNet, Nyströmformer).
 
     Args:
-        forward: that runs the model; its `first_position` is left as it was.
+        forward: that runs the model; its `pads` and `first_position` are set.
         model: with its own attention; it gets ours where packing is possible.
         token_ids: of a few texts of different lengths, some equal.
+        pack: whether to try packing at all.
 
-    Returns:
-        The position of a text's first token; None where the texts must be padded.
+    Raises:
+        ModelUnsupportedError: the model cannot compute even one text.
     """
-    alone = [
-        model(input_ids=torch.tensor([ids], device=forward.device)).last_hidden_state[0].float()
-        for ids in token_ids
-    ]
-    own = model.config._attn_implementation  # noqa: SLF001 # there is no public way to read it
+    try:
+        alone = [
+            model(input_ids=torch.tensor([ids], device=forward.device)).last_hidden_state[0].float()
+            for ids in token_ids
+        ]
+    except Exception as error:  # architectures fail in ways of their own
+        reason = " ".join(str(error).split())[:200]
+        raise ModelUnsupportedError(
+            f"the model cannot be run in {model.dtype} on {forward.device} ({reason}); another "
+            "encoder.precision or encoder.device may do"
+        ) from error
     batch = plan_batches(token_ids, budget=sum(map(len, token_ids)))[0]
     expected = torch.cat([alone[row] for row in batch.rows.tolist()])
-    before = forward.first_position
+
+    def is_equal(how: str) -> bool:
+        try:
+            found = forward.hidden(batch).float()
+        except Exception as error:  # noqa: BLE001 # see above
+            logger.debug("%s: not possible: %r", how, error)
+            return False
+        cosine = torch.nn.functional.cosine_similarity(found, expected, dim=1).min().item()
+        logger.debug("%s: cosine %.5f to texts alone", how, cosine)
+        return cosine >= _SAME[model.dtype]
+
+    forward.first_position = None
+    forward.pads = is_equal("padded")
+    if not pack:
+        return
+    own = model.config._attn_implementation  # noqa: SLF001 # there is no public way to read it
     try:
         model.set_attn_implementation(PACKED)
-        for first in dict.fromkeys((0, padding_position(model) + 1)):
-            forward.first_position = first
-            found = forward.hidden(batch).float()
-            cosine = torch.nn.functional.cosine_similarity(found, expected, dim=1).min().item()
-            if cosine >= _SAME[model.dtype]:
-                return first
-            logger.debug("packed from position %d: cosine %.5f to texts alone", first, cosine)
-    except Exception as error:  # noqa: BLE001 # architectures fail in ways of their own
+    except Exception as error:  # noqa: BLE001 # see above
         logger.debug("packing is not possible: %r", error)
-    finally:
-        forward.first_position = before
+        return
+    for first in dict.fromkeys((0, padding_position(model) + 1)):
+        forward.first_position = first
+        if is_equal(f"packed from position {first}"):
+            return
+    forward.first_position = None
     model.set_attn_implementation(own)
-    return None
 
 
 def padding_position(model: Any) -> int:

@@ -7,6 +7,7 @@ bfloat16 and a sixth less in float32 (``python -m benchmarks --area encoders``),
 
 from __future__ import annotations
 
+import logging
 import platform
 
 import torch
@@ -14,15 +15,33 @@ from torch import nn
 
 __all__ = ["can_prepack", "prepack"]
 
+logger = logging.getLogger(__name__)
 
-def can_prepack(device: torch.device) -> bool:
-    """Whether this PyTorch has oneDNN's product of a weight laid out before, for this device."""
-    return (
+#: Of the layer that it is tried with.
+_TRIAL_WIDTH = 64
+
+
+@torch.inference_mode()
+def can_prepack(device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether oneDNN multiplies by weights laid out before, on this device and with these numbers.
+
+    Tried: on a processor without AVX512 it refuses to lay out weights of bfloat16, for one.
+    """
+    if not (
         device.type == "cpu"
         and platform.machine() in {"x86_64", "AMD64"}
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    ):
+        return False
+    layer = nn.Linear(_TRIAL_WIDTH, _TRIAL_WIDTH, dtype=dtype)
+    inputs = torch.eye(_TRIAL_WIDTH, dtype=dtype)
+    try:
+        found = _Prepacked(layer)(inputs)
+    except RuntimeError as error:
+        logger.info("weights stay as they are: oneDNN does not lay out %s here (%s)", dtype, error)
+        return False
+    return torch.allclose(found, layer(inputs), rtol=0.01, atol=0.01)
 
 
 def prepack(model: nn.Module) -> None:

@@ -92,18 +92,23 @@ def read_json(file: Path, kind: type[Any]) -> Any:
     return value
 
 
-def read_pooling(folder: Path) -> PoolingSpec:
-    """``config.json`` of a Pooling module; without one, the mean, as sentence-transformers has it.
+def read_pooling(folder: Path, *, named: bool = False) -> PoolingSpec:
+    """``config.json`` of a Pooling module.
+
+    Args:
+        folder: of the module.
+        named: whether ``modules.json`` names it; where not, and there is no file, it is the mean.
 
     Raises:
+        ModelNotFoundError: it is named, and the file is missing.
         ModelUnsupportedError: it names a mode that is not in `POOLING_MODES`.
     """
-    file = folder / "config.json"
+    file = _required(folder, "config.json") if named else folder / "config.json"
     if not file.is_file():
         return PoolingSpec()
     config = read_json(file, dict)
-    named = config.get("pooling_mode")
-    if named is None:
+    said = config.get("pooling_mode")
+    if said is None:
         flags = {
             key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token"): value
             for key, value in config.items()
@@ -114,7 +119,7 @@ def read_pooling(folder: Path) -> PoolingSpec:
         modes = tuple(mode for mode in POOLING_MODES if mode in chosen) or ("mean",)
         unknown = sorted(chosen - set(POOLING_MODES))
     else:
-        modes = tuple(str(mode) for mode in (named if isinstance(named, list) else [named]))
+        modes = tuple(str(mode) for mode in (said if isinstance(said, list) else [said]))
         unknown = sorted(set(modes) - set(POOLING_MODES))
     if unknown or not modes:
         raise ModelUnsupportedError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import normalizers, processors
+from tokenizers import Tokenizer, normalizers, processors
 
 from encoders.errors import EncodingFailedError, ModelUnsupportedError
 from encoders.models.loading import UNLIMITED, padding_position
@@ -34,6 +35,7 @@ class Tokenising:
     Attributes:
         max_tokens: in force.
         pad_id: any token; it is masked.
+        described: the tokenizer as it is in force, in its own words, but for `max_tokens`.
         prompt: in force.
         prompt_tokens: how many of them each text begins with.
         texts_cut: texts that were longer.
@@ -55,7 +57,10 @@ class Tokenising:
         self.prompt = prompt
         self.max_tokens = _limit(max_tokens, folder, tokenizer, transformer)
         self.pad_id = int(tokenizer.pad_token_id or 0)
-        self._tokenizer = _prepared(tokenizer, folder, self.max_tokens)
+        self._tokenizer = _prepared(tokenizer, folder)
+        side = tokenizer.truncation_side
+        self.described = f"{side} {self._tokenizer.to_str()}"
+        self._tokenizer.enable_truncation(self.max_tokens, direction=side)
         self.prompt_tokens = self._length_of_prompt(tokenizer)
         self._counting = threading.Lock()
 
@@ -105,23 +110,34 @@ def _limit(asked: int | None, folder: ModelFolder, tokenizer: Any, transformer: 
     return chosen
 
 
-def _prepared(tokenizer: Any, folder: ModelFolder, max_tokens: int) -> Any:
+def _prepared(tokenizer: Any, folder: ModelFolder) -> Any:
     """The tokenizer itself, without the settings of its own that tokenizer.json may ship.
 
     MiniLM's has padding, and truncation to 128.
     """
     prepared = tokenizer.backend_tokenizer
     prepared.no_padding()
+    prepared.no_truncation()
     end = tokenizer.eos_token
     if folder.add_end and end not in prepared.encode("a").tokens:
         # e5-mistral and its like pool the end token's vector; transformers 5 leaves it out.
-        ending = processors.TemplateProcessing(
-            single=f"$A {end}", special_tokens=[(end, tokenizer.eos_token_id)]
-        )
-        before = [] if prepared.post_processor is None else [prepared.post_processor]
-        prepared.post_processor = processors.Sequence([*before, ending])
-    prepared.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
+        prepared = _with_end(prepared, end, tokenizer.eos_token_id)
     if folder.lower_case:
         first = [] if prepared.normalizer is None else [prepared.normalizer]
         prepared.normalizer = normalizers.Sequence([normalizers.Lowercase(), *first])
+    return prepared
+
+
+def _with_end(prepared: Any, end: str, end_id: int) -> Any:
+    """The tokenizer with a token at the end of each text, after what it puts there itself."""
+    said = json.loads(prepared.to_str())
+    own = said["post_processor"] or {}
+    for one in own.get("processors", [own]):
+        if one.get("type") == "TemplateProcessing":  # two of them in a row do not work
+            one["single"].append({"SpecialToken": {"id": end, "type_id": 0}})
+            one["special_tokens"][end] = {"id": end, "ids": [end_id], "tokens": [end]}
+            return Tokenizer.from_str(json.dumps(said))
+    ending = processors.TemplateProcessing(single=f"$A {end}", special_tokens=[(end, end_id)])
+    before = [] if prepared.post_processor is None else [prepared.post_processor]
+    prepared.post_processor = processors.Sequence([*before, ending])
     return prepared

@@ -20,7 +20,7 @@ from encoders.models.int8 import to_int8
 from encoders.models.lanes import Lanes
 from encoders.models.loading import (
     UNLIMITED,
-    find_packing,
+    find_layout,
     load_model,
     longest_packed,
 )
@@ -116,6 +116,11 @@ class TransformerEncoder:
         self._device = _device(device)
         folder = read_folder(locate(model))
         self.precision = choose_precision(precision, self._device)
+        if self.precision == "int8" and compile_mode != "off":
+            raise ModelUnsupportedError(
+                f"precision int8 and compile_mode {compile_mode} do not go together: the products "
+                "of int8 are compiled already; use compile_mode off, or another precision"
+            )
         if self.precision == "int8" and self._device.type != "cpu":
             raise ModelUnsupportedError(
                 f"precision int8 runs on the CPU, not on {self._device}; supported there: "
@@ -146,39 +151,44 @@ class TransformerEncoder:
             longest_packed=longest_packed(transformer),
             varlen=varlen,
         )
-        if compile_mode == "off":
-            longest = longest_packed(transformer)
-            trial = [ids[:longest] for ids in self._tokenising.ids(_TRIAL)]
-            self._forward.first_position = find_packing(self._forward, transformer, trial)
-        else:
+        longest = longest_packed(transformer)
+        trial = [ids[:longest] for ids in self._tokenising.ids(_TRIAL)]
+        find_layout(self._forward, transformer, trial, pack=compile_mode == "off")
+        if compile_mode != "off":
+            if not self._forward.pads:
+                raise ModelUnsupportedError(
+                    f"compile_mode {compile_mode} pads texts to a few shapes, and padding changes "
+                    f"the vectors of {model}; use compile_mode off"
+                )
             self._forward.compile(compile_mode, batch_tokens, self._tokenising.max_tokens)
         parameters = transformer.num_parameters()
         if self.precision == "int8":  # after it was tried what packing does to float32
             to_int8(transformer)
-        elif compile_mode == "off" and can_prepack(self._device):
+        elif compile_mode == "off" and can_prepack(self._device, dtype):
             prepack(transformer)
         compiled = compile_mode != "off"
         self._lanes = _lanes(self._device, threads, parameters, compiled)
         name = re.sub(r"[^\w.-]+", "-", name or Path(model).resolve().name)
         fingerprint = folder.fingerprint(
-            max_tokens=self._tokenising.max_tokens,
+            tokenizer=self._tokenising.described,
             dim=self._dim,
             prompt=self._tokenising.prompt,
         )
-        self._encoder_id = f"{name}:{fingerprint}:{self.precision}"
+        limit = self._tokenising.max_tokens
+        self._encoder_id = f"{name}:{fingerprint}-{limit}:{self.precision}"
         self.encode(_TRIAL * self._lanes.count)  # the first call of a kernel takes longer
         self.texts_done = self._tokenising.texts_cut = 0
         logger.info(
             "encoder %s: %d components, %s on %s, texts of up to %d tokens %s, %d at a time",
             self._encoder_id, self._dim, self.precision, self._device, self._tokenising.max_tokens,
-            "end to end" if self.packs else "padded", self._lanes.count,
+            self._layout(), self._lanes.count,
         )  # fmt: skip
 
     @property
     def encoder_id(self) -> str:
-        """``name:fingerprint:precision``.
+        """``name:fingerprint-max_tokens:precision``.
 
-        The fingerprint is over weights, tokenizer, pooling, heads, prompt, max_tokens and dim.
+        The fingerprint is over weights, tokenizer, pooling, heads, prompt and dim.
         """
         return self._encoder_id
 
@@ -231,6 +241,12 @@ class TransformerEncoder:
     def tokens(self, text: str) -> tuple[list[str], bool]:
         """The tokens of a text, prompt and special ones included, and whether it was cut."""
         return self._tokenising.tokens(text)
+
+    def _layout(self) -> str:
+        """How texts lie in a batch, in words."""
+        if self.packs:
+            return "end to end"
+        return "padded" if self._forward.pads else "with others of their length"
 
     def _run(self, batch: TokenBatch, vectors: NDArray[np.float32]) -> int:
         """In a lane: fill in the rows of a batch's texts; returns the tokens that fit in memory."""

@@ -120,7 +120,9 @@ def test_ids_tell_encoders_apart() -> None:
 def test_the_id_of_a_model_changes_with_what_changes_its_vectors() -> None:
     known, short = load_encoder(DEFAULT_MODEL), load_encoder(DEFAULT_MODEL, max_tokens=16)
     assert isinstance(known, TransformerEncoder)
-    name, fingerprint, precision = known.encoder_id.split(":")
+    name, middle, precision = known.encoder_id.split(":")
+    fingerprint, limit = middle.split("-")
+    assert (limit, short.encoder_id) == ("256", f"{name}:{fingerprint}-16:{precision}")
     assert name == "all-MiniLM-L6-v2"
     assert precision == known.precision
     assert len(fingerprint) == 12

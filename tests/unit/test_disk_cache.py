@@ -8,10 +8,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import lmdb
 import numpy as np
 import pytest
 
-from encoders import CacheError, DiskCache, disk_cache
+from encoders import (
+    CacheError,
+    DiskCache,
+    HashingEncoder,
+    disk_cache,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,3 +218,113 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
         DiskCache(tmp_path, MEBIBYTE, "model", DIM)
     with pytest.raises(CacheError, match="cannot be opened"):
         DiskCache(tmp_path / "data.mdb" / "below", MEBIBYTE, "model", DIM)
+
+
+@pytest.mark.parametrize("left", [0.5, 0.9, 4096])
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, left: float) -> None:
+    cache = DiskCache(tmp_path, MEBIBYTE, "model", DIM)
+    texts = [f"text {i}" for i in range(500)]
+    cache.put_many(texts, vectors_of(texts))
+    cache.close()
+    file = tmp_path / "data.mdb"
+    os.truncate(file, int(left if left > 1 else file.stat().st_size * left) // 4096 * 4096)
+    # In a process of its own, which is what it would kill.
+    code = (
+        "import sys; from pathlib import Path; from encoders import DiskCache; "
+        f"DiskCache(Path(sys.argv[1]), {MEBIBYTE}, 'model', {DIM}).get_many(['text 1'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done
+    assert "CacheError" in done.stderr
+    assert "delete the folder, while no process uses it" in done.stderr
+
+
+def test_a_process_of_the_same_id_elsewhere_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_(*_: object, **__: object) -> None:
+        raise lmdb.Error("mdb_txn_begin: Resource temporarily unavailable")
+
+    monkeypatch.setattr(lmdb, "open", open_)
+    with pytest.raises(CacheError, match="same id, in another container: give each container"):
+        DiskCache(tmp_path, MEBIBYTE, "model", DIM)
+
+
+FROZEN = """
+import sys, lmdb
+file = lmdb.open(sys.argv[1], map_size=1 << 27, max_dbs=2)
+with file.begin(write=True):
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that stands still in the middle of a write to ``tmp_path / "vectors"``."""
+    folder = tmp_path / "vectors"
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FROZEN, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGSTOP)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+PEER = """
+import logging, sys
+from pathlib import Path
+from encoders import DiskCache, EncoderService, HashingEncoder, VectorCache
+logging.basicConfig()
+encoder = HashingEncoder(64)
+disk = DiskCache(Path(sys.argv[1]), 1 << 20, encoder.encoder_id, encoder.dim)
+service = EncoderService(encoder, VectorCache(0), disk)
+service.encode_now(["known"])
+print("open", flush=True)
+sys.stdin.readline()
+for text in ("known", "new", "newer"):
+    assert service.encode_now([text]).errors == {}
+service.close()
+service.close()
+stats = service.stats()
+print(stats.disk_hits, stats.disk_failures)
+"""
+
+
+def test_a_peer_that_stands_still_holds_up_no_end(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    encoder = HashingEncoder(64)
+    disk = DiskCache(tmp_path / "vectors", MEBIBYTE, encoder.encoder_id, encoder.dim)
+    disk.put_many(["known"], encoder.encode(["known"]))
+    disk.close()
+    peer = subprocess.Popen(
+        [sys.executable, "-c", PEER, str(tmp_path / "vectors")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert peer.stdout is not None
+        assert peer.stdout.readline() == "open\n"
+        request.getfixturevalue("frozen")
+        said, complained = peer.communicate("go on\n", timeout=60)
+    finally:
+        peer.kill()
+    assert peer.returncode == 0, complained
+    assert said == "2 2\n", "what is there is read; one write stands still, one is behind it"
+    assert "2 batches of vectors could not be written on disk within 1 s" in complained
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_start_waits_for_a_peer_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_cache, "_OPEN_SECONDS", 0.2)
+    with pytest.raises(CacheError, match=r"held by another process.*end that process, or name"):
+        DiskCache(tmp_path / "vectors", MEBIBYTE, "model", DIM)

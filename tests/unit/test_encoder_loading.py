@@ -166,6 +166,59 @@ def test_pooling_that_is_not_known_is_refused(
 
 
 TRANSFORMER = {"path": "", "type": "sentence_transformers.base.modules.Transformer"}
+POOLING = {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+
+
+def test_the_side_that_texts_are_cut_on_is_in_the_id(folder: Path) -> None:
+    right = TransformerEncoder(str(folder), max_tokens=5)
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    write(folder / "tokenizer_config.json", said | {"truncation_side": "left"})
+    left = TransformerEncoder(str(folder), max_tokens=5)
+    assert np.abs(left.encode(["a b c d e f"]) - right.encode(["a b c d e f"])).max() > 1e-4
+    assert left.encoder_id != right.encoder_id
+
+
+@pytest.mark.parametrize("change", ["add_eos_token", "do_lower_case"])
+def test_what_is_said_beside_the_tokenizer_is_in_the_id(folder: Path, change: str) -> None:
+    before = TransformerEncoder(str(folder)).encoder_id
+    if change == "do_lower_case":
+        write(folder / "sentence_bert_config.json", {change: True})
+    else:
+        said = json.loads((folder / "tokenizer_config.json").read_text())
+        write(folder / "tokenizer_config.json", said | {change: True, "eos_token": "f"})
+    assert TransformerEncoder(str(folder)).encoder_id != before
+
+
+def test_a_pooling_that_is_named_and_missing_is_no_mean(folder: Path) -> None:
+    write(folder / "modules.json", [TRANSFORMER, POOLING])
+    (folder / "1_Pooling" / "config.json").unlink(missing_ok=True)
+    with pytest.raises(ModelNotFoundError, match=r"names 1_Pooling, and .*json is missing: copy"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("modules", [[], [TRANSFORMER]])
+def test_modules_without_a_pooling_are_refused(folder: Path, modules: list[Any]) -> None:
+    write(folder / "modules.json", modules)
+    with pytest.raises(ModelUnsupportedError, match=r"modules\.json names no Pooling: expected"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config_sentence_transformers.json", {"prompts": ["a"]}, r"has the prompts \['a'\]"),
+        ("config_sentence_transformers.json", {"default_prompt_name": 1}, "and the default 1"),
+        ("config_sentence_transformers.json", {"truncate_dim": "12"}, "truncate_dim = '12'; exp"),
+        ("sentence_bert_config.json", {"max_seq_length": True}, "max_seq_length = True; expected"),
+        ("sentence_bert_config.json", {"max_seq_length": 0}, "max_seq_length = 0; expected a who"),
+    ],
+)
+def test_settings_of_another_kind_are_named(
+    folder: Path, file: str, content: dict[str, Any], message: str
+) -> None:
+    write(folder / file, content)
+    with pytest.raises(ModelUnsupportedError, match=f"{file} .*{message}"):
+        load_encoder(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +230,7 @@ TRANSFORMER = {"path": "", "type": "sentence_transformers.base.modules.Transform
     ],
 )
 def test_modules_that_cannot_be_had_are_refused(folder: Path, module: str, message: str) -> None:
-    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": f"x.{module}"}])
+    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": f"x.{module}"}, POOLING])
     with pytest.raises((ModelUnsupportedError, ModelNotFoundError), match=message):
         load_encoder(str(folder))
 
@@ -196,7 +249,9 @@ def test_modules_that_cannot_be_had_are_refused(folder: Path, module: str, messa
 def test_dense_layers_that_do_not_fit_are_refused(
     folder: Path, config: dict[str, Any], message: str
 ) -> None:
-    write(folder / "modules.json", [TRANSFORMER, {"path": "own", "type": "x.models.Dense"}])
+    dense = {"path": "own", "type": "x.models.Dense"}
+    write(folder / "modules.json", [TRANSFORMER, POOLING, dense])
+    write(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
     write(folder / "own" / "config.json", config)
     weights = {"linear.weight": torch.zeros(4, 16), "linear.bias": torch.zeros(4)}
     save_file(weights, folder / "own" / "model.safetensors")
@@ -260,12 +315,23 @@ def test_limits_the_model_cannot_keep_are_refused(tiny: Path, max_tokens: int) -
         TransformerEncoder(str(tiny), max_tokens=max_tokens)
 
 
-def test_an_end_token_that_the_folder_asks_for_is_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [None, "", "[CLS] "])
+def test_an_end_token_that_the_folder_asks_for_is_there(tmp_path: Path, start: str | None) -> None:
     folder = make_folder(tmp_path / "model", "mistral", pooling={"pooling_mode": "lasttoken"})
-    expected = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
-    tokenizer.save(str(folder / "tokenizer.json"))
+    special = [("[CLS]", 2), ("[END]", 4)]
+
+    def put(template: str | None) -> None:
+        tokenizer.post_processor = (
+            processors.ByteLevel()
+            if template is None
+            else processors.TemplateProcessing(single=template, special_tokens=special)
+        )
+        tokenizer.save(str(folder / "tokenizer.json"))
+
+    put(f"{start or ''}$A [END]")
+    expected = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
+    put(None if start is None else f"{start}$A")
     without = TransformerEncoder(str(folder), precision="float32").encode(TEXTS)
     assert np.abs(without - expected).max() > 0.01
     said = json.loads((folder / "tokenizer_config.json").read_text())

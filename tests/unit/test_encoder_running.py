@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from model_folders import SEE_PADDING, make_folder
+from model_folders import TEXTS as LETTERS
 
-from encoders import DeviceMemoryError, EncodingFailedError, load_encoder
+from encoders import DeviceMemoryError, EncodingFailedError, ModelUnsupportedError, load_encoder
 from encoders.models.prepacked import can_prepack, prepack
 from encoders.models.transformer import TransformerEncoder
 
@@ -148,6 +153,54 @@ def test_weights_laid_out_before_give_the_same_products(dtype: torch.dtype, bias
     assert found.dtype == model[0].weight.dtype == dtype
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(alone, found[:1, :1])
+
+
+@pytest.mark.skipif(not can_prepack(torch.device("cpu")), reason="needs oneDNN on x86-64")
+def test_a_processor_that_lays_out_no_bfloat16_computes_it_all_the_same(tiny: Path) -> None:
+    """oneDNN told to do as on a processor without AVX512; it reads that at its first use."""
+    code = (
+        "import sys; from encoders import load_encoder; "
+        "print(load_encoder(sys.argv[1], precision='bfloat16').encode(['a b c']).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny)],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(1, 16)"
+
+
+@pytest.mark.parametrize("architecture", SEE_PADDING)
+def test_a_model_that_sees_the_padding_is_given_none(
+    tmp_path: Path, architecture: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = str(make_folder(tmp_path / "model", architecture))
+    with caplog.at_level(logging.INFO, "encoders"):
+        encoder = TransformerEncoder(folder, device="cpu", precision="float32")
+    assert "tokens with others of their length" in caplog.text
+    alone = np.concatenate([encoder.encode([text]) for text in LETTERS])
+    np.testing.assert_allclose(encoder.encode(LETTERS), alone, rtol=0, atol=1e-5)
+    encoder._forward.pads = True  # noqa: SLF001 - what would be without
+    assert np.abs(encoder.encode(LETTERS) - alone).max() > 1e-3
+    with pytest.raises(ModelUnsupportedError, match="padding changes the vectors"):
+        TransformerEncoder(folder, device="cpu", precision="float32", compile_mode="default")
+
+
+def test_int8_is_not_compiled_again(tiny: Path) -> None:
+    with pytest.raises(ModelUnsupportedError, match="int8 and compile_mode default do not go"):
+        TransformerEncoder(str(tiny), device="cpu", precision="int8", compile_mode="default")
+
+
+def test_a_model_that_cannot_run_at_all_says_so(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no kernel for Half")
+
+    monkeypatch.setattr("transformers.BertModel.forward", fail)
+    with pytest.raises(ModelUnsupportedError, match=r"cannot be run in .*no kernel for Half.*may"):
+        TransformerEncoder(str(tiny), device="cpu")
 
 
 def test_int8_is_close_and_independent_of_the_batch(tiny: Path) -> None:

@@ -105,6 +105,8 @@ def test_brackets_go_with_the_field_they_close() -> None:
     built = Templates({"item": "{title} ({categories}): {description} [{rating}]"})
     assert built.render("item", {"title": "Alien", "description": "In space"}) == "Alien: In space"
     assert built.render("item", {"categories": "Horror", "rating": "5"}) == "(Horror) [5]"
+    assert built.render("item", {"rating": "5"}) == "5", "alone, it needs none"
+    assert Templates().render("review", {"title": "Jaws (1975)"}) == "Jaws (1975)"
 
 
 def test_an_action_on_an_item_has_the_items_text() -> None:
@@ -113,7 +115,7 @@ def test_an_action_on_an_item_has_the_items_text() -> None:
     for action in ("view", "click", "cart", "purchase", "rate", "like", "dislike", "skip", "wave"):
         assert built.render(action, fields) == built.render("item", fields) == "Alien"
         assert built.fields_of(action) == {"title", "categories", "description"}
-    assert built.render("review", fields) == "Alien. great"
+    assert built.render("review", fields) == "great (Alien)"
     assert built.render("search", fields) == "great"
 
 

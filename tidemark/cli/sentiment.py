@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import random
 from pathlib import Path  # noqa: TC003 # typer reads it at run time
 from typing import Annotated
 
 import typer
 from safetensors import SafetensorError
 
-from encoders import SentimentError
-from tidemark.cli.common import ConfigFile, LogLevel, console, setup_logging
+from encoders import SentimentError, Templates
+from tidemark.cli.common import ConfigFile, LogLevel, console, errors, setup_logging
 from tidemark.settings import load_settings
 
 __all__ = ["app"]
@@ -21,6 +22,8 @@ _LABELS = {
     "1": True, "positive": True, "pos": True, "true": True,
     "0": False, "-1": False, "negative": False, "neg": False, "false": False,
 }  # fmt: skip
+#: By how much a head should do better than the more frequent label.
+_BETTER = 0.05
 
 
 @app.callback()
@@ -40,7 +43,15 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Where the head goes (safetensors).")],
     config: ConfigFile = None,
-    seed: Annotated[int, typer.Option(help="Of the split into training and held-out texts.")] = 0,
+    titles: Annotated[
+        Path | None,
+        typer.Option(
+            help="Items' titles, a line each: the texts are then also put into the template of "
+            "reviews, each with a title drawn at random, as the worker will read them.",
+            exists=True, dir_okay=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, and of the titles drawn.")] = 0,
 ) -> None:  # fmt: skip
     """Train a sentiment head for the encoder of the settings, and judge it on a held-out fifth."""
     setup_logging(LogLevel.warning)
@@ -49,24 +60,56 @@ def train(
     from encoders.sentiment_training import train_head  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import build_encoder  # noqa: PLC0415 # and Kafka's client
 
+    texts = [text for text, _ in examples]
+    others = [] if titles is None else [_as_reviews(texts, titles, settings.templates, seed)]
     encoder = build_encoder(settings)
     trained = train_head(
         encoder,
-        [text for text, _ in examples],
+        texts,
         [positive for _, positive in examples],
         trained_on=", ".join(file.name for file in labelled),
         seed=seed,
+        others=others,
     )
     try:
         trained.head.save(out)
     except (OSError, SafetensorError) as error:
         raise SentimentError(f"{out} cannot be written: {error}") from error
+    accuracies = " and ".join(
+        f"{accuracy:.4f}{form}"
+        for accuracy, form in zip(trained.accuracies, ("", " with a title"), strict=False)
+    )
+    if trained.head.accuracy < trained.chance + _BETTER:
+        errors.print(
+            f"warning: that is hardly better than guessing ({trained.chance:.4f}): such a head "
+            "would turn profiles around at random; check the labels, or add examples",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     console.print(
-        f"accuracy {trained.head.accuracy:.4f} on {trained.held_out:,} held-out texts, trained on "
+        f"accuracy {accuracies} on {trained.held_out:,} held-out texts, trained on "
         f"{trained.training:,}, for {encoder.encoder_id}\nwritten to {out}; use it with: "
         f'sentiment.head = "{out}"',
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _as_reviews(texts: list[str], titles: Path, templates: dict[str, str], seed: int) -> list[str]:
+    """The texts as reviews of items drawn at random.
+
+    Raises:
+        SentimentError: there is no title, or the file cannot be read.
+    """
+    try:
+        names = titles.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SentimentError(f"{titles} cannot be read: {error}") from error
+    if not (names := [name for name in names if name.strip()]):
+        raise SentimentError(f"{titles} has no titles; expected one a line")
+    drawn, known = random.Random(seed), Templates(templates)  # noqa: S311 # no secret
+    return [
+        known.render("review", {"action": "review", "title": drawn.choice(names), "text": text})
+        for text in texts
+    ]
 
 
 def _read(file: Path) -> list[tuple[str, bool]]:
@@ -76,14 +119,15 @@ def _read(file: Path) -> list[tuple[str, bool]]:
         SentimentError: the file cannot be read, or a line of it.
     """
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix in {".pos", ".neg"}:
                 lines = (line.strip() for line in stream)
                 return [(line, file.suffix == ".pos") for line in lines if line]
             rows = csv.DictReader(stream)
-            if not {"text", "label"} <= set(rows.fieldnames or ()):
+            rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+            if not {"text", "label"} <= set(rows.fieldnames):
                 raise SentimentError(
-                    f"{file} has the columns {', '.join(rows.fieldnames or ()) or 'none'}; "
+                    f"{file} has the columns {', '.join(rows.fieldnames) or 'none'}; "
                     "expected text and label"
                 )
             return [_labelled(file, rows.line_num, row) for row in rows]
