@@ -139,3 +139,12 @@ def test_an_error_does_not_show_the_password(tmp_path: Path, toml: str) -> None:
     with pytest.raises(SettingsError, match=r"kafka\.security") as error:
         load_settings(file)
     assert "987654" not in str(error.value)
+
+
+def test_a_template_of_no_action_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[encoder.templates]\nrewiev = "{text}"\n')
+    with pytest.raises(SettingsError, match=r"templates\.rewiev: there is no action of this name"):
+        load_settings(file)
+    file.write_text('[actions.rewiev]\n[encoder.templates]\nrewiev = "{text}"\nitem = "{title}"\n')
+    assert load_settings(file).encoder.templates["rewiev"] == "{text}"
