@@ -53,7 +53,8 @@ class Templates:
             time_of_day, weekday and ``context.<name>``; ``{{`` and ``}}`` are braces.
 
     Raises:
-        TemplateError: a template is malformed, has no field, or names an unknown one.
+        TemplateError: a template is malformed, has no field, names an unknown one, or is of
+            items or of searches and has nothing of theirs.
     """
 
     def __init__(self, texts: Mapping[str, str] | None = None) -> None:
@@ -61,6 +62,12 @@ class Templates:
             name: _parse(name, text)
             for name, text in {**DEFAULT_TEMPLATES, **(texts or {})}.items()
         }
+        for name, needed in (("item", ITEM_FIELDS), ("search", frozenset({"text"}))):
+            if not self.fields_of(name) & needed:
+                raise TemplateError(
+                    f"template {name!r} would always be empty; expected {{"
+                    f"{'} or {'.join(sorted(needed))}}} in it"
+                )
 
     def template_for(self, action: str, *, names_item: bool) -> str:
         """Name of the template an action uses: its own, else ``item`` or ``search``."""

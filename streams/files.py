@@ -47,7 +47,7 @@ def format_of(path: Path) -> FileFormat:
     if found is None:
         raise InputFileError(
             f"the format of {path} is not clear from its name; expected "
-            f"{', '.join(sorted(_SUFFIXES))}, or say --format"
+            f"{', '.join(sorted(_SUFFIXES))}"
         )
     return found
 

@@ -70,13 +70,13 @@ class Reading:
         batch: a column entry for each record; ``rows`` are positions in ``texts``.
         texts: distinct for plain actions.
         rejected: places of records that cannot be processed, with the reason why.
-        felt: places of those whose strength their words decide.
+        felt: the words of those whose strength they decide, by place.
     """
 
     batch: ActionBatch
     texts: list[str]
     rejected: list[tuple[int, RejectedError]] = field(default_factory=list)
-    felt: list[int] = field(default_factory=list)
+    felt: dict[int, str] = field(default_factory=dict)
 
 
 class Feeling(NamedTuple):
@@ -85,10 +85,12 @@ class Feeling(NamedTuple):
     Attributes:
         score: from vectors ``(n, dim) float32`` to what their texts feel, ``(n,)`` in [-1, 1].
         worst: s of the worst feeling, -1 to 0, as `RatingScale` has it.
+        reads: whether it can read these words; those it cannot have no feeling.
     """
 
     score: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     worst: float
+    reads: Callable[[str], bool] = bool
 
 
 class ActionReader:
@@ -216,8 +218,8 @@ class ActionReader:
         else:
             batch.rows[place] = len(reading.texts)
             reading.texts.append(text)
-            if self._is_felt(action):
-                reading.felt.append(place)
+            if action.text is not None and self._is_felt(action):
+                reading.felt[place] = action.text
 
     def _is_felt(self, action: Action) -> bool:
         """Whether how the user's words feel decides, and they are in the text."""
@@ -323,7 +325,10 @@ def with_feeling(reading: Reading, vectors: NDArray[np.float32], feeling: Feelin
         feeling: reads the vectors.
     """
     batch = reading.batch
-    places = [place for place in reading.felt if batch.rows[place] >= 0]
+    places = [
+        place for place, words in reading.felt.items()
+        if batch.rows[place] >= 0 and feeling.reads(words)
+    ]  # fmt: skip
     if not places:
         return
     felt = feeling.score(vectors[batch.rows[places]])

@@ -58,8 +58,9 @@ class RedactionSettings(Group):
 class SentimentSettings(Group):
     """How users' words change a profile in their own direction.
 
-    ``head`` is a file that ``tidemark sentiment train`` wrote; ``auto`` the one that comes along,
-    where it fits the encoder; ``none`` for none. ``worst`` is s of the worst feeling.
+    ``head`` is a file that ``tidemark sentiment train`` wrote; ``auto`` the one that comes
+    along, where it fits the encoder, else none and a warning; ``none`` for none. ``worst`` is s
+    of the worst feeling.
     """
 
     head: str = "auto"

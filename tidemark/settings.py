@@ -259,6 +259,17 @@ class Settings(BaseSettings):
             return {**values, "actions": {**DEFAULT_ACTIONS, **values["actions"]}}
         return values
 
+    @model_validator(mode="after")
+    def _templates_of_actions(self) -> Settings:
+        known = {"item", *self.actions}
+        if unknown := sorted(set(self.encoder.templates) - known):
+            msg = (
+                f"encoder.templates.{unknown[0]}: there is no action of this name; known: "
+                f"{', '.join(sorted(known))}"
+            )
+            raise ValueError(msg)
+        return self
+
 
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     """Read the settings.

@@ -62,6 +62,7 @@ class Tokenising:
         self.described = f"{side} {self._tokenizer.to_str()}"
         self._tokenizer.enable_truncation(self.max_tokens, direction=side)
         self.prompt_tokens = self._length_of_prompt(tokenizer)
+        self._unknown: int | None = tokenizer.unk_token_id
         self._counting = threading.Lock()
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -85,6 +86,13 @@ class Tokenising:
         """The tokens of a text in words, and whether it was cut."""
         found = self._tokenizer.encode(self.prompt + text)
         return list(found.tokens), bool(found.overflowing)
+
+    def knows(self, text: str) -> bool:
+        """Whether at least half of a text's own tokens are in the vocabulary."""
+        if self._unknown is None:
+            return True
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return 2 * ids.count(self._unknown) <= len(ids)
 
     def _length_of_prompt(self, tokenizer: Any) -> int:
         """A special token that ends every text is not the prompt's own."""

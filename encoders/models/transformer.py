@@ -242,6 +242,10 @@ class TransformerEncoder:
         """The tokens of a text, prompt and special ones included, and whether it was cut."""
         return self._tokenising.tokens(text)
 
+    def knows(self, text: str) -> bool:
+        """Whether at least half of a text's tokens are in the model's vocabulary."""
+        return self._tokenising.knows(text)
+
     def _layout(self) -> str:
         """How texts lie in a batch, in words."""
         if self.packs:

@@ -75,7 +75,7 @@ def test_a_search_is_the_user_s_words() -> None:
 
 
 def test_a_review_has_both() -> None:
-    assert catalogue_of(ALIEN).action_text(action("review", text="Loud.")) == "Alien. Loud."
+    assert catalogue_of(ALIEN).action_text(action("review", text="Loud.")) == "Loud. (Alien)"
 
 
 def test_an_action_without_words_or_item_has_no_text() -> None:
@@ -131,7 +131,7 @@ def test_known_items_are_told_by_their_codes() -> None:
 def test_a_text_with_words_is_made_each_time() -> None:
     catalogue = catalogue_of(ALIEN)
     texts = {catalogue.action_text(action("review", text=words)) for words in ("a", "b", "c")}
-    assert texts == {"Alien. a", "Alien. b", "Alien. c"}
+    assert texts == {"a (Alien)", "b (Alien)", "c (Alien)"}
 
 
 def test_an_item_that_changes_takes_its_texts_along() -> None:

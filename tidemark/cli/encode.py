@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from encoders import EncoderService
+    from streams.reading import Feeling
     from tidemark.settings import Settings
 
 __all__ = ["encode"]
@@ -54,35 +55,71 @@ def encode(
     """Show what becomes of a text: its redacted form, tokens, vector and nearest items."""
     setup_logging(LogLevel.warning)
     settings = load_settings(config)
-    lines = texts or [line.rstrip("\n") for line in sys.stdin]
+    lines, unreadable = (texts, 0) if texts else _read_lines()
     if not any(line.strip() for line in lines):
         raise fail("there is no text: name one, or write lines to standard input", 2)
-    from tidemark.compose.parts import build_encoding, build_feeling, build_redactor  # noqa: PLC0415 # loads the model
+    from tidemark.compose.parts import (  # noqa: PLC0415 # loads the model
+        build_encoding,
+        build_feeling,
+        build_query,
+        build_redactor,
+    )  # fmt: skip
 
     redactor = build_redactor(settings)
+    text_of = build_query(settings, redactor)
     encoding = build_encoding(settings)
-    feeling = build_feeling(settings, encoding.encoder_id)
+    feeling = build_feeling(settings, encoding.encoder)
     find = _in_file(items, settings, encoding) if items else _in_service(retrieval, settings)
     try:
         for line in filter(str.strip, lines):
-            text = redactor.redact(line)
+            words, text = redactor.redact(line), text_of(line)
             encoded = encoding.encode_now([text])
             if encoded.errors:
                 raise next(iter(encoded.errors.values()))
             vector = encoded.vectors[0]
             table = Table(show_header=False, box=None, pad_edge=False)
-            table.add_row("text", escape(text) + ("  [dim](redacted)[/]" if text != line else ""))
+            table.add_row("text", _shown(text) + ("  [dim](redacted)[/]" if words != line else ""))
             for name, value in _tokens(encoding, text):
-                table.add_row(name, escape(value))
+                table.add_row(name, _shown(value))
             table.add_row("vector", f"{len(vector)} numbers, norm {np.linalg.norm(vector):.6f}")
-            if feeling is not None:
-                table.add_row("sentiment", f"{float(feeling.score(vector[None])[0]):+.2f}")
+            table.add_row("sentiment", _sentiment(feeling, words, vector))
             table.add_row("encoder", encoding.encoder_id)
             console.print(table)
-            _show_nearest(find, text, vector)
+            _show_nearest(find, words, vector)
             console.print()
     finally:
         encoding.close()
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def _read_lines() -> tuple[list[str], int]:
+    """The lines of standard input, and how many were left out since they are not UTF-8."""
+    lines: list[str] = []
+    unreadable = 0
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            lines.append(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n"))
+        except UnicodeDecodeError as error:
+            unreadable += 1
+            fail(
+                f"line {number} of standard input is not UTF-8 (byte {line[error.start]:#04x} at "
+                f"place {error.start + 1}); it is left out"
+            )
+    return lines, unreadable
+
+
+def _shown(text: str) -> str:
+    """For the terminal: what would steer it is written out."""
+    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
+def _sentiment(feeling: Feeling | None, words: str, vector: NDArray[np.float32]) -> str:
+    if feeling is None:
+        return "none: sentiment.head has none for this encoder"
+    if not feeling.reads(words):
+        return "none: the model knows less than half of the words' tokens"
+    return f"{float(feeling.score(vector[None])[0]):+.2f}"
 
 
 def _tokens(encoding: EncoderService, text: str) -> list[tuple[str, str]]:
@@ -107,13 +144,15 @@ def _show_nearest(find: Any, text: str, vector: NDArray[np.float32]) -> None:
         return
     table = Table("cosine", "item", "title", title="nearest items", title_justify="left")
     for item_id, title, cosine in near:
-        table.add_row(f"{cosine:.3f}", escape(item_id), escape(title))
+        table.add_row(f"{cosine:.3f}", _shown(item_id), _shown(title))
     console.print(table)
 
 
 def _in_file(path: Path, settings: Settings, encoding: EncoderService) -> Any:
     """A search of a file's items by a text's vector."""
     found = list(read_file(path, Item, format_of(path)))
+    if not found:
+        raise fail(f"there are no items in {path}")
     catalogue = Catalogue(Templates(settings.encoder.templates), Interner())
     encoded = encoding.encode_now([catalogue.item_text(item) for item in found])
     rows = [(item, row) for item, row in zip(found, encoded.index, strict=True) if row >= 0]

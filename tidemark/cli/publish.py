@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from streams.errors import InputFileError
 from streams.files import FileFormat, format_of, read_file
 from streams.schema import Action, Item
 from tidemark.cli.common import Bootstrap, ConfigFile, console, errors, fail, overrides
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
-    from streams.errors import InputFileError
     from tidemark.settings import Settings
 
 __all__ = ["publish"]
@@ -63,7 +63,10 @@ def publish(
         raise fail(f"there is no file {file}")
     if file_format not in {None, "jsonl", "csv", "msgpack"}:
         raise fail(f"--format is {file_format!r}; expected jsonl, csv or msgpack", 2)
-    as_format: FileFormat = file_format or format_of(file)  # type: ignore[assignment] # checked above
+    try:
+        as_format: FileFormat = file_format or format_of(file)  # type: ignore[assignment] # checked above
+    except InputFileError as error:
+        raise fail(f"{error}, or say --format") from error
     sent, skipped = _publish(settings, file, kind, as_format, topic, on_error)
     console.print(f"published {sent:,} {kind.value} from {file}, all acknowledged")
     if skipped:

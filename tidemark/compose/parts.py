@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from encoders import (
     DiskCache,
     EncoderService,
     SentimentError,
+    Templates,
     VectorCache,
     default_head,
     load_encoder,
@@ -26,13 +28,13 @@ from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.tail import TopicTail
 from streams.topic_names import ActionTopic, TopicNames
 from streams.wording import Wording
+from tidemark.encoder_settings import EncoderSettings
 from tidemark.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from encoders import TextEncoder
-    from tidemark.encoder_settings import EncoderSettings
     from tidemark.settings import Settings
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "build_encoder",
     "build_encoding",
     "build_feeling",
+    "build_query",
     "build_redactor",
     "build_wording",
     "limits",
@@ -52,6 +55,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _MEBIBYTE = 1024 * 1024
+_DEFAULT = EncoderSettings()
 
 
 def now_ms() -> int:
@@ -139,7 +143,18 @@ def build_redactor(settings: Settings) -> Redactor:
         raise SettingsError(f"redaction: {error}") from error
 
 
-def build_feeling(settings: Settings, encoder_id: str) -> Feeling | None:
+def build_query(settings: Settings, redactor: Redactor) -> Callable[[str], str]:
+    """What turns a query's words into the text that is encoded, as of an action ``search``."""
+    templates = Templates(settings.encoder.templates)
+
+    def text_of(words: str) -> str:
+        said = redactor.redact(words)
+        return templates.render("search", {"action": "search", "text": said}) or said
+
+    return text_of
+
+
+def build_feeling(settings: Settings, encoder: TextEncoder) -> Feeling | None:
     """What reads the feeling of users' words; None where the settings or the encoder have none.
 
     Raises:
@@ -149,18 +164,34 @@ def build_feeling(settings: Settings, encoder_id: str) -> Feeling | None:
     if wanted == "none":
         return None
     head = default_head() if wanted == "auto" else load_head(Path(wanted))
-    if head.fits(encoder_id):
-        return Feeling(head.score, settings.sentiment.worst)
+    if head.fits(encoder.encoder_id):
+        # The hashing encoder has no vocabulary.
+        reads: Callable[[str], bool] = getattr(encoder, "knows", bool)
+        return Feeling(head.score, settings.sentiment.worst, reads)
     if wanted != "auto":
         raise SentimentError(
             f"the sentiment head {wanted} is for the encoder {head.encoder_id}, this process runs "
-            f"{encoder_id}; train one with: tidemark sentiment train"
+            f"{encoder.encoder_id}; train one with: tidemark sentiment train"
         )
-    logger.info(
-        "no sentiment head comes along for %s: reviews count by their rating or actions.review."
-        "strength; train one with: tidemark sentiment train", encoder_id,
-    )  # fmt: skip
+    felt = sorted(name for name, rule in settings.actions.items() if rule.felt)
+    if felt:
+        logger.warning(
+            "no sentiment head comes along for the encoder %s (%s): %s without a rating counts by "
+            "its strength, whatever its words say; train one with tidemark sentiment train, or "
+            'say so with sentiment.head = "none"',
+            encoder.encoder_id, _what_differs(settings.encoder), ", ".join(felt),
+        )  # fmt: skip
     return None
+
+
+def _what_differs(settings: EncoderSettings) -> str:
+    """The settings that make vectors other than the default head reads."""
+    names = ("model", "prompt", "prompt_name", "truncate_dim")
+    changed = [name for name in names if getattr(settings, name) != getattr(_DEFAULT, name)]
+    return (
+        ", ".join(f"encoder.{name} = {json.dumps(getattr(settings, name))}" for name in changed)
+        or "its folder has changed"
+    )
 
 
 def _disk_cache(

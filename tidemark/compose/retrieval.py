@@ -23,6 +23,7 @@ from streams.tail import TopicTail
 from streams.topics import check_topics, identify
 from tidemark.compose.parts import (
     build_encoding,
+    build_query,
     build_redactor,
     now_ms,
     require_lineage,
@@ -109,10 +110,10 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
     )
     forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
-    redactor = build_redactor(settings)
+    text_of = build_query(settings, build_redactor(settings))
 
     async def encode(text: str) -> NDArray[np.float32]:
-        encoded = await encoding.encode([redactor.redact(text)])
+        encoded = await encoding.encode([text_of(text)])
         if encoded.errors:
             raise next(iter(encoded.errors.values()))
         vector: NDArray[np.float32] = encoded.vectors[encoded.index[0]]

@@ -164,7 +164,7 @@ def build_worker(
         catalogue=catalogue,
         follower=follower,
         encoding=WatchedEncoding(encoding, activities),
-        feeling=build_feeling(settings, encoding.encoder_id),
+        feeling=build_feeling(settings, encoding.encoder),
         retry_seconds=settings.kafka.retry_seconds,
     )
     pipeline = Pipeline(
