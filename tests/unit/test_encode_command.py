@@ -67,11 +67,11 @@ def test_a_query_is_shown_as_it_is_encoded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TIDEMARK_ENCODER__TEMPLATES", json.dumps({"search": "looking for {text}"}))
     asked: list[object] = []
 
-    def post(url: str, **options: object) -> httpx.Response:
+    def post(_: httpx.Client, url: str, **options: object) -> httpx.Response:
         asked.append(options["json"])
         return httpx.Response(200, json={"items": []}, request=httpx.Request("POST", url))
 
-    monkeypatch.setattr(httpx, "post", post)
+    monkeypatch.setattr(httpx.Client, "post", post)
     code, said = run("shoes of ann@example.org")
     assert code == 0, said
     assert "looking for shoes of [email]  (redacted)" in said

@@ -44,7 +44,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "kafka": {"session_seconds": SESSION_SECONDS, "poll_records": 500},
     "topics": {"partitions": PARTITIONS},
     "worker": {"batch_actions": 1_000, "snapshot_seconds": 5},
-    "retrieval": {"snapshot_seconds": 5},
+    # Profiles as they are: in bfloat16 an index would hold them rounded.
+    "retrieval": {"snapshot_seconds": 5, "precision": "float32"},
 }
 #: Compaction is quick, but leaves a late write as long as the design asks for, to be repaired.
 _PROFILES = {
