@@ -26,7 +26,7 @@ types: $(READY)
 check: lint types test  ## what CI runs
 
 # AREA=streams  ONLY=growth  QUICK=1: see benchmarks/README.md
-bench: $(BENCH_READY)  ## measure against the bars and beside others; takes an hour and a quiet machine
+bench: $(BENCH_READY)  ## measure against the bars and beside others; takes two hours and a quiet machine
 	$(BIN)/python -m benchmarks $(if $(AREA),--area $(AREA)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 # URL=http://…  SECONDS=60  RATE=100: see benchmarks/README.md

@@ -176,11 +176,12 @@ class LanceDB:
         if self.merges % self.merges_until_optimized == 0:
             from datetime import timedelta
 
-            self.table.optimize(cleanup_older_than=timedelta(0))
+            # Not at once: a search may be reading what there was before.
+            self.table.optimize(cleanup_older_than=timedelta(minutes=1))
 
     def search(self, query):
-        found = self.table.search(query).distance_type("dot").select(["key"]).limit(K)
-        return found.to_arrow()["key"].to_pylist()
+        found = self.table.search(query).distance_type("dot").select(["key", "_distance"])
+        return found.limit(K).to_arrow()["key"].to_pylist()
 
 
 class MilvusLite:

@@ -112,10 +112,12 @@ class Peer:
         writer = threading.Thread(target=write)
         started = time.perf_counter()
         writer.start()
-        found = self.searches(seconds)
-        in_time, passed = keys_written[0], time.perf_counter() - started
-        stopping.set()
-        writer.join()  # its last batch is completed
+        try:
+            found = self.searches(seconds)
+            in_time, passed = keys_written[0], time.perf_counter() - started
+        finally:
+            stopping.set()
+            writer.join()  # its last batch is completed
         if error:
             raise error[0]
         return {**found, "rate": in_time / passed, "written": self.written}
