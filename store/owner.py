@@ -89,7 +89,9 @@ class IndexOwner(Executor):
                     self._changed.wait()
                 if not (self._writes or self._asked):
                     return
-                writes, self._writes = self._writes, deque()
+                # Emptied, not replaced: who submits now has it in hand already.
+                writes = list(self._writes)
+                self._writes.clear()
                 asked = [self._asked.popleft() for _ in range(min(len(self._asked), _TOGETHER))]
             for job in writes:
                 if job.done.set_running_or_notify_cancel():

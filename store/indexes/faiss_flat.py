@@ -102,6 +102,7 @@ class FaissFlatIndex(RowIndex):
             return codes
         if self.precision == "float16" and np.abs(vectors).max(initial=0) > _HALF_MAX:
             raise VectorIndexError(f"a value is beyond ±{_HALF_MAX:.0f}, the range of float16")
+        one_thread()
         encoded: NDArray[Any] = self._pattern.sa_encode(vectors).view(self._dtype)
         return encoded
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -150,6 +152,22 @@ def test_it_ends_when_all_is_done_and_takes_nothing_after() -> None:
     assert done == [1, 2]
     with pytest.raises(RuntimeError, match="ended"):
         owner.submit(done.append, 3)
+
+
+def test_no_job_is_lost_however_many_submit_at_a_time(owner: IndexOwner) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as callers:
+
+            def submit(number: int) -> int:
+                put = owner.submit if number % 2 else owner.ask
+                return sum(put(lambda one=one: one).result(30) for one in range(500))
+
+            totals = list(callers.map(submit, range(16)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert totals == [sum(range(500))] * 16
 
 
 def test_no_search_sees_half_a_vector(owner: IndexOwner) -> None:
