@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,6 +49,8 @@ _BUILDERS: dict[str, Callable[[Any], Accelerator]] = {
 #: Changed rows that the accelerator takes over together with itself: some milliseconds.
 _FEW_CHANGED = 1_024
 _MOST_ROUNDS = 8
+#: Queries that are kept, for probes.
+_ASKED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,9 @@ class GrowingIndex(FaissFlatIndex):
         self._failed_at = 0
         self._probe = RecallProbe(self._growth.recall)
         self._next_probe = 0.0
+        self._random = np.random.default_rng()
+        #: Lately searched for, ``(1, dim)`` each.
+        self._asked: deque[NDArray[np.float32]] = deque(maxlen=_ASKED)
 
     @property
     def kind(self) -> str:
@@ -225,9 +231,12 @@ class GrowingIndex(FaissFlatIndex):
         logger.info("the index is accelerated: kind=%s rows=%d", accelerator.kind, count)
 
     def _begin_probe(self) -> None:
-        row = int(np.random.default_rng().integers(len(self)))
-        query = self._vectors(np.array([row]))
-        _, rows = self._best(query, min(self._probe.k, len(self)), None)
+        # What is asked may lie elsewhere than what is held: users are no items.
+        if self._asked:
+            query = self._asked[int(self._random.integers(len(self._asked)))]
+        else:
+            query = self._vectors(self._random.integers(len(self), size=1))
+        rows = self._accelerated(query, min(self._probe.k, len(self)), None)[1]
         self._probe.begin(query, rows)
 
     def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -255,6 +264,13 @@ class GrowingIndex(FaissFlatIndex):
     def _best(self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None) -> Best:
         if self._accelerator is None:
             return super()._best(queries, k, mask)
+        self._asked.extend(query[np.newaxis].copy() for query in queries[-_ASKED:])
+        return self._accelerated(queries, k, mask)
+
+    def _accelerated(
+        self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None
+    ) -> Best:
+        assert self._accelerator is not None  # noqa: S101 # the callers looked
         scores, rows = self._accelerator.search(queries, k, mask, self._score, self._share)
         short = rows[:, -1] < 0
         if short.any():  # k rows qualify, and it found fewer
