@@ -10,6 +10,7 @@ import pytest
 from system_helpers import Deployment
 
 from streams.brokers import start_embedded, start_kafka
+from streams.processes import free_port
 
 BROKERS = ("embedded", "kafka")
 
@@ -40,7 +41,11 @@ def kafka_jars() -> Path:
 
 @pytest.fixture(scope="session")
 def kafka_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_kafka(kafka_jars, tmp_path_factory.mktemp("kafka")) as broker:
+    folder = tmp_path_factory.mktemp("kafka")
+    # A port of its own, as if it had had it before: at Kafka's usual one the brokers of two
+    # processes that test at the same time would meet.
+    (folder / "server.properties").write_text(f"listeners=PLAINTEXT://127.0.0.1:{free_port()}\n")
+    with start_kafka(kafka_jars, folder) as broker:
         yield broker.bootstrap
 
 

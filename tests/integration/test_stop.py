@@ -178,7 +178,7 @@ def test_sigterm_while_the_encoder_hangs(deployment: Deployment) -> None:
         worker.control.change(hangs=True)
         asyncio.run(publish(deployment, 1_000))
         # The call that hangs has the items' or the actions' texts in it.
-        wait_until(lambda: "texts_requested 0.0" not in worker.http.get("/metrics").text)
+        wait_until(lambda: "texts_requested_total 0.0" not in worker.http.get("/metrics").text)
         assert worker.terminate() == 0
         assert "the encoder did not end" in worker.child.log.read_text()
     assert sum(asyncio.run(committed(deployment)).values()) == 0
