@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -101,7 +102,11 @@ class ViewSnapshots:
         }
 
     def save(
-        self, view: RetrievalView, owner: Executor, positions: Mapping[tuple[str, int], int]
+        self,
+        view: RetrievalView,
+        owner: Executor,
+        positions: Mapping[tuple[str, int], int],
+        stopping: threading.Event | None = None,
     ) -> None:
         """Write the view as it is, part by part; blocks, and not the owner.
 
@@ -110,9 +115,11 @@ class ViewSnapshots:
             owner: the executor of the thread that the view belongs to; has a part at a time.
             positions: from where on the topics are to be read again: what came before is in the
                 view already. By topic and partition.
+            stopping: given up once it is set; the file of before stays.
 
         Raises:
             OSError: it cannot be written.
+            SnapshotError: it was given up.
         """
         by_topic: dict[str, dict[int, int]] = {}
         for (topic, partition), offset in positions.items():
@@ -127,7 +134,7 @@ class ViewSnapshots:
             applied=owner.submit(lambda: view.applied).result(),
         )
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        save_parts(self._path, manifest, _parts_by(owner, view))
+        save_parts(self._path, manifest, _parts_by(owner, view, stopping))
 
     async def run(
         self,
@@ -144,8 +151,12 @@ class ViewSnapshots:
             if not now or now == written:
                 continue
             started = time.perf_counter()
+            stopping = threading.Event()
             try:
-                await asyncio.to_thread(self.save, view, owner, now)
+                await asyncio.to_thread(self.save, view, owner, now, stopping)
+            except asyncio.CancelledError:
+                stopping.set()  # a service that ends does not wait for it
+                raise
             except Exception as error:  # of any kind: else none is ever written again
                 logger.warning(
                     "the snapshot %s cannot be written: %s: %s; the one before stays, and a start "
@@ -179,7 +190,11 @@ class ViewSnapshots:
             )
 
 
-def _parts_by(owner: Executor, view: RetrievalView) -> Iterator[Part]:
+def _parts_by(
+    owner: Executor, view: RetrievalView, stopping: threading.Event | None
+) -> Iterator[Part]:
     parts = view.parts()
     while (part := owner.submit(next, parts, None).result()) is not None:
+        if stopping is not None and stopping.is_set():
+            raise SnapshotError("the snapshot was given up: the service ends")
         yield part

@@ -224,7 +224,7 @@ def main() -> None:
         return vector
 
     async def forget(_: str) -> ForgetReceipt:
-        raise NotImplementedError("there is no broker to publish to")
+        raise ConnectionError("there is no broker to publish to")
 
     with IndexOwner() as owner:
         app = create_app(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -273,6 +274,19 @@ def test_an_error_leaves_the_one_before(
     monkeypatch.setattr(view_snapshot, "_write", full)
     with pytest.raises(OSError, match="No space"):
         snapshots.save(view, owner, POSITIONS)
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.iterdir()] == ["view.tmv"]
+
+
+def test_one_is_given_up_when_the_service_ends(
+    snapshots: ViewSnapshots, owner: Executor, tmp_path: Path
+) -> None:
+    view, path = filled(), tmp_path / "state" / "view.tmv"
+    snapshots.save(view, owner, POSITIONS)
+    before, stopping = path.read_bytes(), threading.Event()
+    stopping.set()
+    with pytest.raises(SnapshotError, match="given up"):
+        snapshots.save(view, owner, POSITIONS, stopping)
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.iterdir()] == ["view.tmv"]
 
