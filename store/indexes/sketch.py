@@ -35,9 +35,12 @@ _REACH = 4.0
 _CHUNK = 8_192
 #: Rows looked at closely, for each that is wanted.
 _FIRST_EFFORT, _LEAST_EFFORT, _MOST_EFFORT = 3_000, 500, 30_000
-#: Scores that say which of them are among the best.
-_SAMPLED = 65_536
+#: Rows of which it is learned what score so many reach.
+_SAMPLED = 16_384
 _LARGEST = 127
+_NONE = np.iinfo(np.int32).min
+#: What a query's largest component becomes: 96 products with 127 stay within 32 bits.
+_QUERY_REACH = 8_000
 
 
 class RowSketches:
@@ -119,26 +122,35 @@ class RowSketches:
         """Compare all sketches, and score the rows of the best."""
         found = []
         for query in queries:
-            rows = self._best(query, max(self.effort, k), mask, share)
+            rows = self._best(query, max(self.effort, 2 * k), mask, share)
             found.append(score(query[np.newaxis], k, rows))
         return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
     def _best(
         self, query: NDArray[np.float32], wanted: int, mask: NDArray[np.bool_] | None, share: Share
     ) -> NDArray[np.int64]:
-        direction = query @ self._components
+        """About as many rows as are wanted, or all that there are, in no order."""
+        exact = query @ self._components
+        largest = max(float(np.abs(exact).max()), 1e-30)
+        # Whole numbers: a fifth faster, and no less exact than the sketches are.
+        direction = np.rint(exact * (_QUERY_REACH / largest)).astype(np.int16)
         allowed = np.empty(0, np.bool_) if mask is None else mask
         count = self._count
-        scores = np.empty(count, np.float32)
-        share(
-            count,
-            lambda start, end: _compare(self._sketches, start, end, direction, allowed, scores),
-        )
-        # The score that about so many reach, by a sample: sorting all would take longer.
-        sample = scores[:: max(1, count // _SAMPLED)]
+        # What so many reach is learned of some first: all scores are then neither kept nor sorted.
+        sample = np.empty(min(count, _SAMPLED), np.int32)
+        _score_some(self._sketches, count, direction, allowed, sample)
         rank = min(len(sample), max(1, round(wanted * len(sample) / count)))
         least = np.partition(sample, len(sample) - rank)[len(sample) - rank]
-        return np.flatnonzero(scores >= max(least, np.finfo(np.float32).min))
+        found: list[NDArray[np.int64]] = []
+
+        def collect(start: int, end: int) -> None:
+            rows = np.empty(end - start, np.int64)
+            found.append(
+                rows[: _reaching(self._sketches, start, end, direction, allowed, least, rows)]
+            )
+
+        share(count, collect)
+        return np.concatenate(found)
 
 
 def build_sketches(rows: Rows) -> RowSketches:
@@ -173,22 +185,49 @@ def _sketch(
     return np.asarray(np.clip(steps, -_LARGEST, _LARGEST), np.int8)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-def _compare(
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _product(sketches: NDArray[np.int8], row: int, direction: NDArray[np.int16]) -> np.int32:
+    total = np.int32(0)
+    for j in range(np.uint64(direction.shape[0])):
+        total = np.int32(total + np.int32(direction[j]) * np.int32(sketches[row, j]))
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _score_some(
+    sketches: NDArray[np.int8],
+    count: int,
+    direction: NDArray[np.int16],
+    allowed: NDArray[np.bool_],
+    scores: NDArray[np.int32],
+) -> None:
+    """Inner products of rows at equal distances; of those not allowed the least there is."""
+    masked = allowed.shape[0] > 0
+    some = scores.shape[0]
+    for i in range(some):
+        row = np.uint64(i * count // some)
+        if masked and not allowed[row]:
+            scores[i] = _NONE
+        else:
+            scores[i] = _product(sketches, row, direction)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _reaching(
     sketches: NDArray[np.int8],
     start: int,
     end: int,
-    direction: NDArray[np.float32],
+    direction: NDArray[np.int16],
     allowed: NDArray[np.bool_],
-    scores: NDArray[np.float32],
-) -> None:
-    """Inner products of these rows' sketches, ``scores[start:end]``."""
-    width = np.uint64(direction.shape[0])
+    least: int,
+    rows: NDArray[np.int64],
+) -> int:
+    """Write which of the rows from start to end are allowed and score the least; how many."""
     masked = allowed.shape[0] > 0
+    found = 0
     for row in range(np.uint64(start), np.uint64(end)):
-        total = np.float32(0.0)
-        for j in range(width):
-            total += direction[j] * np.float32(sketches[row, j])
-        scores[row] = total if not masked or allowed[row] else np.float32(-np.inf)
+        reaches = _product(sketches, row, direction) >= least
+        if reaches and (not masked or allowed[row]):
+            rows[found] = row
+            found += 1
+    return found
