@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NullSensor", "Sensor"]
+__all__ = ["NullSensor", "Sensor", "SwitchedSensor"]
 
 
 class Sensor(Protocol):
@@ -66,3 +66,51 @@ class NullSensor:
 
     def on_snapshot(self, seconds: float | None) -> None:
         """See `Sensor`."""
+
+
+class SwitchedSensor:
+    """Passes on what it hears while it is on: of two that report the same, one is on.
+
+    Args:
+        sensor: told what happens.
+        on: at first.
+    """
+
+    def __init__(self, sensor: Sensor, *, on: bool) -> None:
+        self._sensor = sensor
+        self.on = on
+
+    def on_freshness(self, seconds: NDArray[np.float64]) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_freshness(seconds)
+
+    def on_records(self, topic: str, outcome: str, count: int) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_records(topic, outcome, count)
+
+    def on_lag(self, records: int) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_lag(records)
+
+    def on_index_size(self, index: str, vectors: int) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_index_size(index, vectors)
+
+    def on_recall(self, index: str, share: float) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_recall(index, share)
+
+    def on_snapshot(self, seconds: float | None) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_snapshot(seconds)
+
+    def on_request(self, route: str, status: int, seconds: float) -> None:
+        """See `Sensor`."""
+        if self.on:
+            self._sensor.on_request(route, status, seconds)

@@ -177,6 +177,11 @@ class RetrievalView:
                 self._sensor.on_recall(name, index.recall)
         return more
 
+    def announce(self) -> None:
+        """Tell the sensor what is held."""
+        self._sensor.on_index_size("profiles", len(self._profiles.index))
+        self._sensor.on_index_size("items", len(self._catalogue.index))
+
     def close(self) -> None:
         """Let go of the indexes' threads and files. May be called again."""
         self._catalogue.index.close()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import TopicAlreadyExistsError
 
-from streams.errors import BrokerUnavailableError, TopicMismatchError
-from streams.reach import CONNECT_SECONDS, require_access
+from streams.admin import admin_client
+from streams.errors import TopicMismatchError
 from streams.security import PLAINTEXT
 from streams.topic_settings import TOMBSTONE_MS, differences, topic_specs, warnings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from streams.security import Security
     from streams.topic_names import TopicNames
@@ -58,28 +57,6 @@ class TopicReport:
     differing: tuple[Difference, ...] = ()  # settings that are not as they should be
 
 
-@contextmanager
-def _admin(bootstrap: str, security: Security) -> Iterator[Any]:
-    require_access(bootstrap, security)
-    try:
-        client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
-            request_timeout_ms=15_000,
-            bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
-            **security.for_kafka_python(),
-        )
-    except (KafkaError, ValueError, OSError) as error:
-        raise BrokerUnavailableError(
-            f"what listens at {bootstrap} does not answer as a Kafka broker: {_why(error)}"
-        ) from error
-    try:
-        yield client
-    except KafkaError as error:
-        raise BrokerUnavailableError(f"the broker at {bootstrap} refused: {_why(error)}") from error
-    finally:
-        client.close()
-
-
 def create_topics(
     bootstrap: str,
     names: TopicNames,
@@ -103,7 +80,7 @@ def create_topics(
         TopicMismatchError: a topic exists with another number of partitions; nothing is created.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap, security) as admin:
+    with admin_client(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         wrong = [
             f"{spec.name} has {existing[spec.name]}"
@@ -162,7 +139,7 @@ def check_topics(bootstrap: str, names: TopicNames, *, security: Security = PLAI
         TopicMismatchError: says which topics are missing or differ, and what to do.
     """
     specs = topic_specs(names)
-    with _admin(bootstrap, security) as admin:
+    with admin_client(bootstrap, security) as admin:
         existing = _partition_counts(admin)
         present = [spec for spec in specs if spec.name in existing]
         reports = [
@@ -200,7 +177,7 @@ def identify(bootstrap: str, topic: str, *, security: Security = PLAINTEXT) -> T
     Raises:
         BrokerUnavailableError: no broker answers.
     """
-    with _admin(bootstrap, security) as admin:
+    with admin_client(bootstrap, security) as admin:
         (found,) = [one for one in admin.describe_topics() if one["name"] == topic]
         described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     retention = described["topic"][topic].get("delete.retention.ms", {}).get("value")
@@ -235,8 +212,3 @@ def _refuse_wrong_cleanup(reports: Sequence[TopicReport]) -> None:
             f"cleanup policies are wrong: {'; '.join(wrong)}. Records would be lost: "
             "change them with kafka-configs.sh --alter, or name other topics"
         )
-
-
-def _why(error: Exception) -> str:
-    description = getattr(error, "description", None)  # of kafka-python's coded errors
-    return f"{type(error).__name__}: {description}" if description else str(error)

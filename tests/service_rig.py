@@ -29,11 +29,13 @@ from store_fakes import (
 )
 
 from store.follower import Follower
+from store.generations import Generation, Generations
 from store.indexes.exact import ExactIndex
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.profile import Contribution
 from store.receipt import ForgetReceipt
+from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
 from store.view import RetrievalView
 
@@ -114,11 +116,10 @@ async def serving(
     view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
+        switched = SwitchedSensor(sensor, on=True)
+        serving = Generation(view, follower, owner.questions, encode, switched, view.close)
         app = create_app(
-            follower=follower,
-            view=view,
-            owner=owner.questions,
-            encode=encode,
+            generations=Generations(serving),
             forget=forget,
             registry=registry,
             sensor=sensor,

@@ -75,6 +75,7 @@ class FakeTail:
     known: bool = True
     behind: int | None = None
     waiting_for: str | None = None
+    read_up_to: dict[tuple[str, int], int] = field(default_factory=lambda: {("profiles", 0): 6})
     started: int = 0
     stopped: int = 0
     polls: int = 0
@@ -99,7 +100,7 @@ class FakeTail:
         return batch
 
     def positions(self) -> dict[tuple[str, int], int]:
-        return {("profiles", 0): 6}
+        return self.read_up_to
 
     def lag(self) -> int | None:
         if not self.known:

@@ -22,11 +22,13 @@ from prometheus_client import CollectorRegistry
 
 from encoders import HashingEncoder
 from store.follower import Follower
+from store.generations import Generation, Generations
 from store.indexes.factory import make_index
 from store.item_vector import ItemVector
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.profile import Contribution, ProfileState, encode_profile
+from store.sensor import SwitchedSensor
 from store.service import create_app
 from store.state_scan import warm_up
 from store.view import RetrievalView
@@ -227,11 +229,11 @@ def main() -> None:
         raise ConnectionError("there is no broker to publish to")
 
     with IndexOwner() as owner:
+        follower = Follower(tail, view, owner, sensor=sensor)
+        switched = SwitchedSensor(sensor, on=True)
+        serving = Generation(view, follower, owner.questions, encode, switched, view.close)
         app = create_app(
-            follower=Follower(tail, view, owner, sensor=sensor),
-            view=view,
-            owner=owner.questions,
-            encode=encode,
+            generations=Generations(serving),
             forget=forget,
             registry=registry,
             sensor=sensor,

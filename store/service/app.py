@@ -1,7 +1,6 @@
 """The FastAPI application, put together."""
 
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,9 +11,9 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from store.follower import Follower
+from store.generations import Generations
 from store.sensor import NullSensor, Sensor
-from store.service.endpoints import Api, Encode, Forget
+from store.service.endpoints import Api, Forget
 from store.service.guard import RequestGuard
 from store.service.handlers import add_handlers
 from store.service.models import (
@@ -34,7 +33,6 @@ from store.service.models import (
 )
 from store.service.negotiation import JSON, MEDIA_TYPES
 from store.service.settings import ServiceSettings
-from store.view import RetrievalView
 
 __all__ = ["create_app"]
 
@@ -46,6 +44,7 @@ _ERRORS = {
     404: "There is no such user, item, category or path",
     406: "Neither JSON nor MessagePack is accepted",
     408: "The body did not come in time",
+    409: "The vector is of another encoder than what is held",
     413: "The body is too large",
     415: "The body is neither JSON nor MessagePack",
     422: "The request is not as described",
@@ -70,23 +69,16 @@ register_url_convertor("id", _IdConvertor())
 
 def create_app(
     *,
-    follower: Follower,
-    view: RetrievalView,
-    owner: Executor,
-    encode: Encode,
+    generations: Generations,
     forget: Forget,
     registry: CollectorRegistry,
     sensor: Sensor | None = None,
     settings: ServiceSettings | None = None,
 ) -> FastAPI:
-    """The service. Its lifespan starts and stops the follower; the owner is the caller's to stop.
+    """The service. Its lifespan starts and stops the generations; they are the caller's to close.
 
     Args:
-        follower: keeps the view up to date.
-        view: what is asked.
-        owner: where the view is asked: the `questions` of the `store.owner.IndexOwner` that the
-            follower applies in.
-        encode: a text's unit vector, ``(dim,) float32``.
+        generations: what is asked.
         forget: publishes a ``forget`` of a user and waits until the broker has it.
         registry: served at /metrics.
         sensor: told of every request; usually a `PrometheusSensor` on the same registry.
@@ -94,10 +86,7 @@ def create_app(
     """
     settings = settings or ServiceSettings()
     api = Api(
-        follower=follower,
-        view=view,
-        owner=owner,
-        encode=encode,
+        generations=generations,
         forget=forget,
         registry=registry,
         settings=settings,
@@ -105,11 +94,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await follower.start()
+        await generations.start()
         try:
             yield
         finally:
-            await follower.stop()
+            await generations.stop()
 
     # The pages at /docs and /redoc without what FastAPI's own would load from elsewhere.
     app: FastAPI = FastAPIOffline(

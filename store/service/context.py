@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from store.service.negotiation import JSON
 
 if TYPE_CHECKING:
+    from store.generations import Generation
     from store.service.negotiation import MediaType
 
 __all__ = ["RequestContext", "current", "request"]
@@ -25,6 +26,7 @@ class RequestContext:
         deadline: of the monotonic clock, seconds; later nobody waits for the answer.
         deadline_given: the client chose it.
         token_name: of the token that it came with.
+        generation: what answers it, all of it.
     """
 
     id: str = "-"
@@ -32,6 +34,7 @@ class RequestContext:
     deadline: float = field(default=float("inf"))
     deadline_given: bool = False
     token_name: str = "-"  # noqa: S105 - a name, for the log
+    generation: Generation | None = None
 
     @property
     def remaining(self) -> float:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.responses import Response
 
-from store.follower import Follower
+from store.generations import Generation, Generations
 from store.question import Question
 from store.receipt import ForgetReceipt
 from store.service import queries
@@ -33,14 +32,12 @@ from store.service.models import (
 )
 from store.service.negotiation import encode
 from store.service.settings import ServiceSettings
-from store.view import RetrievalView
 
-__all__ = ["Api", "Encode", "Forget"]
+__all__ = ["Api", "Forget"]
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Encode = Callable[[str], Awaitable[NDArray[np.float32]]]
 Forget = Callable[[str], Awaitable[ForgetReceipt]]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
@@ -59,18 +56,12 @@ class Api:
     def __init__(
         self,
         *,
-        follower: Follower,
-        view: RetrievalView,
-        owner: Executor,
-        encode: Encode,
+        generations: Generations,
         forget: Forget,
         registry: CollectorRegistry,
         settings: ServiceSettings,
     ) -> None:
-        self._follower = follower
-        self._view = view
-        self._owner = owner
-        self._encode = encode
+        self._generations = generations
         self._forget = forget
         self._registry = registry
         self._settings = settings
@@ -78,18 +69,18 @@ class Api:
     async def _ask(
         self, query: Callable[..., Answer | Question[Answer]], *args: Any, **named: Any
     ) -> Answer:
-        """Ask the view in the owner thread, unless nobody waits for the answer any more."""
-        loop = asyncio.get_running_loop()
-        job = begin_in_time(query, self._view, *args, **named)
-        # Of a question the owner gives the answer.
-        waited: asyncio.Future[Answer] = loop.run_in_executor(self._owner, job)  # type: ignore[arg-type]
-        return await in_time(waited)
+        """Ask the generation that answers this request."""
+        return await _asked_of(_answering(), query, *args, **named)
 
-    async def require_serving(self) -> None:
-        """Refuse while the view is not complete."""
-        serving = self._follower.serving()
-        if not serving.ok:
-            raise _not_ready(serving.reason, "ask again, or another replica; GET /readyz says when")
+    async def require_serving(self) -> AsyncIterator[None]:
+        """Around a request: one generation answers it. Refuse while its view is not complete."""
+        with self._generations.held() as generation:
+            serving = generation.follower.serving()
+            if not serving.ok:
+                hint = "ask again, or another replica; GET /readyz says when"
+                raise _not_ready(serving.reason, hint)
+            current().generation = generation
+            yield
 
     async def candidates(
         self,
@@ -176,12 +167,8 @@ class Api:
         if not context.deadline_given:
             context.deadline += wait
         receipt = await self._published(user_id)
-        gone = await self._follower.wait_forgotten(
-            user_id,
-            receipt.topic,
-            receipt.partition,
-            receipt.offset,
-            within=max(0.0, min(wait, context.remaining - _ANSWER_SECONDS)),
+        gone = await self._generations.wait_forgotten(
+            receipt, max(0.0, min(wait, context.remaining - _ANSWER_SECONDS))
         )
         return _answer(
             Receipt(
@@ -197,22 +184,34 @@ class Api:
 
     async def status(self) -> Response:
         """The state of this replica."""
-        return _answer(await self._ask(queries.status, self._follower))
+        generations = self._generations
+        upcoming = None
+        if (following := generations.upcoming) is not None:
+            upcoming = await _asked_of(
+                following, queries.upcoming, following.follower, generations.waiting_for
+            )
+        with generations.held() as generation:
+            return _answer(
+                await _asked_of(generation, queries.status, generation.follower, upcoming)
+            )
 
     async def healthz(self) -> Response:
         """503 only where a restart helps; a replica that lost its broker can still be asked."""
-        if self._follower.failure is not None:
-            raise ApiError(503, "failed", self._follower.failure, "restart the service")
-        health = self._follower.health()
+        follower = self._generations.serving.follower
+        if follower.failure is not None:
+            raise ApiError(503, "failed", follower.failure, "restart the service")
+        health = follower.health()
         return _answer(Health("ok" if health.ok else "degraded", health.reason))
 
     async def readyz(self) -> Response:
         """503 until the history is read, and while too far behind."""
-        ready = self._follower.ready()
+        serving = self._generations.serving
+        ready = serving.follower.ready()
         if not ready.ok:
             raise _not_ready(ready.reason, "wait; GET /v1/status says more")
         # Not in the owner thread: a probe does not queue behind the queries.
-        return _answer(Readiness(True, self._follower.lag, self._view.generation, self._view.kinds))
+        view = serving.view
+        return _answer(Readiness(True, serving.follower.lag, view.generation, view.kinds))
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""
@@ -240,9 +239,18 @@ class Api:
             if len(asked.text) > limit:
                 raise invalid(f"text has {len(asked.text)} characters; at most {limit}")
             return await self._encoded(asked.text)
+        view = _answering().view
+        if asked.encoder_id not in {None, view.encoder_id}:
+            raise ApiError(
+                409,
+                "other_encoder",
+                f"the vector is said to be of encoder {asked.encoder_id!r}; what is held is of "
+                f"{view.encoder_id!r}",
+                "make the vector by that encoder, or send a text",
+            )
         values = asked.vector or []
-        if len(values) != self._view.dim:
-            raise invalid(f"vector has {len(values)} values; expected {self._view.dim}")
+        if len(values) != view.dim:
+            raise invalid(f"vector has {len(values)} values; expected {view.dim}")
         vector = np.array(values, dtype=np.float64)
         top = float(np.abs(vector).max())
         if top == 0:
@@ -252,8 +260,9 @@ class Api:
 
     async def _encoded(self, text: str) -> NDArray[np.float32]:
         hint = "ask again, or send a vector"
+        generation = _answering()
         try:
-            found = await in_time(asyncio.ensure_future(self._encode(text)))
+            found = await in_time(asyncio.ensure_future(generation.encode(text)))
             vector = np.asarray(found, dtype=np.float32)
         except ApiError:
             raise
@@ -263,11 +272,32 @@ class Api:
             )
             reason = f"the text could not be encoded: {error}"
             raise ApiError(503, "encoder_failed", reason, hint) from error
-        if vector.shape != (self._view.dim,) or not np.isfinite(vector).all():
-            reason = f"the encoder gave {vector.shape}; expected {self._view.dim} finite values"
+        dim = generation.view.dim
+        if vector.shape != (dim,) or not np.isfinite(vector).all():
+            reason = f"the encoder gave {vector.shape}; expected {dim} finite values"
             logger.error("%s: request=%s", reason, current().id)
             raise ApiError(503, "encoder_failed", reason, hint)
         return vector
+
+
+def _answering() -> Generation:
+    generation = current().generation
+    assert generation is not None  # noqa: S101 # `Api.require_serving` is around all that ask this
+    return generation
+
+
+async def _asked_of(
+    generation: Generation,
+    query: Callable[..., Answer | Question[Answer]],
+    *args: Any,
+    **named: Any,
+) -> Answer:
+    """Ask the view in the owner thread, unless nobody waits for the answer any more."""
+    job = begin_in_time(query, generation.view, *args, **named)
+    loop = asyncio.get_running_loop()
+    # Of a question the owner gives the answer.
+    waited: asyncio.Future[Answer] = loop.run_in_executor(generation.owner, job)  # type: ignore[arg-type]
+    return await in_time(waited)
 
 
 def _answer(value: Any, status: int = 200) -> Response:

@@ -16,7 +16,7 @@ __all__ = [
     "CandidatesBatch", "CandidatesRequest", "ContributionPart", "ErrorDetail", "ErrorResponse",
     "ExplainedItem",  "FreshnessSummary", "Health", "Neighbours", "Profile",
     "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt", "RecordCounts",
-    "SearchRequest", "SearchResult", "SeenItem", "Status", "UserError", "Why",
+    "SearchRequest", "SearchResult", "SeenItem", "Status", "Upcoming", "UserError", "Why",
 ]  # fmt: skip
 
 #: Most users of a call, and most results for each.
@@ -148,6 +148,8 @@ class SearchRequest(BaseModel):
 
     text: Annotated[str, Field(min_length=1)] | None = None
     vector: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
+    #: Which made the vector: refused where what is held is of another, as after a change.
+    encoder_id: str | None = None
     k: int = Field(default=10, ge=1, le=MAX_K)
     category: str | None = None
     within: Literal["items", "profiles"] = Field(default="items", alias="in")
@@ -156,6 +158,8 @@ class SearchRequest(BaseModel):
     def _one_query(self) -> "SearchRequest":
         if (self.text is None) == (self.vector is None):
             raise ValueError("expected exactly one of text and vector")
+        if self.encoder_id is not None and self.vector is None:
+            raise ValueError("encoder_id is said of a vector; there is none")
         if self.within == "profiles" and self.category is not None:
             raise ValueError("category applies to items, not to profiles")
         return self
@@ -239,13 +243,24 @@ class RecordCounts:
 
 
 @dataclass(slots=True)
+class Upcoming:
+    """The generation that is to answer next, and what it waits for."""
+
+    generation: str
+    waiting_for: str
+    lag: int | None
+    profiles: int
+    items: int
+
+
+@dataclass(slots=True)
 class Status:
     """The state of this replica.
 
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
-    found), ``generation`` names what their vectors are made by.
+    found), ``generation`` names what their vectors are made by, ``upcoming`` is null as a rule.
     """
 
     ready: bool
@@ -263,6 +278,7 @@ class Status:
     positions: dict[str, dict[str, int]]
     freshness: FreshnessSummary
     records: RecordCounts
+    upcoming: Upcoming | None
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from store.service.models import (
     SearchResult,
     SeenItem,
     Status,
+    Upcoming,
     UserError,
     Why,
 )
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audience", "candidates", "candidates_of", "neighbours", "profile", "profiles_of", "search",
-    "status", "why",
+    "status", "upcoming", "why",
 ]  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def search(
     return SearchResult(items=(yield from view.ask_items(vector, k, category=category)))
 
 
-def status(view: RetrievalView, follower: Follower) -> Status:
+def status(view: RetrievalView, follower: Follower, upcoming: Upcoming | None) -> Status:
     """The state of this replica."""
     ready, health = follower.ready(), follower.health()
     positions: dict[str, dict[str, int]] = {}
@@ -209,7 +210,13 @@ def status(view: RetrievalView, follower: Follower) -> Status:
             corrupt=view.records.corrupt,
             foreign=view.records.foreign,
         ),
+        upcoming=upcoming,
     )
+
+
+def upcoming(view: RetrievalView, follower: Follower, waiting_for: str) -> Upcoming:
+    """The state of the next generation."""
+    return Upcoming(view.generation, waiting_for, follower.lag, view.profile_count, view.item_count)
 
 
 def _popular(user_id: str, items: list[Candidate]) -> Candidates:

@@ -38,7 +38,7 @@ def test_a_killed_service_goes_on_where_its_snapshot_ends(
 ) -> None:
     deployment = Deployment(kafka_broker, tmp_path, partitions=2)
     deployment.publish_items(FILMS)
-    path = tmp_path / "retrieval.tmv"
+    path = tmp_path / f"{deployment.names.profiles}.tmv"
     port = free_port()
     command = "retrieval", "--port", str(port), "--state", str(tmp_path)
     often = {"TIDEMARK_RETRIEVAL__SNAPSHOT_SECONDS": "0.2"}

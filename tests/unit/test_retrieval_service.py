@@ -303,6 +303,7 @@ def test_status() -> None:
             "positions": {"profiles": {"0": 6}},
             "freshness": {"count": 1, "p50_seconds": 0.5, "p99_seconds": 0.5},
             "records": {"stale": 1, "corrupt": 1, "foreign": 0},
+            "upcoming": None,
         }
         await service.push(profile_record("new", make_state(offset=9, encoder="other")))
         status = (await service.http.get("/v1/status")).json()

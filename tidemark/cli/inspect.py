@@ -24,6 +24,10 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
     lag = found["lag"]
     facts.add_row("lag", "not known yet" if lag is None else f"{lag:,} records")
     facts.add_row("generation", escape(found["generation"]))
+    if (upcoming := found["upcoming"]) is not None:
+        facts.add_row("next generation", escape(upcoming["generation"]))
+        facts.add_row("", f"answers when caught up: {escape(upcoming['waiting_for'])}")
+        facts.add_row("", f"{upcoming['profiles']:,} profiles, {upcoming['items']:,} items so far")
     p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
     if p50 is not None and p99 is not None:
         facts.add_row("freshness", f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms")

@@ -187,6 +187,15 @@ def retrieval(
         str | None, typer.Option(help="Address to serve on.", show_default=False)
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to serve on.", show_default=False)] = None,
+    upcoming: Annotated[
+        Path | None,
+        typer.Option(
+            "--next",
+            help="Settings file of the next generation, by another encoder: followed beside this "
+            "one, and answers once it has caught up. See docs/generations.md.",
+            show_default=False,
+        ),
+    ] = None,
     state: StateFolder = _DEFAULT_STATE,
     log_level: LogLevelOption = LogLevel.info,
 ) -> None:
@@ -211,7 +220,10 @@ def retrieval(
 
     from tidemark.compose.retrieval import build_retrieval  # noqa: PLC0415
 
-    app, close = build_retrieval(settings, state)
+    following = None
+    if upcoming is not None:
+        following = load_settings(upcoming, **overrides(kafka={"bootstrap": bootstrap}))
+    app, close = build_retrieval(settings, state, following)
     _spare_the_collector()
     try:
         uvicorn.run(

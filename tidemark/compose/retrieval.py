@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Literal
 from prometheus_client import CollectorRegistry
 
 from store.follower import Follower
+from store.generations import Generation, Generations
 from store.indexes.factory import make_index
 from store.indexes.milvus_target import MilvusTarget
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.receipt import ForgetReceipt
+from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
 from store.state_scan import warm_up
 from store.tokens import Token
 from store.view import RetrievalView
 from store.view_snapshots import ViewSnapshots
+from streams.progress import WorkerProgress
 from streams.publisher import ActionPublisher
 from streams.tail import TopicTail
 from streams.topics import check_topics, identify
@@ -29,6 +32,7 @@ from tidemark.compose.parts import (
     require_lineage,
     topic_names,
 )
+from tidemark.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,29 +47,70 @@ if TYPE_CHECKING:
     from streams.topic_names import ActionTopic
     from tidemark.settings import Settings
 
-__all__ = ["build_retrieval"]
+__all__ = ["build_retrieval", "require_apart"]
 
 
-def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable[[], None]]:
+def build_retrieval(
+    settings: Settings, folder: Path, upcoming: Settings | None = None
+) -> tuple[FastAPI, Callable[[], None]]:
     """The retrieval service, and what to call when it has stopped.
 
     Args:
         settings: of everything.
         folder: for snapshots.
+        upcoming: of the generation that is to answer once it has caught up.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
-        EncoderError: the model cannot be loaded.
-        StoreError: the index cannot be made, or the topics were written by another encoder.
+        EncoderError: a model cannot be loaded.
+        StoreError: an index cannot be made, or the topics were written by another encoder.
+        SettingsError: both generations would write to the same place.
     """
+    if upcoming is not None:
+        require_apart(settings, upcoming)
+    warm_up()
+    registry = CollectorRegistry()
+    sensor = PrometheusSensor(registry)
+    names = topic_names(settings)
+    bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
+    serving = _build_generation(settings, folder, SwitchedSensor(sensor, on=True))
+    if upcoming is None:
+        generations = Generations(serving)
+    else:
+        other = topic_names(upcoming)
+        generations = Generations(
+            serving,
+            _build_generation(upcoming, folder, SwitchedSensor(sensor, on=False)),
+            WorkerProgress(
+                upcoming.kafka.bootstrap,
+                upcoming.kafka.group,
+                read=[*(topic.name for topic in other.actions), other.items],
+                written=[other.profiles, other.item_vectors],
+                security=upcoming.kafka.security.security(),
+            ),
+        )
+    forgetting = _Forgetting(bootstrap, names.actions[0], security)
+
+    def close() -> None:
+        generations.close()
+        forgetting.close()
+
+    app = create_app(
+        generations=generations,
+        forget=forgetting.forget,
+        registry=registry,
+        sensor=sensor,
+        settings=_service_settings(settings),
+    )
+    return app, close
+
+
+def _build_generation(settings: Settings, folder: Path, sensor: SwitchedSensor) -> Generation:
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     require_lineage(settings, names, encoding.encoder_id)
-    warm_up()
-    registry = CollectorRegistry()
-    sensor = PrometheusSensor(registry)
     owner = IndexOwner()
     wanted = settings.retrieval
 
@@ -81,7 +126,8 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
     view, snapshots = make_view(), None
     if wanted.snapshot_seconds:
         snapshots = ViewSnapshots(
-            folder / "retrieval.tmv",
+            # Two generations never share that topic.
+            folder / f"{names.profiles}.tmv",
             [
                 identify(bootstrap, topic, security=security)
                 for topic in (names.profiles, names.item_vectors)
@@ -108,8 +154,6 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
         snapshots=snapshots,
         snapshot_seconds=wanted.snapshot_seconds,
     )
-    forgetting = _Forgetting(bootstrap, names.actions[0], security)
-
     text_of = build_query(settings, build_redactor(settings))
 
     async def encode(text: str) -> NDArray[np.float32]:
@@ -122,20 +166,45 @@ def build_retrieval(settings: Settings, folder: Path) -> tuple[FastAPI, Callable
     def close() -> None:
         owner.shutdown()
         view.close()
-        forgetting.close()
         encoding.close()
 
-    app = create_app(
-        follower=follower,
-        view=view,
-        owner=owner.questions,
-        encode=encode,
-        forget=forgetting.forget,
-        registry=registry,
-        sensor=sensor,
-        settings=_service_settings(settings),
-    )
-    return app, close
+    return Generation(view, follower, owner.questions, encode, sensor, close)
+
+
+def require_apart(settings: Settings, upcoming: Settings) -> None:
+    """Refuse a next generation that would not be one of its own.
+
+    Raises:
+        SettingsError: says which settings are to differ, or to be the same.
+    """
+    for name, one, other in (
+        ("topics.profiles", settings.topics.profiles, upcoming.topics.profiles),
+        ("topics.item_vectors", settings.topics.item_vectors, upcoming.topics.item_vectors),
+        ("kafka.group", settings.kafka.group, upcoming.kafka.group),
+    ):
+        if one == other:
+            raise SettingsError(
+                f"{name} is {one!r} in the settings and in those of the next generation, which "
+                "is to read and write on its own: name another there"
+            )
+    for name, here, there in (
+        ("kafka.bootstrap", settings.kafka.bootstrap, upcoming.kafka.bootstrap),
+        ("topics.items", settings.topics.items, upcoming.topics.items),
+        ("topics.actions", settings.topics.actions, upcoming.topics.actions),
+    ):
+        if here != there:
+            raise SettingsError(
+                f"{name} differs in the settings and in those of the next generation, which is to "
+                f"be made of the same actions and items: expected {here!r} in both"
+            )
+    both = settings.retrieval, upcoming.retrieval
+    if all(one.index == "milvus" for one in both) and (
+        both[0].milvus_uri == both[1].milvus_uri and both[0].milvus_prefix == both[1].milvus_prefix
+    ):
+        raise SettingsError(
+            f"retrieval.milvus_prefix is {both[0].milvus_prefix!r} for both generations, whose "
+            "collections would be the same: name another in the next one's settings"
+        )
 
 
 def _make_index(settings: Settings, dim: int, name: Literal["items", "profiles"]) -> VectorIndex:

@@ -1,0 +1,247 @@
+"""Generations: all that answers from the vectors of one encoder, and the change to the next.
+
+Vectors of two encoders do not compare, so a change of encoder is a generation of its own: another
+worker reads the actions from their beginning and writes topics of its own, and here they are
+followed beside the generation that answers. Once the next has all that there is, it answers, from
+one request to the next; a request is answered by one generation from its beginning to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from store.follower import Follower
+    from store.receipt import ForgetReceipt
+    from store.sensor import SwitchedSensor
+    from store.view import RetrievalView
+
+__all__ = ["Encode", "Generation", "Generations", "Progress"]
+
+logger = logging.getLogger(__name__)
+
+#: A text's unit vector, ``(dim,) float32``.
+Encode = Callable[[str], Awaitable[NDArray[np.float32]]]
+
+#: What there was so long ago has all been read: caught up. A worker commits every few seconds.
+_RECENT_S = 15.0
+_CHECK_S = 1.0
+#: After an error.
+_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """What answers from the vectors of one encoder.
+
+    Attributes:
+        view: what is asked.
+        follower: keeps it up to date.
+        owner: where it is asked: the `questions` of the `store.owner.IndexOwner` that the follower
+            applies in.
+        encode: of its encoder.
+        sensor: of view and follower; on while it answers.
+        close: blocks; lets go of all of it, once the follower is stopped.
+    """
+
+    view: RetrievalView
+    follower: Follower
+    owner: Executor
+    encode: Encode
+    sensor: SwitchedSensor
+    close: Callable[[], None]
+
+
+class Progress(Protocol):
+    """How far the next generation's worker has come (`streams.progress`); every call blocks."""
+
+    def goal(self) -> Mapping[tuple[str, int], int]:
+        """Where the topics that it reads end now."""
+        ...
+
+    def unread(self, goal: Mapping[tuple[str, int], int]) -> int:
+        """Records before the goal whose effects are not all published."""
+        ...
+
+    def published(self) -> Mapping[tuple[str, int], int]:
+        """Where the topics that it writes end now."""
+        ...
+
+
+class Generations:
+    """The generation that answers, and perhaps the next one.
+
+    Args:
+        serving: answers now.
+        upcoming: is to answer once it has caught up.
+        progress: of its worker; needed with it.
+        sleep: waits a number of seconds.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(
+        self,
+        serving: Generation,
+        upcoming: Generation | None = None,
+        progress: Progress | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if (upcoming is None) != (progress is None):
+            raise ValueError("expected both or none of upcoming and progress")
+        self.serving = serving
+        self.upcoming = upcoming
+        #: Why the next does not answer yet.
+        self.waiting_for = "it was just begun"
+        self._progress = progress
+        self._sleep = sleep
+        self._clock = clock
+        self._changing: asyncio.Task[None] | None = None
+        self._held: Counter[Generation] = Counter()
+        self._released = asyncio.Event()
+        #: Forgotten lately: also the next generation is to have forgotten them.
+        self._forgotten: dict[str, ForgetReceipt] = {}
+        self._open = [one for one in (serving, upcoming) if one is not None]
+
+    async def start(self) -> None:
+        """Follow the topics of both. Raises what `Follower.start` raises, with none started."""
+        try:
+            for one in self._open:
+                await one.follower.start()
+        except BaseException:
+            await self.stop()
+            raise
+        if self.upcoming is not None:
+            self._changing = asyncio.create_task(self._change(), name="tidemark-generations")
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._changing is not None:
+            self._changing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._changing
+        for one in self._open:
+            await one.follower.stop()
+
+    def close(self) -> None:
+        """Let go of all that is held; blocks. After `stop`."""
+        while self._open:
+            self._open.pop().close()
+
+    @contextmanager
+    def held(self) -> Iterator[Generation]:
+        """The generation that answers, which stays whole until this context is left."""
+        generation = self.serving
+        self._held[generation] += 1
+        try:
+            yield generation
+        finally:
+            self._held[generation] -= 1
+            self._released.set()
+
+    async def wait_forgotten(self, receipt: ForgetReceipt, within: float) -> bool:
+        """Wait until nothing that is asked tells of the user any more; whether it came in time."""
+        if self.upcoming is not None:
+            self._forgotten[receipt.user_id] = receipt
+        with self.held() as generation:
+            return await generation.follower.wait_forgotten(
+                receipt.user_id, receipt.topic, receipt.partition, receipt.offset, within=within
+            )
+
+    async def _change(self) -> None:
+        """Wait until the next has caught up, have it answer, and let go of the one before."""
+        upcoming = self.upcoming
+        assert upcoming is not None  # noqa: S101 # or there is no such task
+        while not await self._caught_up(upcoming):
+            pass
+        old, self.serving, self.upcoming = self.serving, upcoming, None
+        old.sensor.on, upcoming.sensor.on = False, True
+        self._forgotten.clear()
+        logger.info(
+            "the next generation answers from now on: %s; before it: %s",
+            upcoming.view.generation, old.view.generation,
+        )  # fmt: skip
+        await _in_owner(upcoming, upcoming.view.announce)
+        await old.follower.stop()
+        while self._held[old]:
+            self._released.clear()
+            await self._released.wait()
+        self._open.remove(old)
+        await asyncio.to_thread(old.close)
+        logger.info("the generation before was let go: %s", old.view.generation)
+
+    async def _caught_up(self, upcoming: Generation) -> bool:
+        """Whether it has all that there was a moment ago; if not, `waiting_for` says why."""
+        try:
+            reason = await self._what_is_missing(upcoming)
+        except Exception as error:
+            # The brokers' errors say what is wrong; another is a defect. Neither ends the service.
+            reason = f"the brokers cannot be asked how far its worker is: {error}"
+            logger.warning("%s", reason, exc_info=not hasattr(error, "retriable"))
+            self.waiting_for = reason
+            await self._sleep(_RETRY_S)
+            return False
+        if reason is None:
+            return True
+        if reason != self.waiting_for:
+            logger.info("the next generation does not answer yet: %s", reason)
+        self.waiting_for = reason
+        await self._sleep(_CHECK_S)
+        return False
+
+    async def _what_is_missing(self, upcoming: Generation) -> str | None:
+        progress = self._progress
+        assert progress is not None  # noqa: S101 # comes with the generation
+        begun = self._clock()
+        goal = await asyncio.to_thread(progress.goal)
+        # Its worker commits now and then: it has read what there was, not what there is.
+        while unread := await asyncio.to_thread(progress.unread, goal):
+            if self._clock() - begun > _RECENT_S:
+                return f"its worker has {unread:,} actions and items to read"
+            await self._sleep(_CHECK_S)
+        published = await asyncio.to_thread(progress.published)
+        while not _has_read(upcoming.follower.positions, published):
+            if self._clock() - begun > _RECENT_S:
+                return upcoming.follower.ready().reason or "its profiles are being read"
+            await self._sleep(_CHECK_S / 10)
+        ready = upcoming.follower.ready()
+        if not ready.ok:
+            return ready.reason
+        forgotten = dict(self._forgotten)
+        for user_id in await _in_owner(upcoming, _forgotten_in, upcoming.view, forgotten):
+            if self._forgotten[user_id] is forgotten[user_id]:
+                del self._forgotten[user_id]
+        # Also who was forgotten while that was asked.
+        return f"{len(self._forgotten):,} users are to be forgotten" if self._forgotten else None
+
+
+async def _in_owner(generation: Generation, work: Callable[..., Any], *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(generation.owner, work, *args)
+
+
+def _forgotten_in(view: RetrievalView, forgotten: Mapping[str, ForgetReceipt]) -> list[str]:
+    return [
+        user_id
+        for user_id, one in forgotten.items()
+        if view.has_applied(user_id, one.topic, one.partition, one.offset)
+    ]
+
+
+def _has_read(
+    positions: Mapping[tuple[str, int], int], published: Mapping[tuple[str, int], int]
+) -> bool:
+    return all(positions.get(place, 0) >= end for place, end in published.items())

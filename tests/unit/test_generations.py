@@ -1,0 +1,313 @@
+"""The change from one encoder's vectors to the next one's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+from store_fakes import FakeTail, RecordingSensor, X, item_record, make_state, profile_record
+from store_fakes import tombstone as gone
+
+from store.follower import Follower
+from store.generations import Generation, Generations
+from store.indexes.exact import ExactIndex
+from store.owner import IndexOwner
+from store.receipt import ForgetReceipt
+from store.sensor import SwitchedSensor
+from store.service import create_app
+from store.view import RetrievalView
+
+Place = tuple[str, int]
+OLD, NEW = "old-encoder", "new-encoder"
+#: Of the old encoder's vectors and of the new one's.
+DIMS = {OLD: 4, NEW: 3}
+
+
+class ProgressError(Exception):
+    retriable = True
+
+
+@dataclass
+class FakeProgress:
+    """A worker that has read nothing, until told otherwise."""
+
+    left: int = 7
+    ends: dict[Place, int] = field(default_factory=dict)
+    error: Exception | None = None
+    asked: int = 0
+
+    def goal(self) -> dict[Place, int]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return {("actions", 0): 7}
+
+    def unread(self, goal: Mapping[Place, int]) -> int:
+        assert goal == {("actions", 0): 7}
+        return self.left
+
+    def published(self) -> dict[Place, int]:
+        return self.ends
+
+
+@dataclass
+class Made:
+    """A generation, and what it is made of."""
+
+    generation: Generation
+    tail: FakeTail
+    sensor: RecordingSensor
+    closed: bool = False
+
+
+async def until(so: Callable[[], bool]) -> None:
+    while not so():  # noqa: ASYNC110 # other threads have a part in it
+        await asyncio.sleep(0.001)
+
+
+class Rig:
+    """Two generations of the same users and items; time passes only where something waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.old, self.new = self._make(OLD, on=True), self._make(NEW, on=False)
+        self.progress = FakeProgress()
+        self.generations = Generations(
+            self.old.generation,
+            self.new.generation,
+            self.progress,
+            sleep=self._sleep,
+            clock=lambda: self.now,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0.001)
+
+    def _make(self, encoder: str, *, on: bool) -> Made:
+        sensor, tail, owner = RecordingSensor(), FakeTail(), IndexOwner()
+        switched = SwitchedSensor(sensor, on=on)
+        view = RetrievalView(
+            DIMS[encoder], encoder, lambda dim, _: ExactIndex(dim), sensor=switched
+        )
+
+        async def encode(text: str) -> NDArray[np.float32]:
+            del text
+            return X[: view.dim]
+
+        def close() -> None:
+            owner.shutdown()
+            made.closed = True
+
+        follower = Follower(tail, view, owner, sensor=switched)
+        made = Made(
+            Generation(view, follower, owner.questions, encode, switched, close), tail, sensor
+        )
+        return made
+
+    async def fill(self, *made: Made) -> None:
+        for one in made:
+            encoder = one.generation.view.encoder_id
+            vector = X[: DIMS[encoder]]
+            one.tail.push(
+                item_record("x", vector, encoder=encoder),
+                profile_record("ann", make_state(vector, encoder=encoder, offset=1)),
+                profile_record("ben", make_state(vector, encoder=encoder, offset=2)),
+            )
+            await one.tail.settled()
+
+    async def changed(self) -> None:
+        await until(lambda: self.generations.serving is self.new.generation)
+
+    async def stays(self) -> None:
+        """Several more looks change nothing."""
+        seen = self.progress.asked
+        while self.progress.asked < seen + 3:
+            assert self.generations.serving is self.old.generation
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Rig]:
+    rig = Rig()
+    await rig.generations.start()
+    try:
+        await rig.fill(rig.old)
+        yield rig
+    finally:
+        await rig.generations.stop()
+        rig.generations.close()
+        assert rig.old.closed
+        assert rig.new.closed
+
+
+def with_rig(steps: Callable[[Rig], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with running() as rig:
+            await steps(rig)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def receipt(user: str, offset: int) -> ForgetReceipt:
+    return ForgetReceipt(user_id=user, topic="actions", partition=0, offset=offset, requested_at=1)
+
+
+def test_the_next_answers_once_it_has_caught_up() -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.stays()
+        assert rig.generations.waiting_for == "its worker has 7 actions and items to read"
+        rig.progress.left, rig.progress.ends = 0, {("profiles", 0): 9}
+        await rig.stays()
+        await rig.fill(rig.new)
+        rig.new.tail.read_up_to = {("profiles", 0): 8}
+        rig.new.tail.push()
+        await rig.stays()
+        assert rig.generations.waiting_for == "its profiles are being read"
+        rig.new.tail.read_up_to = {("profiles", 0): 9}
+        rig.new.tail.push()
+        await rig.changed()
+        assert rig.generations.serving is rig.new.generation
+        assert rig.generations.upcoming is None
+
+    with_rig(steps)
+
+
+def test_what_is_behind_does_not_answer() -> None:
+    async def steps(rig: Rig) -> None:
+        rig.progress.left = 0
+        rig.new.tail.behind = 3  # its history is not read
+        await rig.fill(rig.new)
+        await rig.stays()
+        assert "3 records behind" in rig.generations.waiting_for
+        rig.new.tail.behind = 0
+        rig.new.tail.push()
+        await rig.changed()
+
+    with_rig(steps)
+
+
+def test_vectors_of_a_third_encoder_never_answer() -> None:
+    async def steps(rig: Rig) -> None:
+        rig.progress.left = 0
+        rig.new.tail.push(item_record("x", X[:3], encoder="another"))
+        await rig.new.tail.settled()
+        await rig.stays()
+        assert "'another'" in rig.generations.waiting_for
+
+    with_rig(steps)
+
+
+def test_brokers_that_do_not_answer_are_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.fill(rig.new)
+        rig.progress.error = ProgressError("no leader")
+        await rig.stays()
+        rig.progress.left = 0
+        await rig.stays()
+        assert "no leader" in rig.generations.waiting_for
+        rig.progress.error = None
+        await rig.changed()
+
+    with_rig(steps)
+    assert "no leader" in caplog.text
+
+
+def test_a_request_is_answered_by_one_generation() -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.fill(rig.new)
+        with rig.generations.held() as held:
+            rig.progress.left = 0
+            await rig.changed()
+            await until(lambda: rig.old.tail.stopped == 1)
+            assert held is rig.old.generation
+            found = await asyncio.get_running_loop().run_in_executor(
+                held.owner, held.view.candidates, "ann", 1
+            )
+            assert [one.item_id for one in found] == ["x"]
+            assert not rig.old.closed
+        await until(lambda: rig.old.closed)
+
+    with_rig(steps)
+
+
+def test_who_was_forgotten_does_not_come_back() -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.fill(rig.new)
+        rig.old.tail.push(gone("ben", 5))
+        assert await rig.generations.wait_forgotten(receipt("ben", 5), 10)
+        rig.progress.left = 0
+        await rig.stays()
+        assert rig.generations.waiting_for == "1 users are to be forgotten"
+        rig.new.tail.push(gone("ben", 5))
+        await rig.changed()
+
+    with_rig(steps)
+
+
+def test_one_of_two_reports() -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.fill(rig.new)
+        assert rig.old.sensor.sizes == {"items": 1, "profiles": 2}
+        assert rig.new.sensor.sizes == {}
+        rig.progress.left = 0
+        await rig.changed()
+        await until(lambda: len(rig.new.sensor.sizes) == 2)
+        assert rig.new.sensor.sizes == {"items": 1, "profiles": 2}
+
+    with_rig(steps)
+
+
+def test_over_http() -> None:
+    async def never(user_id: str) -> ForgetReceipt:
+        raise AssertionError(user_id)
+
+    async def run() -> None:
+        rig = Rig()
+        app = create_app(generations=rig.generations, forget=never, registry=CollectorRegistry())
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+        ):
+            await rig.fill(rig.old)
+            status = (await http.get("/v1/status")).json()
+            assert status["generation"] == OLD
+            assert status["upcoming"]["generation"] == NEW
+            assert (status["upcoming"]["profiles"], status["upcoming"]["items"]) == (0, 0)
+
+            def by(encoder: str, said: str) -> dict[str, object]:
+                return {"vector": X[: DIMS[encoder]].tolist(), "encoder_id": said}
+
+            assert (await http.post("/v1/search", json=by(OLD, OLD))).status_code == 200
+            refused = await http.post("/v1/search", json=by(OLD, NEW))
+            assert refused.status_code == 409
+            assert refused.json()["error"]["code"] == "other_encoder"
+            await rig.fill(rig.new)
+            rig.progress.left = 0
+            await rig.changed()
+            status = (await http.get("/v1/status")).json()
+            assert (status["generation"], status["upcoming"]) == (NEW, None)
+            assert (await http.get("/readyz")).json()["generation"] == NEW
+            assert (await http.post("/v1/search", json=by(OLD, OLD))).status_code == 409
+            assert (await http.post("/v1/search", json=by(NEW, NEW))).status_code == 200
+            assert (await http.post("/v1/search", json={"text": "any"})).status_code == 200
+            said = await http.post("/v1/search", json={"text": "any", "encoder_id": NEW})
+            assert said.status_code == 422
+        rig.generations.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_next_one_comes_with_its_progress() -> None:
+    rig = Rig()
+    with pytest.raises(ValueError, match="progress"):
+        Generations(rig.old.generation, rig.new.generation)
+    rig.generations.close()
