@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
 from store.errors import UNREADABLE, CorruptRecordError, UnknownCategoryError, UnknownItemError
+from store.item_popularity import PopularityCoordinate
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
 from store.record import key_of
 from store.view_image import ItemsPart, take_vectors
@@ -17,32 +19,66 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from store.indexes.filters import Metadata
     from store.indexes.protocol import VectorIndex
+    from store.popularity import Popularity
     from store.record import Record, RecordTally
 
-__all__ = ["Catalogue", "CatalogueItem"]
+__all__ = ["ANY", "Catalogue", "CatalogueItem", "Wanted"]
 
 _decoder = msgspec.msgpack.Decoder(ItemVector)
 #: Items of a part: some milliseconds.
 _PART = 2_048
+#: In filters, before the name of an attribute: one called "category" is not the category.
+_ATTRIBUTE = "attributes."
+_NONE: Mapping[str, str] = {}
 
 
 class CatalogueItem(NamedTuple):
-    """What is shown of an item."""
+    """What is held of an item beside its vector."""
 
     title: str
     categories: tuple[str, ...]
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which items may be returned, and how they are ranked.
+
+    Attributes:
+        category: only items of this one.
+        where: for each attribute named, the item must have one of these values.
+        popularity: added to an item's cosine for the most popular one, for the others by the
+            logarithm of how many users have recently seen them (`store.item_popularity`).
+    """
+
+    category: str | None = None
+    where: Mapping[str, Collection[str]] = field(default_factory=dict)
+    popularity: float = 0.0
+
+
+ANY = Wanted()
 
 
 class Catalogue:
-    """The view of ``item-vectors``; of an item the record with the highest source offset stands."""
+    """The view of ``item-vectors``; of an item the record with the highest source offset stands.
 
-    def __init__(self, encoder_id: str, index: VectorIndex, tally: RecordTally) -> None:
+    Args:
+        encoder_id: the encoder whose vectors these are.
+        dim: of its vectors.
+        index: empty, of ``dim + EXTRA`` (`store.item_popularity`).
+        tally: counts the records.
+    """
+
+    def __init__(self, encoder_id: str, dim: int, index: VectorIndex, tally: RecordTally) -> None:
         self._encoder_id = encoder_id
         self._tally = tally
         self._items: dict[str, CatalogueItem] = {}
         self._categories: dict[str, set[str]] = {}
         self._offsets: dict[str, int] = {}
+        self._dim = dim
+        self._popularity = PopularityCoordinate(dim)
         self.index = index
 
     def __len__(self) -> int:
@@ -65,28 +101,44 @@ class Catalogue:
         Raises:
             UnknownItemError: no such item.
         """
-        vector = self.index.get(item_id)
-        if vector is None:
+        found = self.index.get([item_id])
+        if not found:
             raise UnknownItemError(f"item {item_id!r} is not in the catalogue")
-        return vector
+        return found[item_id][: self._dim]
 
-    def within(self, category: str | None) -> Mapping[str, tuple[str, ...]]:
-        """The fields of a filter that leaves a category's items, or all.
+    def query(self, vector: NDArray[np.float32], wanted: Wanted) -> NDArray[np.float32]:
+        """What the index is searched for, to rank by nearness to the vectors, ``(…, dim)``."""
+        return self._popularity.query(vector, wanted.popularity)
+
+    def fields(self, wanted: Wanted) -> dict[str, Collection[str]]:
+        """The filter of the index that leaves these items.
 
         Raises:
             UnknownCategoryError: no item is of this category.
         """
-        self.among(category)
-        return {} if category is None else {"category": (category,)}
+        fields = {_ATTRIBUTE + name: values for name, values in wanted.where.items()}
+        if wanted.category is None:
+            return fields
+        if wanted.category not in self._categories:
+            raise UnknownCategoryError(f"no item is of category {wanted.category!r}")
+        return {**fields, "category": (wanted.category,)}
 
-    def among(self, category: str | None) -> Collection[str]:
-        """Ids of a category's items, or all; for membership tests. Raises as `within`."""
-        if category is None:
-            return self._items
-        try:
-            return self._categories[category]
-        except KeyError:
-            raise UnknownCategoryError(f"no item is of category {category!r}") from None
+    def qualifies(self, item_id: str, wanted: Wanted) -> bool:
+        """Whether `fields` would leave this item; no, where it is not held."""
+        item = self._items.get(item_id)
+        return (
+            item is not None
+            and (wanted.category is None or wanted.category in item.categories)
+            and all(item.attributes.get(name) in values for name, values in wanted.where.items())
+        )
+
+    def follow(self, popularity: Popularity) -> None:
+        """Have the popularity of the next few items count as it is now."""
+        due = self._popularity.due(self._items, popularity)
+        if due:
+            held = self.index.get(due)
+            rows = np.stack(list(held.values()))[:, : self._dim]
+            self.index.upsert(list(held), self._popularity.rows(list(held), rows))
 
     def apply(self, records: Iterable[Record]) -> None:
         """Write the records' items, in one upsert."""
@@ -107,7 +159,9 @@ class Catalogue:
             except CorruptRecordError as error:
                 self._tally.on_corrupt(record, error)
                 continue
-            item = None if found is None else CatalogueItem(found.title, found.categories)
+            item = None
+            if found is not None:
+                item = CatalogueItem(found.title, found.categories, found.attributes or _NONE)
             self._put(item_id, item, offset)
             applied[record.topic] = applied.get(record.topic, 0) + 1
         for topic, count in applied.items():
@@ -117,8 +171,8 @@ class Catalogue:
         if written:
             self.index.upsert(
                 list(written),
-                np.stack(list(written.values())),
-                [{"category": self._items[item_id].categories} for item_id in written],
+                self._popularity.rows(list(written), np.stack(list(written.values()))),
+                [_labels(self._items[item_id]) for item_id in written],
             )
 
     def parts(self) -> Iterator[ItemsPart]:
@@ -131,26 +185,32 @@ class Catalogue:
                 some,
                 [item.title for item in held],
                 [item.categories for item in held],
+                [dict(item.attributes) for item in held],
                 [self._offsets.get(item_id, -1) for item_id in some],
                 take_vectors(self.index, some),
                 {},
             )
         deleted = {key: offset for key, offset in self._offsets.items() if key not in self._items}
-        yield ItemsPart([], [], [], [], take_vectors(self.index, []), deleted)
+        yield ItemsPart([], [], [], [], [], take_vectors(self.index, []), deleted)
 
     def put(self, part: ItemsPart) -> None:
         """Hold what a part says. Raises `VectorIndexError` where its vectors do not fit."""
         self.index.restore([part.vectors.part()])
+        self._popularity.learn(self.index.get(part.ids))
         self._offsets.update(part.deleted)
-        rows = zip(part.ids, part.titles, part.categories, part.offsets, strict=True)
-        for item_id, title, categories, offset in rows:
-            self._put(item_id, CatalogueItem(title, categories), offset)
+        rows = zip(
+            part.ids, part.titles, part.categories, part.attributes, part.offsets, strict=True
+        )
+        for item_id, title, categories, attributes, offset in rows:
+            self._put(item_id, CatalogueItem(title, categories, attributes or _NONE), offset)
 
     def _put(self, item_id: str, item: CatalogueItem | None, offset: int) -> None:
         self._forget(item_id)
         if offset >= 0:
             self._offsets[item_id] = offset  # also of a deleted one: what is older stays so
-        if item is not None:
+        if item is None:
+            self._popularity.forget(item_id)
+        else:
             self._items[item_id] = item
             for category in item.categories:
                 self._categories.setdefault(category, set()).add(item_id)
@@ -162,9 +222,9 @@ class Catalogue:
             raise CorruptRecordError(f"an item vector cannot be read: {error}") from error
 
     def _vector(self, item: ItemVector) -> NDArray[np.float32]:
-        if len(item.vector) != 4 * self.index.dim:
+        if len(item.vector) != 4 * self._dim:
             raise CorruptRecordError(
-                f"an item's vector is {len(item.vector)} bytes; expected {4 * self.index.dim}"
+                f"an item's vector is {len(item.vector)} bytes; expected {4 * self._dim}"
             )
         vector = np.frombuffer(item.vector, dtype="<f4")
         if not np.isfinite(vector).all():
@@ -180,6 +240,13 @@ class Catalogue:
             members.discard(item_id)
             if not members:
                 del self._categories[category]
+
+
+def _labels(item: CatalogueItem) -> Metadata:
+    return {
+        "category": item.categories,
+        **{_ATTRIBUTE + name: (value,) for name, value in item.attributes.items()},
+    }
 
 
 def _deleted_at(record: Record) -> int:

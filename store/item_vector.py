@@ -20,6 +20,7 @@ class ItemVector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         source_offset: of the record of ``items`` that it was made from. Of a key the record with
             the highest counts, not the last one written: a worker that was stopped past its
             session may still send an older one.
+        attributes: of the item, for filters; values other than strings as JSON writes them.
     """
 
     encoder: str
@@ -28,4 +29,5 @@ class ItemVector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str
     categories: tuple[str, ...] = ()
     source_offset: int = -1
+    attributes: dict[str, str] | None = None
     v: int = 1

@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Popularity"]
 
@@ -20,6 +20,8 @@ class Popularity:
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
+        #: How often something changed.
+        self.changes = 0
 
     def counts(self) -> dict[str, int]:
         """A copy: users per item, items without any left out."""
@@ -29,9 +31,14 @@ class Popularity:
         """Users whose recently seen items hold the item."""
         return self._counts.get(item_id, 0)
 
+    def most(self) -> int:
+        """Users of the item that most have seen; 0 where there is none."""
+        return max(self._counts.values(), default=0)
+
     def change(self, old: Iterable[str], new: Iterable[str]) -> None:
         """A user's seen items were ``old`` and are ``new``."""
         before, after = set(old), set(new)
+        self.changes += before != after
         for item_id in after - before:
             self._counts[item_id] = self._counts.get(item_id, 0) + 1
         for item_id in before - after:
@@ -41,14 +48,12 @@ class Popularity:
             else:
                 del self._counts[item_id]
 
-    def top(self, k: int, among: Collection[str], exclude: Collection[str] = ()) -> list[str]:
-        """The k items of ``among`` most users have seen, best first, ties by id.
+    def top(self, k: int, qualifies: Callable[[str], bool]) -> list[str]:
+        """The k items that qualify and most users have seen, best first, ties by id.
 
         Items that nobody has seen are left out.
         """
         ranked = (
-            (-count, item_id)
-            for item_id, count in self._counts.items()
-            if item_id in among and item_id not in exclude
+            (-count, item_id) for item_id, count in self._counts.items() if qualifies(item_id)
         )
         return [item_id for _, item_id in heapq.nsmallest(k, ranked)]

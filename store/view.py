@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from store.batch_search import search_each
-from store.catalogue import Catalogue
+from store.catalogue import ANY, Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
+from store.item_popularity import EXTRA
 from store.profiles import FollowedProfiles
 from store.question import Search, answered
 from store.record import RecordTally
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from store.catalogue import CatalogueItem
+    from store.catalogue import CatalogueItem, Wanted
     from store.indexes.protocol import Hits, VectorIndex
     from store.popularity import Popularity
     from store.profile import Fence
@@ -40,7 +41,11 @@ __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
 @dataclass(slots=True)
 class Candidate:
-    """An item retrieved; ``score`` is a cosine, or a count of users where popularity ranked it."""
+    """An item retrieved.
+
+    ``score`` is a cosine, with what was asked to be added for popularity; or, where popularity
+    alone ranked it, a count of users.
+    """
 
     item_id: str
     score: float
@@ -86,7 +91,8 @@ class RetrievalView:
         self._sensor: Sensor = NullSensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
         self.freshness = Freshness()
-        self._catalogue = Catalogue(encoder_id, index_factory(dim, "items"), self.records)
+        items = index_factory(dim + EXTRA, "items")
+        self._catalogue = Catalogue(encoder_id, dim, items, self.records)
         self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "profiles"), self.records)
 
     @property
@@ -170,6 +176,7 @@ class RetrievalView:
 
     def maintain(self) -> bool:
         """Have the indexes do some of the work that they put off; whether there is more."""
+        self._catalogue.follow(self.popularity)
         more = False
         for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):
             more |= index.maintain()
@@ -214,7 +221,7 @@ class RetrievalView:
     def vector(self, user_id: str) -> NDArray[np.float32]:
         """The user's p, ``(dim,) float32``, not normalised. Raises as `profile`."""
         norm = self.profile(user_id).norm
-        unit = self._profiles.index.get(user_id)
+        unit = self._profiles.index.get([user_id]).get(user_id)
         return np.zeros(self.dim, dtype=np.float32) if unit is None else unit * np.float32(norm)
 
     def item(self, item_id: str) -> CatalogueItem | None:
@@ -223,10 +230,10 @@ class RetrievalView:
 
     def item_vector(self, item_id: str) -> NDArray[np.float32] | None:
         """The item's unit vector, ``(dim,) float32``, or None."""
-        return self._catalogue.index.get(item_id)
+        return self._catalogue.vector(item_id) if item_id in self._catalogue else None
 
     def candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, category: str | None = None
+        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
     ) -> list[Candidate]:
         """The k items nearest to a user's profile.
 
@@ -234,17 +241,16 @@ class RetrievalView:
             UnknownUserError: the user has no profile, or one of norm 0.
             UnknownCategoryError: no item is of this category.
         """
-        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, category=category)
+        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
         return answered(asked)
 
     def ask_candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, category: str | None = None
+        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
     ) -> Question[list[Candidate]]:
         """`candidates` as a question."""
         query = self.direction(user_id)
         seen = self.profile(user_id).seen if exclude_seen else ()
-        fields = self._catalogue.within(category)
-        return self._found((yield Search(self._catalogue.index, query, k, seen, fields)))
+        return (yield from self._ask_items(query, k, seen, wanted))
 
     def candidates_of(
         self,
@@ -252,14 +258,14 @@ class RetrievalView:
         k: int,
         *,
         exclude_seen: bool = True,
-        category: str | None = None,
+        wanted: Wanted = ANY,
     ) -> list[list[Candidate] | UnknownUserError]:
         """`candidates` of many users, in their order and by one search; errors are among them.
 
         Raises:
             UnknownCategoryError: no item is of this category.
         """
-        fields = self._catalogue.within(category)
+        fields = self._catalogue.fields(wanted)
         answers: list[list[Candidate] | UnknownUserError] = []
         asked: list[int] = []
         queries: list[NDArray[np.float32]] = []
@@ -274,23 +280,24 @@ class RetrievalView:
             asked.append(len(answers))
             answers.append([])
         if asked:
-            found = search_each(self._catalogue.index, np.stack(queries), k, excluded, fields)
+            rows = self._catalogue.query(np.stack(queries), wanted)
+            found = search_each(self._catalogue.index, rows, k, excluded, fields)
             for at, hits in zip(asked, found, strict=True):
                 answers[at] = self._found(hits)
         return answers
 
     def popular(
-        self, k: int, *, category: str | None = None, exclude: Collection[str] = ()
+        self, k: int, *, wanted: Wanted = ANY, exclude: Collection[str] = ()
     ) -> list[Candidate]:
         """The k items that most users have recently seen, scored by how many have.
 
         Raises:
             UnknownCategoryError: no item is of this category.
         """
-        popularity = self.popularity
-        top = popularity.top(k, self._catalogue.among(category), set(exclude))
-        held = self._catalogue.held
-        return [Candidate(item_id, popularity.count(item_id), *held(item_id)) for item_id in top]
+        self._catalogue.fields(wanted)  # says what is wrong with it
+        popularity, barred, qualifies = self.popularity, set(exclude), self._catalogue.qualifies
+        top = popularity.top(k, lambda one: one not in barred and qualifies(one, wanted))
+        return [self._candidate(item_id, popularity.count(item_id)) for item_id in top]
 
     def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
@@ -310,7 +317,7 @@ class RetrievalView:
         return (yield from self.ask_profiles(self._catalogue.vector(item_id), k))
 
     def search_items(
-        self, vector: NDArray[np.float32], k: int, *, category: str | None = None
+        self, vector: NDArray[np.float32], k: int, *, wanted: Wanted = ANY
     ) -> list[Candidate]:
         """The k items nearest to a vector, ``(dim,) float32``.
 
@@ -318,14 +325,13 @@ class RetrievalView:
             UnknownCategoryError: no item is of this category.
             VectorIndexError: the vector's shape, dtype or values are not as said.
         """
-        return answered(self.ask_items(vector, k, category=category))
+        return answered(self.ask_items(vector, k, wanted=wanted))
 
     def ask_items(
-        self, vector: NDArray[np.float32], k: int, *, category: str | None = None
+        self, vector: NDArray[np.float32], k: int, *, wanted: Wanted = ANY
     ) -> Question[list[Candidate]]:
         """`search_items` as a question."""
-        fields = self._catalogue.within(category)
-        return self._found((yield Search(self._catalogue.index, vector, k, (), fields)))
+        return (yield from self._ask_items(vector, k, (), wanted))
 
     def search_profiles(self, vector: NDArray[np.float32], k: int) -> list[ScoredUser]:
         """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
@@ -342,20 +348,27 @@ class RetrievalView:
             UnknownUserError: the user has no profile, or one of norm 0.
         """
         self.profile(user_id)
-        unit = self._profiles.index.get(user_id)
+        unit = self._profiles.index.get([user_id]).get(user_id)
         if unit is None:
             raise UnknownUserError(
                 f"user {user_id!r} has a profile of norm 0: there is no direction to search in"
             )
         return unit
 
+    def _ask_items(
+        self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
+    ) -> Question[list[Candidate]]:
+        fields, query = self._catalogue.fields(wanted), self._catalogue.query(vector, wanted)
+        return self._found((yield Search(self._catalogue.index, query, k, barred, fields)))
+
     def _found(self, hits: Hits) -> list[Candidate]:
+        scores = hits.scores.tolist()
+        return [self._candidate(*one) for one in zip(hits.keys, scores, strict=True)]
+
+    def _candidate(self, item_id: str, score: float) -> Candidate:
         # The catalogue writes an item and its vector in one call: what is found is held.
-        held = self._catalogue.held
-        return [
-            Candidate(item_id, score, *held(item_id))
-            for item_id, score in zip(hits.keys, hits.scores.tolist(), strict=True)
-        ]
+        item = self._catalogue.held(item_id)
+        return Candidate(item_id, score, item.title, item.categories)
 
 
 def _scored(hits: Hits) -> list[ScoredUser]:

@@ -58,11 +58,12 @@ class FencesPart(msgspec.Struct, array_like=True, frozen=True, tag="fences"):
 
 
 class ItemsPart(msgspec.Struct, array_like=True, frozen=True, tag="items"):
-    """Items by id, each with title, categories and source offset; deleted ones with an offset."""
+    """Items by id, each with what is held of it; deleted ones with their source offset."""
 
     ids: list[str]
     titles: list[str]
     categories: list[tuple[str, ...]]
+    attributes: list[dict[str, str]]
     offsets: list[int]
     vectors: Vectors
     deleted: dict[str, int]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["VIEW_FORMAT", "Manifest", "read_manifest", "read_parts", "save_parts"]
 
 #: Goes up when the file's layout changes; other formats are refused.
-VIEW_FORMAT = 1
+VIEW_FORMAT = 2
 
 _MAGIC = b"TIDEVIEW"
 _FRAME = struct.Struct("<II")

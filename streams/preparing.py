@@ -23,7 +23,7 @@ from streams.reading import encoder_rejection, with_feeling, with_vectors
 from streams.records import OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from streams.catalogue import Catalogue, CatalogueFollower
     from streams.decode import ItemDecoder, RawRecord
     from streams.reading import ActionReader, Feeling
+    from streams.schema import Scalar
     from streams.topic_names import TopicNames
 
 __all__ = ["Part", "Prepared", "Preparer"]
@@ -175,6 +176,7 @@ class Preparer:
                         title=item.title,
                         categories=item.categories,
                         source_offset=record.offset,
+                        attributes=_as_strings(item.attributes),
                     )
                 )
             part.ready.append(
@@ -218,6 +220,16 @@ class _Whole:
         for place, error in sorted(rejected, key=_place):
             part = self._parts[bisect_right(self._begins, place) - 1]
             part.rejected.append((self.records[place], error))
+
+
+def _as_strings(attributes: Mapping[str, Scalar] | None) -> dict[str, str] | None:
+    """Numbers and truth as JSON writes them: ``42``, ``true``."""
+    if not attributes:
+        return None
+    return {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in attributes.items()
+    }
 
 
 def _place(rejected: tuple[int, RejectedError]) -> int:

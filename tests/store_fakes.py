@@ -175,6 +175,7 @@ def item_record(
     categories: Sequence[str] = (),
     encoder: str = ENCODER,
     source_offset: int = -1,
+    attributes: dict[str, str] | None = None,
 ) -> FakeRecord:
     array = np.asarray(vector, dtype="<f4")
     item = ItemVector(
@@ -184,6 +185,7 @@ def item_record(
         title=f"Title of {item_id}" if title is None else title,
         categories=tuple(categories),
         source_offset=source_offset,
+        attributes=attributes,
     )
     return FakeRecord("item-vectors", item_id.encode(), msgspec.msgpack.encode(item))
 

@@ -23,7 +23,7 @@ _SPARE = 1_024
 
 
 class Labels:
-    """Rows share sets of labels, ``(field, value)``: a filter looks at each set, not at each row.
+    """Rows share sets of labels, ``(field, value)``: a filter looks at sets, not at each row.
 
     A row costs four bytes, and none while no row has metadata.
     """
@@ -32,6 +32,8 @@ class Labels:
         self._sets: list[LabelSet] = [frozenset()]
         self._numbers: dict[LabelSet, int] = {frozenset(): 0}
         self._of_row = np.zeros(0, np.int32)
+        #: Numbers of the sets that have a label: filters do not look at each of very many.
+        self._having: dict[tuple[str, str], list[int]] = {}
 
     def put(self, rows: NDArray[np.int64], metadata: Sequence[Metadata]) -> None:
         """Replace these rows' metadata."""
@@ -66,12 +68,12 @@ class Labels:
         """``(count,)`` which rows have one of the values in every field; None for no field."""
         if not fields:
             return None
-        wanted = [frozenset((name, value) for value in values) for name, values in fields.items()]
-        fits = np.fromiter(
-            (all(not one.isdisjoint(labels) for one in wanted) for labels in self._sets),
-            np.bool_,
-            len(self._sets),
-        )
+        fits = np.ones(len(self._sets), np.bool_)
+        for name, values in fields.items():
+            has = np.zeros(len(self._sets), np.bool_)
+            for value in values:
+                has[self._having.get((name, value), [])] = True
+            fits &= has
         mask = np.full(count, fits[0])
         known = min(count, len(self._of_row))
         mask[:known] = fits[self._of_row[:known]]
@@ -86,13 +88,21 @@ class Labels:
         self._of_row = np.searchsorted(used, self._of_row[:count]).astype(np.int32)
         self._sets = [self._sets[number] for number in used]
         self._numbers = {labels: number for number, labels in enumerate(self._sets)}
+        self._having = {}
+        for number, labels in enumerate(self._sets):
+            self._note(number, labels)
 
     def _number(self, metadata: Metadata) -> int:
         labels = frozenset((name, value) for name, values in metadata.items() for value in values)
         number = self._numbers.setdefault(labels, len(self._sets))
         if number == len(self._sets):
             self._sets.append(labels)
+            self._note(number, labels)
         return number
+
+    def _note(self, number: int, labels: LabelSet) -> None:
+        for label in labels:
+            self._having.setdefault(label, []).append(number)
 
     def _reach(self, count: int) -> None:
         if count > len(self._of_row):

@@ -139,10 +139,10 @@ class MilvusIndex:
             self._collection.call("delete", filter=one_of(some))
         return len(held)
 
-    def get(self, key: str) -> NDArray[np.float32] | None:
-        """The key's vector, or None."""
-        rows = self._held([key], ["key", "vector"])
-        return np.array(rows[0]["vector"], np.float32) if rows else None
+    def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of those of the keys that are held."""
+        rows = self._held(keys, ["key", "vector"])
+        return {row["key"]: np.array(row["vector"], np.float32) for row in rows}
 
     def search(self, queries: NDArray[np.float32], k: int, where: Filter = NO_FILTER) -> list[Hits]:
         """The k best keys for each query; see `VectorIndex.search`.

@@ -100,8 +100,8 @@ class VectorIndex(Protocol):
         """Remove keys; those not held are ignored. Returns how many were held."""
         ...
 
-    def get(self, key: str) -> NDArray[np.float32] | None:
-        """The key's vector, ``(dim,) float32`` as it is stored, or None."""
+    def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Vectors, ``(dim,) float32`` as they are stored, of those of the keys that are held."""
         ...
 
     def search(self, queries: NDArray[np.float32], k: int, where: Filter = NO_FILTER) -> list[Hits]:

@@ -121,10 +121,10 @@ class RowIndex(ABC):
             self._resize()
         return before - len(self)
 
-    def get(self, key: str) -> NDArray[np.float32] | None:
-        """The key's vector as it is stored, or None."""
-        row = self._slots.row(key)
-        return None if row is None else self._decode(self._take(np.array([row])))[0]
+    def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Vectors as they are stored, of those of the keys that are held."""
+        held = [key for key in keys if key in self._slots]
+        return dict(zip(held, self._decode(self._take(self._slots.rows(held))), strict=True))
 
     def search(self, queries: NDArray[np.float32], k: int, where: Filter = NO_FILTER) -> list[Hits]:
         """The k best keys for each query; see `VectorIndex.search`."""

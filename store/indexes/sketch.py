@@ -29,10 +29,10 @@ __all__ = ["RowSketches", "build_sketches"]
 
 #: Components: as many as hold this share of the variance, in steps, within bounds.
 _VARIANCE, _STEP, _FEWEST, _MOST = 0.72, 16, 32, 96
-_SAMPLE = 40_000
+_SAMPLE = 10_000
 #: Standard deviations of the first component that a byte reaches to.
 _REACH = 4.0
-_CHUNK = 8_192
+_CHUNK = 2_048
 #: Rows looked at closely, for each that is wanted.
 _FIRST_EFFORT, _LEAST_EFFORT, _MOST_EFFORT = 3_000, 500, 30_000
 #: Rows of which it is learned what score so many reach.

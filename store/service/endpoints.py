@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.responses import Response
 
+from store.catalogue import Wanted
 from store.generations import Generation, Generations
 from store.question import Question
 from store.receipt import ForgetReceipt
@@ -19,7 +20,11 @@ from store.service.context import current
 from store.service.deadline import begin_in_time, in_time
 from store.service.errors import ApiError, invalid, without_words
 from store.service.models import (
+    MAX_FIELDS,
     MAX_K,
+    MAX_VALUES,
+    MAX_WEIGHT,
+    POPULARITY,
     Candidates,
     CandidatesBatch,
     CandidatesRequest,
@@ -39,6 +44,14 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 Forget = Callable[[str], Awaitable[ForgetReceipt]]
+Where = Annotated[
+    tuple[str, ...],
+    Query(
+        max_length=MAX_FIELDS * MAX_VALUES,
+        description="`name:value`: only items with this attribute; of one name, any.",
+    ),
+]
+Popularity = Annotated[float, Query(ge=0, le=MAX_WEIGHT, description=POPULARITY)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
 #: Of a deadline that a client gives a forget, so much is left for the answer.
@@ -88,6 +101,8 @@ class Api:
         k: K = 10,
         exclude_seen: bool = True,
         category: str | None = None,
+        where: Where = (),
+        popularity: Popularity = 0.0,
         fallback: Literal["popular"] | None = None,
         why: bool = False,
     ) -> Response:
@@ -98,7 +113,7 @@ class Api:
                 user_id,
                 k,
                 exclude_seen=exclude_seen,
-                category=category or None,
+                wanted=Wanted(category or None, _fields(where), popularity),
                 fall_back=fallback == "popular",
                 why=why,
             )
@@ -114,7 +129,7 @@ class Api:
                 asked.user_ids[start : start + at_once],
                 asked.k,
                 exclude_seen=asked.exclude_seen,
-                category=asked.category or None,
+                wanted=asked.wanted(),
                 fall_back=asked.fallback == "popular",
             )
         return _answer(CandidatesBatch(results))
@@ -151,7 +166,7 @@ class Api:
                 queries.search,
                 vector,
                 asked.k,
-                category=asked.category,
+                wanted=asked.wanted(),
                 profiles=asked.within == "profiles",
             )
         )
@@ -298,6 +313,19 @@ async def _asked_of(
     # Of a question the owner gives the answer.
     waited: asyncio.Future[Answer] = loop.run_in_executor(generation.owner, job)  # type: ignore[arg-type]
     return await in_time(waited)
+
+
+def _fields(where: Sequence[str]) -> dict[str, list[str]]:
+    """Values by attribute, of ``name:value`` each."""
+    fields: dict[str, list[str]] = {}
+    for one in where:
+        name, colon, value = one.partition(":")
+        if not colon:
+            raise invalid("where is expected as name:value, with a colon")
+        fields.setdefault(name, []).append(value)
+    if len(fields) > MAX_FIELDS:
+        raise invalid(f"where names {len(fields)} attributes; at most {MAX_FIELDS}")
+    return fields
 
 
 def _answer(value: Any, status: int = 200) -> Response:

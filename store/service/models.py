@@ -9,18 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from store.catalogue import ANY, Wanted
 from store.view import Candidate, ScoredUser
 
 __all__ = [
-    "MAX_BATCH", "MAX_K", "Audience", "BatchRequest", "Candidates",
-    "CandidatesBatch", "CandidatesRequest", "ContributionPart", "ErrorDetail", "ErrorResponse",
-    "ExplainedItem",  "FreshnessSummary", "Health", "Neighbours", "Profile",
-    "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt", "RecordCounts",
-    "SearchRequest", "SearchResult", "SeenItem", "Status", "Upcoming", "UserError", "Why",
+    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "Audience",
+    "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest", "ContributionPart",
+    "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary", "Health", "ItemsRequest",
+    "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt",
+    "RecordCounts", "SearchRequest", "SearchResult", "SeenItem", "Status", "Upcoming",
+    "UserError", "Why",
 ]  # fmt: skip
 
 #: Most users of a call, and most results for each.
 MAX_BATCH, MAX_K = 256, 1_000
+#: Attributes that a request may filter by, values of each, and what popularity may count.
+MAX_FIELDS, MAX_VALUES, MAX_WEIGHT = 16, 256, 10
+POPULARITY = "Added to the score of the most popular item; less to others, by the logarithm."
 
 
 @dataclass(slots=True)
@@ -103,12 +108,26 @@ class BatchRequest(BaseModel):
     ]
 
 
-class CandidatesRequest(BatchRequest):
+class ItemsRequest(BaseModel):
+    """Which items are wanted, and how they are ranked."""
+
+    category: str | None = None
+    where: Annotated[
+        dict[str, Annotated[list[str], Field(max_length=MAX_VALUES)]],
+        Field(max_length=MAX_FIELDS, description="Of each attribute one of these values."),
+    ] = {}
+    popularity: float = Field(default=0.0, ge=0, le=MAX_WEIGHT, description=POPULARITY)
+
+    def wanted(self) -> Wanted:
+        """As the view takes it."""
+        return Wanted(self.category or None, self.where, self.popularity)
+
+
+class CandidatesRequest(BatchRequest, ItemsRequest):
     """Candidates for several users."""
 
     k: int = Field(default=10, ge=1, le=MAX_K)
     exclude_seen: bool = True
-    category: str | None = None
     fallback: Literal["popular"] | None = None
 
 
@@ -141,7 +160,7 @@ class Audience:
     audience: list[ScoredUser]
 
 
-class SearchRequest(BaseModel):
+class SearchRequest(ItemsRequest):
     """A query: exactly one of text and vector."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -151,7 +170,6 @@ class SearchRequest(BaseModel):
     #: Which made the vector: refused where what is held is of another, as after a change.
     encoder_id: str | None = None
     k: int = Field(default=10, ge=1, le=MAX_K)
-    category: str | None = None
     within: Literal["items", "profiles"] = Field(default="items", alias="in")
 
     @model_validator(mode="after")
@@ -160,8 +178,8 @@ class SearchRequest(BaseModel):
             raise ValueError("expected exactly one of text and vector")
         if self.encoder_id is not None and self.vector is None:
             raise ValueError("encoder_id is said of a vector; there is none")
-        if self.within == "profiles" and self.category is not None:
-            raise ValueError("category applies to items, not to profiles")
+        if self.within == "profiles" and self.wanted() != ANY:
+            raise ValueError("category, where and popularity apply to items, not to profiles")
         return self
 
 

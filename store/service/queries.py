@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from store.catalogue import Wanted
     from store.follower import Follower
     from store.question import Question
     from store.view import Candidate, RetrievalView
@@ -53,7 +54,7 @@ def candidates(
     k: int,
     *,
     exclude_seen: bool,
-    category: str | None,
+    wanted: Wanted,
     fall_back: bool,
     why: bool,
 ) -> Question[Candidates]:
@@ -64,13 +65,11 @@ def candidates(
         UnknownCategoryError: no item is of this category.
     """
     try:
-        found = yield from view.ask_candidates(
-            user_id, k, exclude_seen=exclude_seen, category=category
-        )
+        found = yield from view.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
     except UnknownUserError:
         if not fall_back:
             raise
-        return _popular(user_id, view.popular(k, category=category))
+        return _popular(user_id, view.popular(k, wanted=wanted))
     items = _explained(view, user_id, found) if why else found
     return Candidates(user_id, "profile", [*items])
 
@@ -81,11 +80,11 @@ def candidates_of(
     k: int,
     *,
     exclude_seen: bool,
-    category: str | None,
+    wanted: Wanted,
     fall_back: bool,
 ) -> list[Candidates | UserError]:
     """For each user what `candidates` answers, or what is wrong. Raises `UnknownCategoryError`."""
-    found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, category=category)
+    found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, wanted=wanted)
     popular: list[Candidate] | None = None
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
@@ -93,7 +92,7 @@ def candidates_of(
             results.append(Candidates(user_id, "profile", [*one]))
         elif fall_back:
             if popular is None:
-                popular = view.popular(k, category=category)
+                popular = view.popular(k, wanted=wanted)
             results.append(_popular(user_id, popular))
         else:
             results.append(UserError(user_id, unknown(one)))
@@ -167,13 +166,13 @@ def search(
     vector: NDArray[np.float32],
     k: int,
     *,
-    category: str | None,
+    wanted: Wanted,
     profiles: bool,
 ) -> Question[SearchResult]:
     """What is nearest to a unit vector. Raises `UnknownCategoryError`."""
     if profiles:
         return SearchResult(profiles=(yield from view.ask_profiles(vector, k)))
-    return SearchResult(items=(yield from view.ask_items(vector, k, category=category)))
+    return SearchResult(items=(yield from view.ask_items(vector, k, wanted=wanted)))
 
 
 def status(view: RetrievalView, follower: Follower, upcoming: Upcoming | None) -> Status:

@@ -176,7 +176,7 @@ def test_a_key_written_again_is_replaced(make: Make, error: float) -> None:
     index, keys, vectors = filled(make)
     index.upsert(["k3"], -vectors[3:4])
     assert len(index) == len(keys)
-    stored = index.get("k3")
+    stored = index.get(["k3"]).get("k3")
     assert stored is not None
     np.testing.assert_allclose(stored, -vectors[3], atol=error)
     assert index.search(-vectors[3:4], 1)[0].keys == ["k3"]
@@ -186,7 +186,7 @@ def test_the_last_of_equal_keys_in_one_call_stands(make: Make, error: float) -> 
     index, vectors = make(), unit(3)
     index.upsert(["a", "b", "a"], vectors)
     assert len(index) == 2
-    stored = index.get("a")
+    stored = index.get(["a"]).get("a")
     assert stored is not None
     np.testing.assert_allclose(stored, vectors[2], atol=error)
 
@@ -196,7 +196,7 @@ def test_delete_says_how_many_were_held(make: Make) -> None:
     assert index.delete(["k0", "nobody", "k49", "k0"]) == 2
     assert len(index) == len(keys) - 2
     assert "k0" not in index
-    assert index.get("k0") is None
+    assert index.get(["k0"]).get("k0") is None
     assert "k0" not in index.search(vectors[:1], 50)[0].keys
     assert index.delete(keys) == len(keys) - 2
     assert index.search(vectors[:1], 5)[0].keys == []
@@ -204,11 +204,11 @@ def test_delete_says_how_many_were_held(make: Make) -> None:
 
 def test_what_comes_out_is_the_callers_and_what_goes_in_is_copied(make: Make) -> None:
     index, _, vectors = filled(make)
-    before = index.get("k0")
+    before = index.get(["k0"]).get("k0")
     assert before is not None
     vectors[0] = 0
     before[:] = 0
-    after = index.get("k0")
+    after = index.get(["k0"]).get("k0")
     assert after is not None
     assert np.linalg.norm(after) == pytest.approx(1, abs=1e-2)
 
@@ -298,7 +298,7 @@ def test_what_a_snapshot_gave_is_restored(make: Make) -> None:
         ):
             assert set(one.keys) == set(other.keys)
             np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
-    stored, before = again.get("k7"), index.get("k7")
+    stored, before = again.get(["k7"]).get("k7"), index.get(["k7"]).get("k7")
     assert stored is not None
     assert before is not None
     np.testing.assert_array_equal(stored, before)
@@ -311,7 +311,7 @@ def test_a_snapshot_of_some_keys_is_one_part_of_those_held(make: Make) -> None:
     again = make()
     again.restore([part])
     for key in part.keys:
-        stored, expected = again.get(key), index.get(key)
+        stored, expected = again.get([key]).get(key), index.get([key]).get(key)
         assert stored is not None
         assert expected is not None
         np.testing.assert_array_equal(stored, expected)
@@ -494,9 +494,9 @@ def test_keys_and_metadata_may_be_any_text(make: Make) -> None:
                 assert one.search(vectors[:1], 99, Filter(fields=fields))[0].keys == [text]
             others = one.search(vectors[:1], 99, Filter(exclude={text}))[0].keys
             assert sorted([*others, text]) == sorted(ODD)
-        stored = again.get(text)
+        stored = again.get([text]).get(text)
         assert stored is not None
-        np.testing.assert_array_equal(stored, index.get(text))
+        np.testing.assert_array_equal(stored, index.get([text]).get(text))
     assert index.delete(ODD[::2]) == len(ODD[::2])
     assert sorted(index.search(vectors[:1], 99)[0].keys) == sorted(ODD[1::2])
 

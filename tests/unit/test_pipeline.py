@@ -208,7 +208,13 @@ async def test_items_become_item_vectors_and_a_null_a_tombstone() -> None:
     await rig.take(
         item_record("1", "Alien", categories=("horror",), description="In space", partition=3),
         item_delete("2", offset=1, partition=3),
-        item_record("3", "Solaris", offset=2, partition=3),
+        item_record(
+            "3",
+            "Solaris",
+            offset=2,
+            partition=3,
+            attributes={"lang": "ru", "year": 1972, "new": True, "stars": 4.5},
+        ),
     )
     (alien, deleted, solaris) = item_vectors(rig)
     assert alien == (
@@ -228,6 +234,8 @@ async def test_items_become_item_vectors_and_a_null_a_tombstone() -> None:
     assert solaris[1] is not None
     assert solaris[1].vector == vector_of("Solaris").astype("<f4").tobytes()
     assert solaris[1].source_offset == 2
+    as_text = {"lang": "ru", "year": "1972", "new": "true", "stars": "4.5"}
+    assert solaris[1].attributes == as_text
     assert {record.partition for record in rig.outbox.records("item-vectors")} == {3}
     assert rig.sensor.items == {"published": 3}
     assert rig.acknowledged == [0]

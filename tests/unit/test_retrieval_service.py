@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 from service_rig import NOW_MS, STOCK, Service, serving, with_service
-from store_fakes import ENCODER, FakeRecord, X, item_record, make_state, profile_record, tombstone
+from store_fakes import (
+    ENCODER,
+    FakeRecord,
+    X,
+    Y,
+    item_record,
+    make_state,
+    profile_record,
+    tombstone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +43,43 @@ def test_candidates() -> None:
         named = {"exclude_seen": "false", "category": "film"}
         answer = await service.http.get("/v1/users/ann/candidates", params=named)
         assert [one["item_id"] for one in answer.json()["candidates"]] == ["x", "y"]
+
+    with_service(steps)
+
+
+def test_items_by_attributes_and_popularity() -> None:
+    async def steps(service: Service) -> None:
+        await service.push(
+            item_record("far", -X, attributes={"tenant": "acme", "lang": "en"}),
+            item_record("near", X, attributes={"tenant": "acme", "lang": "fr"}),
+            *(profile_record(user, make_state(Y, seen=["far"])) for user in ("u", "v", "w")),
+        )
+        for _ in range(3):
+            await service.push()  # popularity is followed
+
+        async def ids(**named: Any) -> list[str]:
+            params = {"exclude_seen": "false", **named}
+            found = await service.http.get("/v1/users/ann/candidates", params=params)
+            assert found.status_code == 200, found.text
+            return [one["item_id"] for one in found.json()["candidates"]]
+
+        assert await ids(where="tenant:acme") == ["near", "far"]
+        assert await ids(where=["tenant:acme", "lang:de", "lang:en"]) == ["far"]
+        assert await ids(where="tenant:acme", popularity=10) == ["far", "near"]
+        assert await ids(where="tenant:other") == []
+        asked = {"user_ids": ["ann"], "exclude_seen": False, "where": {"tenant": ["acme"]}}
+        batch = (await service.http.post("/v1/candidates", json=asked)).json()["results"][0]
+        assert [one["item_id"] for one in batch["candidates"]] == ["near", "far"]
+        asked = {"text": "x", "where": {"tenant": ["acme"]}, "popularity": 10}
+        found = (await service.http.post("/v1/search", json=asked)).json()["items"]
+        assert [one["item_id"] for one in found] == ["far", "near"]
+        path = "/v1/users/ann/candidates"
+        for wrong in ("where=tenant", "popularity=-1", "popularity=nan", "popularity=11"):
+            await service.error(422, "invalid_request", "GET", f"{path}?{wrong}")
+        many = "&".join(f"where=n{number}:v" for number in range(17))
+        await service.error(422, "invalid_request", "GET", f"{path}?{many}")
+        within = {"text": "x", "in": "profiles", "popularity": 1}
+        await service.error(422, "invalid_request", "POST", "/v1/search", json=within)
 
     with_service(steps)
 

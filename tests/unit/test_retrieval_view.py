@@ -27,6 +27,7 @@ from store_fakes import (
     tombstone,
 )
 
+from store.catalogue import Wanted
 from store.errors import UnknownCategoryError, UnknownItemError, UnknownUserError
 from store.item_vector import ITEM_OFFSET_HEADER
 from store.profile import Contribution, Fence
@@ -245,9 +246,9 @@ def test_popular_items_come_by_users_then_id_and_only_from_the_catalogue() -> No
     )
     assert [(one.item_id, one.score) for one in view.popular(9)] == [("b", 2), ("a", 1), ("d", 1)]
     assert [one.item_id for one in view.popular(1, exclude=["b"])] == ["a"]
-    assert [one.item_id for one in view.popular(9, category="c")] == ["b", "a"]
+    assert [one.item_id for one in view.popular(9, wanted=Wanted("c"))] == ["b", "a"]
     with pytest.raises(UnknownCategoryError):
-        view.popular(9, category="nothing")
+        view.popular(9, wanted=Wanted("nothing"))
 
 
 # --- what is skipped ---
@@ -433,10 +434,10 @@ def test_candidates_are_the_nearest_items_not_yet_seen() -> None:
 def test_candidates_may_include_seen_items_and_keep_to_a_category() -> None:
     view = stocked()
     assert [one.item_id for one in view.candidates("ann", 1, exclude_seen=False)] == ["x"]
-    assert [one.item_id for one in view.candidates("ann", 9, category="film")] == ["y"]
-    assert view.candidates("ann", 9, category="old") == []
+    assert [one.item_id for one in view.candidates("ann", 9, wanted=Wanted("film"))] == ["y"]
+    assert view.candidates("ann", 9, wanted=Wanted("old")) == []
     with pytest.raises(UnknownCategoryError, match="'none'"):
-        view.candidates("ann", 9, category="none")
+        view.candidates("ann", 9, wanted=Wanted("none"))
     with pytest.raises(UnknownUserError, match="'nobody'"):
         view.candidates("nobody", 9)
 
@@ -455,7 +456,7 @@ def test_the_audience_is_the_users_nearest_to_an_item() -> None:
 def test_items_and_profiles_are_searched_by_vector() -> None:
     view = stocked()
     assert [one.item_id for one in view.search_items(Y, 2)] == ["y", "xy"]
-    assert [one.item_id for one in view.search_items(Y, 2, category="book")] == ["xy"]
+    assert [one.item_id for one in view.search_items(Y, 2, wanted=Wanted("book"))] == ["xy"]
     assert [one.user_id for one in view.search_profiles(Y, 1)] == ["cy"]
 
 
@@ -466,7 +467,7 @@ def test_an_item_is_replaced_and_deleted_with_its_categories() -> None:
     assert item is not None
     assert item.title == "New"
     with pytest.raises(UnknownCategoryError):
-        view.search_items(X, 1, category="old")
+        view.search_items(X, 1, wanted=Wanted("old"))
     view.apply_items([FakeRecord("item-vectors", b"x", None), item_record("z", Z)])
     assert view.item("x") is None
     assert [one.item_id for one in view.search_items(Z, 1)] == ["z"]

@@ -29,6 +29,7 @@ from store_fakes import (
 )
 
 from store import view_snapshot
+from store.catalogue import Wanted
 from store.errors import SnapshotError, UnknownUserError
 from store.item_vector import ITEM_OFFSET_HEADER
 from store.profile import Contribution
@@ -114,8 +115,8 @@ def same(one: RetrievalView, other: RetrievalView) -> None:
     assert one.candidates("ann", 5, exclude_seen=False) == other.candidates(
         "ann", 5, exclude_seen=False
     )
-    assert one.candidates("ann", 5, category="Drama") == other.candidates(
-        "ann", 5, category="Drama"
+    assert one.candidates("ann", 5, wanted=Wanted("Drama")) == other.candidates(
+        "ann", 5, wanted=Wanted("Drama")
     )
     assert one.fence("cid") == other.fence("cid")
 
@@ -253,8 +254,8 @@ def test_another_format_is_refused_in_words(
     snapshots: ViewSnapshots, owner: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshots.save(filled(), owner, POSITIONS)
-    monkeypatch.setattr(view_snapshot, "VIEW_FORMAT", 2)
-    with pytest.raises(SnapshotError, match="is of format 1; this program reads 2"):
+    monkeypatch.setattr(view_snapshot, "VIEW_FORMAT", 3)
+    with pytest.raises(SnapshotError, match="is of format 2; this program reads 3"):
         read_manifest(tmp_path / "state" / "view.tmv")
 
 

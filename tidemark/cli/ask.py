@@ -65,6 +65,17 @@ def candidates(
     category: Annotated[
         str | None, typer.Option(help="Only items of this category.", show_default=False)
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:VALUE",
+            help="Only items with this attribute; of one name any, of several all.",
+            show_default=False,
+        ),
+    ] = None,
+    popularity: Annotated[
+        float, typer.Option(help="Add so much for the most popular item.", min=0, max=10)
+    ] = 0.0,
     seen: Annotated[bool, typer.Option("--seen", help="Items seen already, too.")] = False,
     config: ConfigFile = None,
     url: Url = None,
@@ -74,12 +85,16 @@ def candidates(
     params: dict[str, Any] = {"k": k, "why": why, "exclude_seen": not seen}
     if category is not None:
         params["category"] = category
+    if where:
+        params["where"] = where
+    if popularity:
+        params["popularity"] = popularity
     found = ask(config, url, f"/v1/users/{_coded(user)}/candidates", **params)
     if as_json:
         print_json(found)
         return
     if not found["candidates"]:
-        console.print("no candidates: there are no items that this user has not seen")
+        console.print("no candidates: there are no such items that this user has not seen")
         return
     table = Table(
         "", "score", "item", "title", "categories", *(["because of"] if why else []),
