@@ -75,6 +75,7 @@ ITEM_VECTOR = ItemVector(
     title="Solaris",
     categories=("drama", "sci-fi"),
     source_offset=41,
+    attributes={"year": "1972", "colour": "true"},
 )
 PROFILE = ProfileState(
     encoder="e5-small/mean/384/f32",
