@@ -45,7 +45,7 @@ class Tidemark:
         self.owner.submit(self._write, keys, vectors).result()
 
     def _question(self, query):
-        from store.owner import Search
+        from store.question import Search
 
         hits = yield Search(self.index, query, K, (), {})
         return hits
