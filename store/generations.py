@@ -1,9 +1,10 @@
-"""Generations: all that answers from the vectors of one encoder, and the change to the next.
+"""Generations: all that answers from one worker's profiles and items, and the change to the next.
 
-Vectors of two encoders do not compare, so a change of encoder is a generation of its own: another
-worker reads the actions from their beginning and writes topics of its own, and here they are
-followed beside the generation that answers. Once the next has all that there is, it answers, from
-one request to the next; a request is answered by one generation from its beginning to its end.
+Vectors of two encoders do not compare, nor profiles of two policies, so a change of these is a
+generation of its own: another worker reads the actions from their beginning and writes topics of
+its own, and here they are followed beside the generation that answers. Once the next has all that
+there is, it answers, from one request to the next; a request is answered by one generation from
+its beginning to its end.
 """
 
 from __future__ import annotations
@@ -39,15 +40,18 @@ Encode = Callable[[str], Awaitable[NDArray[np.float32]]]
 #: What there was so long ago has all been read: caught up. A worker commits every few seconds.
 _RECENT_S = 15.0
 _CHECK_S = 1.0
+#: Of the profiles and items that are served the next generation is to have so many.
+_ENOUGH = 0.9
 #: After an error.
 _RETRY_S = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """What answers from the vectors of one encoder.
+    """What answers from the vectors of one encoder, folded by one policy.
 
     Attributes:
+        name: of the topic that its profiles are in.
         view: what is asked.
         follower: keeps it up to date.
         owner: where it is asked: the `questions` of the `store.owner.IndexOwner` that the follower
@@ -57,6 +61,7 @@ class Generation:
         close: blocks; lets go of all of it, once the follower is stopped.
     """
 
+    name: str
     view: RetrievalView
     follower: Follower
     owner: Executor
@@ -173,16 +178,24 @@ class Generations:
         self._forgotten.clear()
         logger.info(
             "the next generation answers from now on: %s; before it: %s",
-            upcoming.view.generation, old.view.generation,
+            upcoming.name, old.name,
         )  # fmt: skip
         await _in_owner(upcoming, upcoming.view.announce)
+        try:
+            await self._let_go(old)
+        except Exception:
+            logger.exception("the generation before could not be let go: %s", old.name)
+        else:
+            logger.info("the generation before was let go: %s", old.name)
+
+    async def _let_go(self, old: Generation) -> None:
+        """Once no request holds it."""
         await old.follower.stop()
         while self._held[old]:
             self._released.clear()
             await self._released.wait()
         self._open.remove(old)
         await asyncio.to_thread(old.close)
-        logger.info("the generation before was let go: %s", old.view.generation)
 
     async def _caught_up(self, upcoming: Generation) -> bool:
         """Whether it has all that there was a moment ago; if not, `waiting_for` says why."""
@@ -221,12 +234,34 @@ class Generations:
         ready = upcoming.follower.ready()
         if not ready.ok:
             return ready.reason
+        if lost := await self._what_would_be_lost(upcoming):
+            return lost
         forgotten = dict(self._forgotten)
         for user_id in await _in_owner(upcoming, _forgotten_in, upcoming.view, forgotten):
             if self._forgotten[user_id] is forgotten[user_id]:
                 del self._forgotten[user_id]
         # Also who was forgotten while that was asked.
         return f"{len(self._forgotten):,} users are to be forgotten" if self._forgotten else None
+
+    async def _what_would_be_lost(self, upcoming: Generation) -> str | None:
+        for what, count in (("profiles", _profiles_of), ("items", _items_of)):
+            here = await _in_owner(self.serving, count, self.serving.view)
+            there = await _in_owner(upcoming, count, upcoming.view)
+            if there < _ENOUGH * here:
+                return (
+                    f"it has {there:,} {what} where {here:,} are served: the topics no longer hold "
+                    "what the others were made of. To have it answer all the same, start the "
+                    "service with its settings alone"
+                )
+        return None
+
+
+def _profiles_of(view: RetrievalView) -> int:
+    return view.profile_count
+
+
+def _items_of(view: RetrievalView) -> int:
+    return view.item_count
 
 
 async def _in_owner(generation: Generation, work: Callable[..., Any], *args: Any) -> Any:

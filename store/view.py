@@ -101,11 +101,6 @@ class RetrievalView:
         return self.records.mismatch
 
     @property
-    def generation(self) -> str:
-        """Names what all vectors held were made by: those of two generations do not compare."""
-        return self.encoder_id
-
-    @property
     def kinds(self) -> dict[str, str]:
         """What the indexes are at the moment, by their names; also asked by other threads."""
         return {"items": self._catalogue.index.kind, "profiles": self._profiles.index.kind}

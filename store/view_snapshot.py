@@ -40,6 +40,7 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, tag="manifest"):
     Attributes:
         encoder, dim: of the vectors.
         kinds: of the indexes, by name.
+        counts: of profiles and items, when it was begun.
         created_ms: when it was begun, ms since the epoch.
         topic_ids: the brokers' ids of the topics read, by name.
         positions: by topic and partition, from where on to read the topic.
@@ -51,6 +52,7 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, tag="manifest"):
     encoder: str
     dim: int
     kinds: dict[str, str]
+    counts: dict[str, int]
     created_ms: int
     topic_ids: dict[str, str]
     positions: dict[str, dict[int, int]]

@@ -124,14 +124,18 @@ class ViewSnapshots:
         by_topic: dict[str, dict[int, int]] = {}
         for (topic, partition), offset in positions.items():
             by_topic.setdefault(topic, {})[partition] = offset
+        applied, counts = owner.submit(
+            lambda: (view.applied, {"profiles": view.profile_count, "items": view.item_count})
+        ).result()
         manifest = Manifest(
             encoder=view.encoder_id,
             dim=view.dim,
             kinds=view.kinds,
+            counts=counts,
             created_ms=self._clock(),
             topic_ids={topic.name: topic.topic_id for topic in self._topics},
             positions=by_topic,
-            applied=owner.submit(lambda: view.applied).result(),
+            applied=applied,
         )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         save_parts(self._path, manifest, _parts_by(owner, view, stopping))

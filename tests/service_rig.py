@@ -117,7 +117,9 @@ async def serving(
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
         switched = SwitchedSensor(sensor, on=True)
-        serving = Generation(view, follower, owner.questions, encode, switched, view.close)
+        serving = Generation(
+            "profiles", view, follower, owner.questions, encode, switched, view.close
+        )
         app = create_app(
             generations=Generations(serving),
             forget=forget,

@@ -231,7 +231,9 @@ def main() -> None:
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor)
         switched = SwitchedSensor(sensor, on=True)
-        serving = Generation(view, follower, owner.questions, encode, switched, view.close)
+        serving = Generation(
+            "profiles", view, follower, owner.questions, encode, switched, view.close
+        )
         app = create_app(
             generations=Generations(serving),
             forget=forget,

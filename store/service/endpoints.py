@@ -203,11 +203,17 @@ class Api:
         upcoming = None
         if (following := generations.upcoming) is not None:
             upcoming = await _asked_of(
-                following, queries.upcoming, following.follower, generations.waiting_for
+                following,
+                queries.upcoming,
+                following.follower,
+                following.name,
+                generations.waiting_for,
             )
         with generations.held() as generation:
             return _answer(
-                await _asked_of(generation, queries.status, generation.follower, upcoming)
+                await _asked_of(
+                    generation, queries.status, generation.follower, generation.name, upcoming
+                )
             )
 
     async def healthz(self) -> Response:
@@ -225,8 +231,8 @@ class Api:
         if not ready.ok:
             raise _not_ready(ready.reason, "wait; GET /v1/status says more")
         # Not in the owner thread: a probe does not queue behind the queries.
-        view = serving.view
-        return _answer(Readiness(True, serving.follower.lag, view.generation, view.kinds))
+        lag, kinds = serving.follower.lag, serving.view.kinds
+        return _answer(Readiness(True, lag, serving.name, kinds))
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""

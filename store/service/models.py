@@ -265,6 +265,7 @@ class Upcoming:
     """The generation that is to answer next, and what it waits for."""
 
     generation: str
+    encoder_id: str
     waiting_for: str
     lag: int | None
     profiles: int
@@ -278,7 +279,7 @@ class Status:
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
-    found), ``generation`` names what their vectors are made by, ``upcoming`` is null as a rule.
+    found), ``generation`` the topic of the profiles, ``upcoming`` is null as a rule.
     """
 
     ready: bool

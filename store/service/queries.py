@@ -175,7 +175,9 @@ def search(
     return SearchResult(items=(yield from view.ask_items(vector, k, wanted=wanted)))
 
 
-def status(view: RetrievalView, follower: Follower, upcoming: Upcoming | None) -> Status:
+def status(
+    view: RetrievalView, follower: Follower, generation: str, upcoming: Upcoming | None
+) -> Status:
     """The state of this replica."""
     ready, health = follower.ready(), follower.health()
     positions: dict[str, dict[str, int]] = {}
@@ -190,7 +192,7 @@ def status(view: RetrievalView, follower: Follower, upcoming: Upcoming | None) -
         profiles=view.profile_count,
         items=view.item_count,
         encoder_id=view.encoder_id,
-        generation=view.generation,
+        generation=generation,
         indexes=view.kinds,
         recall=view.recall,
         positions=positions,
@@ -213,9 +215,13 @@ def status(view: RetrievalView, follower: Follower, upcoming: Upcoming | None) -
     )
 
 
-def upcoming(view: RetrievalView, follower: Follower, waiting_for: str) -> Upcoming:
+def upcoming(
+    view: RetrievalView, follower: Follower, generation: str, waiting_for: str
+) -> Upcoming:
     """The state of the next generation."""
-    return Upcoming(view.generation, waiting_for, follower.lag, view.profile_count, view.item_count)
+    return Upcoming(
+        generation, view.encoder_id, waiting_for, follower.lag, view.profile_count, view.item_count
+    )
 
 
 def _popular(user_id: str, items: list[Candidate]) -> Candidates:

@@ -131,11 +131,12 @@ def test_readers_see_the_old_encoder_and_then_the_next(kafka_broker: str, tmp_pa
                 seen = len(asking.answers)
                 wait_until(lambda: len(asking.answers) > seen + 10, check=retrieval.check)
         after = status()
-        assert after["generation"] != before["generation"]
+        assert before["generation"] == old.names.profiles
+        assert after["generation"] == both.next_names.profiles
         # One encoder's vectors, then the other's; neither an error nor a mix in between.
         assert list(dict.fromkeys(asking.answers)) == [
-            (200, before["generation"], OLD_DIM),
-            (200, after["generation"], NEW_DIM),
+            (200, before["encoder_id"], OLD_DIM),
+            (200, after["encoder_id"], NEW_DIM),
         ]
         assert client.get("/v1/users/ben/profile").status_code == 404
         assert after["profiles"] == 1

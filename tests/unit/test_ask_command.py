@@ -102,7 +102,7 @@ def test_what_a_service_holds(url: str) -> None:
     said = run("retrieval", "inspect", "--url", url)
     assert re.search(r"ready +yes", said)
     assert re.search(r"lag +0 records", said)
-    assert re.search(r"generation +test-encoder", said)
+    assert re.search(r"generation +profiles, of test-encoder", said)
     assert rows(said) == [
         ["items", "3", "exact float32", "all"],
         ["profiles", "3", "exact float32", "all"],

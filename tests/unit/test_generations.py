@@ -108,7 +108,9 @@ class Rig:
 
         follower = Follower(tail, view, owner, sensor=switched)
         made = Made(
-            Generation(view, follower, owner.questions, encode, switched, close), tail, sensor
+            Generation(encoder, view, follower, owner.questions, encode, switched, close),
+            tail,
+            sensor,
         )
         return made
 
@@ -192,6 +194,39 @@ def test_what_is_behind_does_not_answer() -> None:
         await rig.changed()
 
     with_rig(steps)
+
+
+def test_a_next_one_that_lacks_users_does_not_answer_by_itself() -> None:
+    async def steps(rig: Rig) -> None:
+        rig.progress.left = 0
+        vector = X[: DIMS[NEW]]
+        rig.new.tail.push(
+            item_record("x", vector, encoder=NEW),
+            profile_record("ann", make_state(vector, encoder=NEW, offset=1)),
+        )
+        await rig.new.tail.settled()
+        await rig.stays()
+        assert "1 profiles where 2 are served" in rig.generations.waiting_for
+        await rig.fill(rig.new)
+        await rig.changed()
+
+    with_rig(steps)
+
+
+def test_what_cannot_be_let_go_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def steps(rig: Rig) -> None:
+        def fails() -> None:
+            raise OSError("no thread to wait in")
+
+        rig.old.tail.stop = fails  # type: ignore[assignment, method-assign]
+        await rig.fill(rig.new)
+        rig.progress.left = 0
+        await rig.changed()
+        await until(lambda: "could not be let go" in caplog.text)
+        del rig.old.tail.stop
+
+    with_rig(steps)
+    assert "no thread to wait in" in caplog.text
 
 
 def test_vectors_of_a_third_encoder_never_answer() -> None:

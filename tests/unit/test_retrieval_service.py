@@ -317,7 +317,7 @@ def test_before_the_history_is_read_queries_are_refused() -> None:
         assert (await service.http.get("/readyz")).json() == {
             "ready": True,
             "lag": 0,
-            "generation": ENCODER,
+            "generation": "profiles",
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
         }
         assert (await service.http.get("/v1/users/ann/profile")).status_code == 200
@@ -342,7 +342,7 @@ def test_status() -> None:
             "profiles": 4,
             "items": 3,
             "encoder_id": ENCODER,
-            "generation": ENCODER,
+            "generation": "profiles",
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
             "recall": {},
             "applied": {"actions": {"0": 3}},

@@ -136,6 +136,7 @@ def test_what_was_written_is_there_again(
     assert again.profile_count == 3
     manifest = read_manifest(tmp_path / "state" / "view.tmv")
     assert manifest.kinds == {"items": "exact float32", "profiles": "exact float32"}
+    assert manifest.counts == {"items": 3, "profiles": 3}
     assert manifest.topic_ids == {"profiles": "id-1", "item-vectors": "id-1"}
     assert [one.name for one in (tmp_path / "state").iterdir()] == ["view.tmv"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,9 +25,9 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
         facts.add_row("health", f"[red]{escape(found['health_reason'])}[/]")
     lag = found["lag"]
     facts.add_row("lag", "not known yet" if lag is None else f"{lag:,} records")
-    facts.add_row("generation", escape(found["generation"]))
+    facts.add_row("generation", _generation(found))
     if (upcoming := found["upcoming"]) is not None:
-        facts.add_row("next generation", escape(upcoming["generation"]))
+        facts.add_row("next generation", _generation(upcoming))
         facts.add_row("", f"answers when caught up: {escape(upcoming['waiting_for'])}")
         facts.add_row("", f"{upcoming['profiles']:,} profiles, {upcoming['items']:,} items so far")
     p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
@@ -47,3 +49,7 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
             for partition, offset in sorted(partitions.items(), key=lambda one: int(one[0])):
                 offsets.add_row(escape(topic), partition, f"{offset:,}", what)
     console.print(offsets, highlight=False)
+
+
+def _generation(found: dict[str, Any]) -> str:
+    return escape(f"{found['generation']}, of {found['encoder_id']}")

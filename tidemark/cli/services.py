@@ -191,8 +191,8 @@ def retrieval(
         Path | None,
         typer.Option(
             "--next",
-            help="Settings file of the next generation, by another encoder: followed beside this "
-            "one, and answers once it has caught up. See docs/generations.md.",
+            help="Settings file of the next generation, by another encoder or policy: followed "
+            "beside this one, and answers once it has caught up. See docs/generations.md.",
             show_default=False,
         ),
     ] = None,

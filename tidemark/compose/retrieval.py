@@ -168,7 +168,7 @@ def _build_generation(settings: Settings, folder: Path, sensor: SwitchedSensor) 
         view.close()
         encoding.close()
 
-    return Generation(view, follower, owner.questions, encode, sensor, close)
+    return Generation(names.profiles, view, follower, owner.questions, encode, sensor, close)
 
 
 def require_apart(settings: Settings, upcoming: Settings) -> None:
