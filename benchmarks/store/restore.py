@@ -9,6 +9,7 @@ in memory, as where a service is restarted, and from disk, as on a machine that 
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import tempfile
@@ -152,6 +153,8 @@ def _new_view(texts: Texts) -> RetrievalView:
 
 
 def _write(texts: Texts, path: Path, size: int, repetitions: int) -> list[dict[str, Any]]:
+    gc.freeze()  # as the service does at its start, and for its reasons
+    gc.set_threshold(50_000, 10, 10)
     view, owner = _new_view(texts), IndexOwner()
     for batch in _records(texts, size, 0):
         view.apply_profiles(batch, lambda: 0)
