@@ -122,7 +122,7 @@ def _profiles(
     size = (own_bytes() - before) / sizes.profiles
     owner = IndexOwner()
     print(f"filled in {fill:.0f} s, built in {build:.0f} s: {index.kind}")
-    _settle(index, owner, truth, sizes.settle)
+    _settle(index, owner, truth, truth.profiles[:1_000].copy(), sizes.settle)
     runs = []
     for _ in range(repetitions):
         asked = random.integers(0, sizes.profiles, 1_000)
@@ -178,7 +178,7 @@ def _graph(texts: Texts, sizes: _Sizes) -> dict[str, Any]:
     build = _build(index)
     owner = IndexOwner()
     print(f"built in {build:.0f} s: {index.kind}")
-    _settle(index, owner, None, sizes.settle)
+    _settle(index, owner, None, users, sizes.settle)
     took = ask_for(sizes.seconds, owner, index, users)
     owner.shutdown()
     like = items[np.random.default_rng(6).integers(0, sizes.items, _CHECKED)]
@@ -205,16 +205,21 @@ def _build(index: GrowingIndex) -> float:
 
 
 def _settle(
-    index: GrowingIndex, owner: IndexOwner, truth: ChangingProfiles | None, seconds: float
+    index: GrowingIndex,
+    owner: IndexOwner,
+    truth: ChangingProfiles | None,
+    queries: NDArray[np.float32],
+    seconds: float,
 ) -> None:
-    """Until its effort has stayed the same for a fifth of the time, or the time is over."""
+    """Be asked until its effort has stayed the same for a fifth of the time, or that is over."""
     begun = since = time.monotonic()
     kind = index.kind
     writes = OfferedWrites(owner, index, truth) if truth else None
     if writes:
         writes.__enter__()
     while (now := time.monotonic()) - begun < seconds and now - since < seconds / 5:
-        time.sleep(PERIOD_S)
+        ask_for(PERIOD_S, owner, index, queries)
+        queries = np.roll(queries, -16, axis=0)
         if not writes:
             owner.submit(index.maintain).result()
         if index.kind != kind:

@@ -18,7 +18,7 @@ __all__ = ["RowGraph", "build_graph"]
 
 _LINKS, _BUILD_EFFORT = 32, 120
 _CHUNK = 4_096
-_FIRST_EFFORT, _LEAST_EFFORT, _MOST_EFFORT = 256, 64, 4_096
+_FIRST_EFFORT, _LEAST_EFFORT, _MOST_EFFORT = 512, 64, 4_096
 
 
 class RowGraph(FrozenCopy):

@@ -148,7 +148,9 @@ class GrowingIndex(FaissFlatIndex):
         self._next_probe = 0.0
         self._random = np.random.default_rng()
         #: Lately searched for, ``(1, dim)`` each.
-        self._asked: deque[NDArray[np.float32]] = deque(maxlen=_ASKED)
+        self._asked: deque[NDArray[np.float32]] = deque(
+            maxlen=_ASKED if self._growth.probe_seconds else 0
+        )
 
     @property
     def kind(self) -> str:
@@ -176,7 +178,7 @@ class GrowingIndex(FaissFlatIndex):
         with one_blas_thread():
             more = self._accelerator.maintain(self._vectors)
         now = self._clock()
-        if not self._probe.running and self._growth.probe_seconds and now >= self._next_probe:
+        if self._asked and not self._probe.running and now >= self._next_probe:
             self._next_probe = now + self._growth.probe_seconds
             self._begin_probe()
         if self._probe.running:
@@ -231,11 +233,8 @@ class GrowingIndex(FaissFlatIndex):
         logger.info("the index is accelerated: kind=%s rows=%d", accelerator.kind, count)
 
     def _begin_probe(self) -> None:
-        # What is asked may lie elsewhere than what is held: users are no items.
-        if self._asked:
-            query = self._asked[int(self._random.integers(len(self._asked)))]
-        else:
-            query = self._vectors(self._random.integers(len(self), size=1))
+        # Of what was asked: it may lie elsewhere than what is held, as users are no items.
+        query = self._asked[int(self._random.integers(len(self._asked)))]
         rows = self._accelerated(query, min(self._probe.k, len(self)), None)[1]
         self._probe.begin(query, rows)
 
@@ -249,6 +248,7 @@ class GrowingIndex(FaissFlatIndex):
             self._building = None
 
     def _on_written(self, rows: NDArray[np.int64]) -> None:
+        self._probe.on_written(rows)
         if self._building is not None:
             changed = self._building.changed
             changed[rows[rows < len(changed)]] = True
@@ -256,6 +256,7 @@ class GrowingIndex(FaissFlatIndex):
             self._accelerator.on_written(rows, self._vectors(rows))
 
     def _on_moved(self, source: int, target: int) -> None:
+        self._probe.on_written(np.array([source, target]))
         if self._building is not None and target < len(self._building.changed):
             self._building.changed[target] = True
         if self._accelerator is not None:

@@ -205,6 +205,40 @@ def test_effort_is_saved_where_nothing_is_missed(missed: int, grows: bool) -> No
     assert (accelerator.effort < 50) is not grows
 
 
+def test_rows_written_while_it_is_looked_at_do_not_count_as_missed() -> None:
+    probe, accelerator = RecallProbe(0.95), _Effort()
+
+    def scan(queries: Matrix, k: int, _: list[Any]) -> Any:
+        best, rows = nothing(len(queries), k)
+        best[0], rows[0] = np.arange(k, 0, -1), np.arange(k)
+        return best, rows
+
+    def probed(*written: int) -> float | None:
+        found = np.arange(10, 110)  # 0 to 9 are missed
+        probe.begin(np.ones((1, 2), np.float32), found[np.newaxis])
+        probe.on_written(np.array(written))
+        probe.step([(0, np.zeros(100))], scan, accelerator)  # type: ignore[arg-type]
+        return probe.recall
+
+    assert probed(*range(10)) == 1.0
+    assert probed(*range(200)) == 1.0  # of nothing that was there it could be told
+    assert probed(0, 500) == pytest.approx((1 + 90 / 99) / 2)
+
+
+def test_nothing_is_probed_before_something_was_asked() -> None:
+    index = GrowingIndex(DIM, "float32", Growth(above=1_000, by="hnsw"), threads=1)
+    vectors = clustered(2_000)
+    index.upsert([f"k{i}" for i in range(2_000)], vectors)
+    index.maintain()
+    assert index.wait_built(60)
+    assert not index.maintain()
+    assert index.recall is None
+    index.search(vectors[:1], 10)
+    while index.maintain():
+        pass
+    assert index.recall is not None
+
+
 def test_lists_of_rows_agree_with_sets() -> None:
     random = np.random.default_rng(2)
     of = random.integers(-1, 20, 500).astype(np.int32)

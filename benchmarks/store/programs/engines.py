@@ -5,6 +5,7 @@ chunk     keys of one write while searches run; small where a write holds them u
 locked    whether writes and searches must not meet
 """
 
+import itertools
 import threading
 import time
 
@@ -28,12 +29,15 @@ class Tidemark:
     def fill(self, keys, vectors):
         self.upsert(keys, vectors)
 
-    def settle(self, seconds):
-        """Have it built, and its probes of recall find the effort it needs."""
+    def settle(self, seconds, queries):
+        """Have it built, and its probes of recall find the effort that these need."""
         self.index.maintain()
         self.index.wait_built(600)
         ends = time.monotonic() + (0 if self.above is None else seconds)
-        while time.monotonic() < ends:
+        for query in itertools.cycle(queries):
+            if time.monotonic() > ends:
+                break
+            self.search(query)
             self.owner.submit(self.index.maintain).result()
             time.sleep(0.01)
 

@@ -44,7 +44,7 @@ class Peer:
         started = time.perf_counter()
         self.engine.fill(self.keys, profiles)
         if hasattr(self.engine, "settle"):
-            self.engine.settle(given["settle_s"])
+            self.engine.settle(given["settle_s"], self.queries)
         self.built = {
             "build_s": time.perf_counter() - started,
             "bytes": memory() - before,
