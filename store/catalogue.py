@@ -77,6 +77,7 @@ class Catalogue:
         self._items: dict[str, CatalogueItem] = {}
         self._categories: dict[str, set[str]] = {}
         self._offsets: dict[str, int] = {}
+        self._deleted: dict[str, int] = {}  # what is older stays so
         self._dim = dim
         self._popularity = PopularityCoordinate(dim)
         self.index = index
@@ -152,7 +153,7 @@ class Catalogue:
                     self._tally.on_foreign(record, found.encoder)
                     continue
                 offset = _deleted_at(record) if found is None else found.source_offset
-                if 0 <= offset < self._offsets.get(item_id, -1):
+                if 0 <= offset < self._offset(item_id):
                     self._tally.on_stale(record)
                     continue
                 vectors[item_id] = None if found is None else self._vector(found)
@@ -168,6 +169,7 @@ class Catalogue:
             self._tally.on_applied(topic, count)
         self.index.delete([item_id for item_id, vector in vectors.items() if vector is None])
         written = {item_id: vector for item_id, vector in vectors.items() if vector is not None}
+        self._popularity.arrived(item_id for item_id in written if item_id not in self.index)
         if written:
             self.index.upsert(
                 list(written),
@@ -186,18 +188,26 @@ class Catalogue:
                 [item.title for item in held],
                 [item.categories for item in held],
                 [dict(item.attributes) for item in held],
-                [self._offsets.get(item_id, -1) for item_id in some],
+                [self._offset(item_id) for item_id in some],
                 take_vectors(self.index, some),
                 {},
             )
-        deleted = {key: offset for key, offset in self._offsets.items() if key not in self._items}
-        yield ItemsPart([], [], [], [], [], take_vectors(self.index, []), deleted)
+        ids = list(self._deleted)
+        for start in range(0, len(ids), _PART):
+            deleted = {
+                item_id: self._deleted[item_id]
+                for item_id in ids[start : start + _PART]
+                if item_id in self._deleted
+            }
+            yield ItemsPart([], [], [], [], [], take_vectors(self.index, []), deleted)
 
     def put(self, part: ItemsPart) -> None:
         """Hold what a part says. Raises `VectorIndexError` where its vectors do not fit."""
         self.index.restore([part.vectors.part()])
         self._popularity.learn(self.index.get(part.ids))
-        self._offsets.update(part.deleted)
+        for item_id, offset in part.deleted.items():
+            if item_id not in self._items:
+                self._deleted[item_id] = offset
         rows = zip(
             part.ids, part.titles, part.categories, part.attributes, part.offsets, strict=True
         )
@@ -205,15 +215,23 @@ class Catalogue:
             self._put(item_id, CatalogueItem(title, categories, attributes or _NONE), offset)
 
     def _put(self, item_id: str, item: CatalogueItem | None, offset: int) -> None:
+        if offset < 0:
+            offset = self._offset(item_id)  # written by hand: what was known stays known
         self._forget(item_id)
+        for offsets in (self._offsets, self._deleted):
+            offsets.pop(item_id, None)
         if offset >= 0:
-            self._offsets[item_id] = offset  # also of a deleted one: what is older stays so
+            (self._deleted if item is None else self._offsets)[item_id] = offset
         if item is None:
             self._popularity.forget(item_id)
         else:
             self._items[item_id] = item
             for category in item.categories:
                 self._categories.setdefault(category, set()).add(item_id)
+
+    def _offset(self, item_id: str) -> int:
+        """Of the record that stands; -1 where none said it."""
+        return self._offsets.get(item_id, self._deleted.get(item_id, -1))
 
     def _read(self, value: bytes) -> ItemVector:
         try:

@@ -118,8 +118,6 @@ class Generations:
         self._changing: asyncio.Task[None] | None = None
         self._held: Counter[Generation] = Counter()
         self._released = asyncio.Event()
-        #: Forgotten lately: also the next generation is to have forgotten them.
-        self._forgotten: dict[str, ForgetReceipt] = {}
         self._open = [one for one in (serving, upcoming) if one is not None]
 
     async def start(self) -> None:
@@ -160,12 +158,15 @@ class Generations:
 
     async def wait_forgotten(self, receipt: ForgetReceipt, within: float) -> bool:
         """Wait until nothing that is asked tells of the user any more; whether it came in time."""
-        if self.upcoming is not None:
-            self._forgotten[receipt.user_id] = receipt
-        with self.held() as generation:
-            return await generation.follower.wait_forgotten(
-                receipt.user_id, receipt.topic, receipt.partition, receipt.offset, within=within
-            )
+        ends = self._clock() + within
+        while True:
+            with self.held() as generation:
+                gone = await generation.follower.wait_forgotten(
+                    receipt.user_id, receipt.topic, receipt.partition, receipt.offset,
+                    within=max(0.0, ends - self._clock()),
+                )  # fmt: skip
+            if generation is self.serving:
+                return gone
 
     async def _change(self) -> None:
         """Wait until the next has caught up, have it answer, and let go of the one before."""
@@ -175,13 +176,12 @@ class Generations:
             pass
         old, self.serving, self.upcoming = self.serving, upcoming, None
         old.sensor.on, upcoming.sensor.on = False, True
-        self._forgotten.clear()
         logger.info(
             "the next generation answers from now on: %s; before it: %s",
             upcoming.name, old.name,
         )  # fmt: skip
-        await _in_owner(upcoming, upcoming.view.announce)
         try:
+            await _in_owner(upcoming, upcoming.view.begin_serving)
             await self._let_go(old)
         except Exception:
             logger.exception("the generation before could not be let go: %s", old.name)
@@ -236,12 +236,10 @@ class Generations:
             return ready.reason
         if lost := await self._what_would_be_lost(upcoming):
             return lost
-        forgotten = dict(self._forgotten)
-        for user_id in await _in_owner(upcoming, _forgotten_in, upcoming.view, forgotten):
-            if self._forgotten[user_id] is forgotten[user_id]:
-                del self._forgotten[user_id]
-        # Also who was forgotten while that was asked.
-        return f"{len(self._forgotten):,} users are to be forgotten" if self._forgotten else None
+        # All before the goal was read by both. Of what came after it, who was forgotten counts.
+        forgotten = await _in_owner(self.serving, _forgotten_from, self.serving.view, goal)
+        known = await _in_owner(upcoming, _still_known, upcoming.view, forgotten)
+        return f"{known:,} users are to be forgotten there too" if known else None
 
     async def _what_would_be_lost(self, upcoming: Generation) -> str | None:
         for what, count in (("profiles", _profiles_of), ("items", _items_of)):
@@ -268,12 +266,12 @@ async def _in_owner(generation: Generation, work: Callable[..., Any], *args: Any
     return await asyncio.get_running_loop().run_in_executor(generation.owner, work, *args)
 
 
-def _forgotten_in(view: RetrievalView, forgotten: Mapping[str, ForgetReceipt]) -> list[str]:
-    return [
-        user_id
-        for user_id, one in forgotten.items()
-        if view.has_applied(user_id, one.topic, one.partition, one.offset)
-    ]
+def _forgotten_from(view: RetrievalView, goal: Mapping[tuple[str, int], int]) -> list[Any]:
+    return view.forgotten_from(goal)
+
+
+def _still_known(view: RetrievalView, forgotten: list[Any]) -> int:
+    return sum(not view.has_applied(*one) for one in forgotten)
 
 
 def _has_read(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,8 +24,9 @@ __all__ = ["EXTRA", "PopularityCoordinate"]
 #: Coordinates beside the vector's own. One is used; with the others, which are 0, rows are of a
 #: length that FAISS has quick loops for.
 EXTRA = 16
-#: The coordinate of the most popular: within what rows of `int8` reach to. Queries make up for it.
-_REACH = 0.25
+#: The coordinate of the most popular, at most; queries make up for it. Rows of `int8` reach to six
+#: standard deviations of a unit vector's numbers.
+_MOST_REACH, _DEVIATIONS = 0.25, 6.0
 #: Steps from 0 to there, so that a vector is written again now and then, not with every count.
 _LEVELS = 32
 #: Items looked at in one go: a fraction of a millisecond.
@@ -41,6 +42,7 @@ class PopularityCoordinate:
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
+        self._reach = min(_MOST_REACH, _DEVIATIONS / math.sqrt(dim + EXTRA))
         self._levels: dict[str, int] = {}  # those above 0
         self._most = 0
         self._seen = -1  # what a snapshot said is looked at once in any case
@@ -51,20 +53,24 @@ class PopularityCoordinate:
         rows = np.zeros((len(vectors), self._dim + EXTRA), np.float32)
         rows[:, : self._dim] = vectors
         levels = [self._levels.get(item_id, 0) for item_id in item_ids]
-        rows[:, self._dim] = np.array(levels, np.float32) * np.float32(_REACH / _LEVELS)
+        rows[:, self._dim] = np.array(levels, np.float32) * np.float32(self._reach / _LEVELS)
         return rows
 
     def query(self, vector: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
         """``(…, dim + EXTRA)`` to be searched for, of ``(…, dim)`` and what popularity counts."""
         query = np.zeros((*vector.shape[:-1], self._dim + EXTRA), np.float32)
         query[..., : self._dim] = vector
-        query[..., self._dim] = weight / _REACH
+        query[..., self._dim] = weight / self._reach
         return query
 
     def learn(self, rows: Mapping[str, NDArray[np.float32]]) -> None:
         """These rows are indexed, from a snapshot."""
         for item_id, row in rows.items():
-            self._set(item_id, round(float(row[self._dim]) / _REACH * _LEVELS))
+            self._set(item_id, round(float(row[self._dim]) / self._reach * _LEVELS))
+
+    def arrived(self, item_ids: Iterable[str]) -> None:
+        """These are new: they may have been seen before they came."""
+        self._left.extend(item_ids)
 
     def forget(self, item_id: str) -> None:
         """The item is no more."""
@@ -72,9 +78,7 @@ class PopularityCoordinate:
 
     def due(self, items: Collection[str], popularity: Popularity) -> list[str]:
         """Items whose rows are to be made anew: of the next few, those that rose or fell."""
-        if not self._left:
-            if popularity.changes == self._seen:
-                return []
+        if not self._left and popularity.changes != self._seen:
             self._seen, self._most = popularity.changes, popularity.most()
             self._left = list(items)
         some = self._left[-_AT_ONCE:]

@@ -72,8 +72,12 @@ class FollowedProfiles:
     @property
     def popularity(self) -> Popularity:
         """Of the items that all users have seen by now."""
-        uncounted, self._uncounted = self._uncounted, {}
-        for user_id, packed in uncounted.items():
+        return self.count_some(len(self._uncounted))
+
+    def count_some(self, most: int) -> Popularity:
+        """Popularity with so many users more of those whose seen items changed."""
+        for _ in range(min(most, len(self._uncounted))):
+            user_id, packed = self._uncounted.popitem()
             held = self._users.get(user_id)
             new = held.packed_seen if held is not None else NO_ITEMS
             try:
@@ -82,6 +86,17 @@ class FollowedProfiles:
             except CorruptRecordError as error:
                 logger.warning("popularity leaves a user out: reason=%s", error)
         return self._popularity
+
+    def forgotten_from(
+        self, offsets: Mapping[tuple[str, int], int]
+    ) -> list[tuple[str, str, int, int]]:
+        """User, topic, partition and offset of fences at or behind these offsets."""
+        return [
+            (user_id, topic, fence.partition, offset)
+            for user_id, fence in self._fences.items()
+            for topic, offset in fence.applied.items()
+            if offset >= offsets.get((topic, fence.partition), 0)
+        ]
 
     def apply(self, records: Sequence[Record]) -> NDArray[np.int64]:
         """Write the records' profiles, in one upsert.

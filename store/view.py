@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
+#: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
+#: whose profile changes often is counted once.
+_COUNTED_AT_ONCE = 16
+
 
 # A batch makes many thousands of these, which go as they are into the answer.
 
@@ -171,7 +175,7 @@ class RetrievalView:
 
     def maintain(self) -> bool:
         """Have the indexes do some of the work that they put off; whether there is more."""
-        self._catalogue.follow(self.popularity)
+        self._catalogue.follow(self._profiles.count_some(_COUNTED_AT_ONCE))
         more = False
         for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):
             more |= index.maintain()
@@ -179,8 +183,9 @@ class RetrievalView:
                 self._sensor.on_recall(name, index.recall)
         return more
 
-    def announce(self) -> None:
-        """Tell the sensor what is held."""
+    def begin_serving(self) -> None:
+        """Now it is asked: tell the sensor what is held, and forget how fresh it was until now."""
+        self.freshness = Freshness()
         self._sensor.on_index_size("profiles", len(self._profiles.index))
         self._sensor.on_index_size("items", len(self._catalogue.index))
 
@@ -197,6 +202,15 @@ class RetrievalView:
             and held.partition == partition
             and held.applied.get(topic, -1) >= offset
         )
+
+    def forgotten_from(
+        self, offsets: Mapping[tuple[str, int], int]
+    ) -> list[tuple[str, str, int, int]]:
+        """Who was forgotten by records at or behind these offsets of their topics and partitions.
+
+        As `has_applied` takes them: user, topic, partition, offset.
+        """
+        return self._profiles.forgotten_from(offsets)
 
     def fence(self, user_id: str) -> Fence | None:
         """What a forgotten user left behind, or None."""

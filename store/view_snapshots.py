@@ -25,6 +25,8 @@ __all__ = ["Topic", "ViewSnapshots"]
 
 logger = logging.getLogger(__name__)
 
+_REWRITTEN_S = 3_600.0
+
 
 class Topic(Protocol):
     """Which topic a snapshot is of; `streams.topics.TopicIdentity` is one."""
@@ -75,15 +77,15 @@ class ViewSnapshots:
             make_view: an empty one.
         """
         view = make_view()
-        if not self._path.exists():
-            return view, {}
         started = time.perf_counter()
         try:
+            if not self._path.exists():
+                return view, {}
             manifest = read_manifest(self._path)
             self._check(manifest, view)
             for part in read_parts(self._path):
                 view.put(part)
-        except (SnapshotError, VectorIndexError) as error:
+        except (SnapshotError, VectorIndexError, OSError) as error:
             logger.warning(
                 "the snapshot %s is not used: %s; reading the topics from the beginning",
                 self._path, error,
@@ -149,10 +151,12 @@ class ViewSnapshots:
     ) -> None:
         """Write one every so many seconds, until cancelled, where something came since."""
         written: Mapping[tuple[str, int], int] = {}
+        age = 0.0
         while True:
             await asyncio.sleep(interval)
-            now = dict(positions())
-            if not now or now == written:
+            now, age = dict(positions()), age + interval
+            # One that grows old is refused, though nothing came since.
+            if not now or (now == written and age < _REWRITTEN_S):
                 continue
             started = time.perf_counter()
             stopping = threading.Event()
@@ -169,7 +173,7 @@ class ViewSnapshots:
                 )  # fmt: skip
                 self._sensor.on_snapshot(None)
             else:
-                written = now
+                written, age = now, 0.0
                 self._sensor.on_snapshot(time.perf_counter() - started)
 
     def _check(self, manifest: Manifest, view: RetrievalView) -> None:

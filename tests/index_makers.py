@@ -35,8 +35,9 @@ class Accelerated(GrowingIndex):
 
     segment_rows = 64
 
-    def __init__(self, by: Acceleration) -> None:
-        super().__init__(DIM, "float32", Growth(above=40, by=by, probe_seconds=0.0), threads=2)
+    def __init__(self, by: Acceleration, threads: int = 2) -> None:
+        growth = Growth(above=40, by=by, probe_seconds=0.0)
+        super().__init__(DIM, "float32", growth, threads=threads)
 
     def _on_written(self, rows: NDArray[np.int64]) -> None:
         super()._on_written(rows)
@@ -84,6 +85,7 @@ MAKERS: dict[str, tuple[Make, float]] = {
     "faiss-ivf": (lambda: Accelerated("ivf"), 1e-5),
     "faiss-sketch": (lambda: Accelerated("sketch"), 1e-5),
     "faiss-hnsw": (lambda: Accelerated("hnsw"), 1e-5),
+    "faiss-one-thread": (lambda: Accelerated("hnsw", threads=1), 1e-5),
     "faiss-copy": (lambda: Accelerated("gpu"), 1e-5),
     "faiss-segments": (lambda: FaissSegmented(DIM, threads=2), 1e-2),
     "milvus": (LITE.make, 1e-5),

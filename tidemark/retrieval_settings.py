@@ -41,6 +41,7 @@ class RetrievalSettings(Group):
     port: Port = 8080
     index: Literal["faiss", "exact", "milvus"] = "faiss"
     precision: Literal["float32", "bfloat16", "float16", "int8"] | None = None
+    accelerate_above: PositiveInt = 130_000
     snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0
     milvus_uri: str | None = None
     milvus_token: SecretStr | None = None

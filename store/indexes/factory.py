@@ -24,6 +24,8 @@ def make_index(
     *,
     precision: Precision | None = None,
     growth: Acceleration = "sketch",
+    above: int | None = None,
+    leading: int | None = None,
     name: str = "vectors",
     milvus: MilvusTarget | None = None,
 ) -> VectorIndex:
@@ -36,6 +38,8 @@ def make_index(
             ``milvus`` know float32 only.
         growth: what accelerates ``faiss`` beyond some hundred thousand vectors; see
             `store.indexes.growing.Growth`. A GPU does where FAISS finds one.
+        above: from how many on.
+        leading: coordinates that nearness is about; see there.
         name: of what is in it: Milvus' collection is called so. What it held is dropped.
         milvus: where that is.
 
@@ -56,7 +60,11 @@ def make_index(
             raise VectorIndexError(
                 'the index "faiss" needs FAISS: pip install "tidemark[cpu]" (or tidemark[gpu])'
             ) from error
-        return GrowingIndex(dim, precision or "bfloat16", Growth(by="gpu" if gpus() else growth))
+        by: Acceleration = "gpu" if gpus() else growth
+        chosen = (
+            Growth(by=by, leading=leading) if above is None else Growth(above, by, leading=leading)
+        )
+        return GrowingIndex(dim, precision or "bfloat16", chosen)
     if kind == "milvus":
         return _make_milvus(dim, precision, name, milvus)
     raise VectorIndexError(f"there is no index {kind!r}; expected exact, faiss or milvus")

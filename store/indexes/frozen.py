@@ -24,6 +24,9 @@ __all__ = ["FrozenCopy"]
 
 #: Share of the rows, and least number, that are looked at one by one before it is worn.
 _WORN_SHARE, _WORN_LEAST = 0.05, 2_048
+#: A copy may be in bfloat16: of what is no farther off nothing is to be gained by looking anew.
+_ROUNDED = 2.0**-7
+_CHUNK = 4_096
 
 
 class FrozenCopy(ABC):
@@ -50,12 +53,19 @@ class FrozenCopy(ABC):
 
     def catch_up(self, rows: Rows, changed: NDArray[np.int64]) -> None:
         """While it is built: these rows were written since."""
-        del rows
-        self._mark(changed)
+        for start in range(0, len(changed), _CHUNK):
+            some = changed[start : start + _CHUNK]
+            self.on_written(some, rows.vectors(some))
 
     def on_written(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """These rows are new, or have other vectors."""
-        del vectors
+        """These rows are new, or were written: perhaps with what the copy has of them."""
+        known = np.flatnonzero(rows < len(self._changed))
+        known = known[~self._changed[rows[known]]]
+        held = self._held(rows[known])
+        if held is not None:
+            off = np.abs(held - vectors[known]).max(axis=1, initial=0.0)
+            same = off <= _ROUNDED * np.abs(vectors[known]).max(axis=1, initial=0.0)
+            rows = np.delete(rows, known[same])
         self._mark(rows)
 
     def on_moved(self, source: int, target: int) -> None:
@@ -95,6 +105,11 @@ class FrozenCopy(ABC):
     @abstractmethod
     def _near(self, queries: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
         """``(n, wanted)`` rows of the copy; -1 where there are no more."""
+
+    def _held(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """The copy's vectors of these rows; None where it does not tell."""
+        del rows
+        return None
 
     def _mark(self, rows: NDArray[np.int64]) -> None:
         highest = int(rows.max(initial=-1)) + 1

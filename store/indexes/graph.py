@@ -43,6 +43,10 @@ class RowGraph(FrozenCopy):
         """Beyond this it takes as long as looking at all."""
         return _MOST_EFFORT
 
+    def _held(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        vectors: NDArray[np.float32] = self._graph.reconstruct_batch(rows)
+        return vectors
+
     def _near(self, queries: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
         parameters = faiss.SearchParametersHNSW(efSearch=wanted)
         rows: NDArray[np.int64] = self._graph.search(queries, wanted, params=parameters)[1]

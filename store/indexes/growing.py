@@ -49,6 +49,9 @@ _BUILDERS: dict[str, Callable[[Any], Accelerator]] = {
 #: Changed rows that the accelerator takes over together with itself: some milliseconds.
 _FEW_CHANGED = 1_024
 _MOST_ROUNDS = 8
+#: Of the rows from which on it is accelerated so many keep it so: one that comes and goes does not
+#: have it built again and again.
+_KEPT_SHARE = 0.8
 #: Queries that are kept, for probes.
 _ASKED = 64
 
@@ -58,17 +61,20 @@ class Growth:
     """When and how an index is accelerated.
 
     Attributes:
-        above: rows from which on not all are looked at.
+        above: rows from which on not all are looked at; below four fifths of them all are again.
         by: ``sketch``, for what is written all the time; ``ivf``, for the same where it forms
             clusters; ``hnsw``, for what changes slowly; ``gpu`` where there is one.
         recall: share of the true best 100 that searches should find.
         probe_seconds: how often a search is checked against looking at all rows; 0 for never.
+        leading: coordinates that nearness is about; by default all. The others are what a query
+            may add to a score: where it does, all rows are looked at.
     """
 
     above: int = 130_000
     by: Acceleration = "sketch"
     recall: float = 0.99
     probe_seconds: float = 1.0
+    leading: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class _Frozen:
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         codes = np.empty((len(rows), self.width), self.dtype)
         take_rows(self.addresses, self.segment_rows, rows, codes)
-        return self.decode(codes)
+        return np.ascontiguousarray(self.decode(codes)[:, : self.dim])
 
 
 class _Build:
@@ -140,6 +146,7 @@ class GrowingIndex(FaissFlatIndex):
     ) -> None:
         super().__init__(dim, precision, threads=threads)
         self._growth = growth or Growth()
+        self._leading = self._growth.leading or dim
         self._clock = clock
         self._accelerator: Accelerator | None = None
         self._building: _Build | None = None
@@ -205,14 +212,18 @@ class GrowingIndex(FaissFlatIndex):
             elif building.done is not None:
                 self._take_over(building.done, building)
             return
-        if count <= self._growth.above:
+        if count < _KEPT_SHARE * self._growth.above:
             self._accelerator = None  # looking at all is quick again
-        elif count > 2 * self._failed_at and (self._accelerator is None or self._accelerator.worn):
+        elif (
+            count > self._growth.above
+            and count > 2 * self._failed_at
+            and (self._accelerator is None or self._accelerator.worn)
+        ):
             if len(self._segments[-1]) < self.segment_rows:  # so that its memory moves no more
                 self._segments[-1] = self._allocate(len(self._segments) - 1, self.segment_rows)
                 self._addresses[-1] = self._segments[-1].ctypes.data
             frozen = _Frozen(
-                self._dim, count, self._addresses.copy(), self.segment_rows, self._width,
+                self._leading, count, self._addresses.copy(), self.segment_rows, self._width,
                 self._dtype, self._decode, list(self._faiss),
             )  # fmt: skip
             self._building = _Build(_BUILDERS[self._growth.by], frozen)
@@ -239,7 +250,8 @@ class GrowingIndex(FaissFlatIndex):
         self._probe.begin(query, rows)
 
     def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._decode(self._take(rows))
+        """What accelerators know of these rows."""
+        return np.ascontiguousarray(self._decode(self._take(rows))[:, : self._leading])
 
     def _on_resized(self, count: int) -> None:
         super()._on_resized(count)
@@ -263,7 +275,7 @@ class GrowingIndex(FaissFlatIndex):
             self._accelerator.on_moved(source, target)
 
     def _best(self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None) -> Best:
-        if self._accelerator is None:
+        if self._accelerator is None or queries[:, self._leading :].any():
             return super()._best(queries, k, mask)
         self._asked.extend(query[np.newaxis].copy() for query in queries[-_ASKED:])
         return self._accelerated(queries, k, mask)
@@ -272,14 +284,16 @@ class GrowingIndex(FaissFlatIndex):
         self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None
     ) -> Best:
         assert self._accelerator is not None  # noqa: S101 # the callers looked
-        scores, rows = self._accelerator.search(queries, k, mask, self._score, self._share)
+        near = np.ascontiguousarray(queries[:, : self._leading])
+        scores, rows = self._accelerator.search(near, k, mask, self._score, self._share)
         short = rows[:, -1] < 0
         if short.any():  # k rows qualify, and it found fewer
             scores[short], rows[short] = super()._best(queries[short], k, mask)
         return scores, rows
 
     def _score(self, query: NDArray[np.float32], k: int, rows: NDArray[np.int64]) -> Best:
-        """The k best of these rows for one query."""
+        """The k best of these rows for one query, ``(1, leading)``."""
+        query = np.pad(query, ((0, 0), (0, self._dim - query.shape[1])))
         loop = {"bfloat16": score_bfloat16, "float32": score_float32}.get(self.precision)
         if loop is None:
             return self._among(query, k, rows)

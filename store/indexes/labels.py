@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ class Labels:
         self._numbers: dict[LabelSet, int] = {frozenset(): 0}
         self._of_row = np.zeros(0, np.int32)
         #: Numbers of the sets that have a label: filters do not look at each of very many.
-        self._having: dict[tuple[str, str], list[int]] = {}
+        self._having: dict[tuple[str, str], array[int]] = {}
 
     def put(self, rows: NDArray[np.int64], metadata: Sequence[Metadata]) -> None:
         """Replace these rows' metadata."""
@@ -72,7 +73,8 @@ class Labels:
         for name, values in fields.items():
             has = np.zeros(len(self._sets), np.bool_)
             for value in values:
-                has[self._having.get((name, value), [])] = True
+                if (having := self._having.get((name, value))) is not None:
+                    has[np.frombuffer(having, np.int32)] = True
             fits &= has
         mask = np.full(count, fits[0])
         known = min(count, len(self._of_row))
@@ -102,7 +104,7 @@ class Labels:
 
     def _note(self, number: int, labels: LabelSet) -> None:
         for label in labels:
-            self._having.setdefault(label, []).append(number)
+            self._having.setdefault(label, array("i")).append(number)
 
     def _reach(self, count: int) -> None:
         if count > len(self._of_row):

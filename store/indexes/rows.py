@@ -205,6 +205,7 @@ class RowIndex(ABC):
             self._labels.put(rows, metadata)
         elif new.any():
             self._labels.clear(rows[new])
+        self._labels.trim(len(self))
         self._on_written(rows)
 
     def _resize(self) -> None:
@@ -258,7 +259,7 @@ class RowIndex(ABC):
         stripes = [work[first :: self._threads] for first in range(self._threads)]
         stripes = [stripe for stripe in stripes if stripe]
         if len(stripes) == 1:
-            return sorted_best(*scan(queries, k, stripes[0]))
+            return sorted_best(*scan(queries, k, stripes[0]), k)
         found = list(self._threads_of().map(lambda stripe: scan(queries, k, stripe), stripes))
         return sorted_best(
             np.concatenate([scores for scores, _ in found], axis=1),

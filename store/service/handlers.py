@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from store.errors import UnknownError
-from store.service.errors import ApiError, answer_error, invalid, unknown
+from store.errors import UnknownError, VectorIndexError
+from store.service.context import current
+from store.service.errors import ApiError, answer_error, invalid, unknown, without_words
 from store.service.models import ErrorDetail
 
 if TYPE_CHECKING:
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["add_handlers"]
 
+logger = logging.getLogger(__name__)
+
 
 def add_handlers(app: FastAPI) -> None:
     """Have every error of the application answered in the one shape."""
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(UnknownError, _on_unknown)
+    app.add_exception_handler(VectorIndexError, _on_index_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
 
@@ -29,6 +34,13 @@ def add_handlers(app: FastAPI) -> None:
 async def _on_api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for it
     return answer_error(error.status, error.detail, error.headers)
+
+
+async def _on_index_error(_: Request, error: Exception) -> Response:
+    # What is asked was checked before: it is the index, such as a server of Milvus that is away.
+    logger.error("the index failed: request=%s\n%s", current().id, without_words(error))
+    reason = "the index could not answer"
+    return answer_error(503, ErrorDetail("index_failed", reason, "ask again, or another replica"))
 
 
 async def _on_unknown(_: Request, error: Exception) -> Response:

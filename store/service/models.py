@@ -7,7 +7,7 @@ checked where models of pydantic are.
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from store.catalogue import ANY, Wanted
 from store.view import Candidate, ScoredUser
@@ -108,12 +108,24 @@ class BatchRequest(BaseModel):
     ]
 
 
+def _is_text(given: str) -> str:
+    """Half of a surrogate pair, which JSON can say, is none."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError("expected characters that UTF-8 has") from None
+    return given
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+
+
 class ItemsRequest(BaseModel):
     """Which items are wanted, and how they are ranked."""
 
-    category: str | None = None
+    category: Text | None = None
     where: Annotated[
-        dict[str, Annotated[list[str], Field(max_length=MAX_VALUES)]],
+        dict[Text, Annotated[list[Text], Field(max_length=MAX_VALUES)]],
         Field(max_length=MAX_FIELDS, description="Of each attribute one of these values."),
     ] = {}
     popularity: float = Field(default=0.0, ge=0, le=MAX_WEIGHT, description=POPULARITY)
@@ -163,12 +175,16 @@ class Audience:
 class SearchRequest(ItemsRequest):
     """A query: exactly one of text and vector."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["vector"]}]},
+    )
 
-    text: Annotated[str, Field(min_length=1)] | None = None
+    text: Annotated[Text, Field(min_length=1)] | None = None
     vector: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
     #: Which made the vector: refused where what is held is of another, as after a change.
-    encoder_id: str | None = None
+    encoder_id: Text | None = None
     k: int = Field(default=10, ge=1, le=MAX_K)
     within: Literal["items", "profiles"] = Field(default="items", alias="in")
 

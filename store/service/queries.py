@@ -5,6 +5,7 @@ Those that search are questions, so that several are answered by one search (`st
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,7 +70,7 @@ def candidates(
     except UnknownUserError:
         if not fall_back:
             raise
-        return _popular(user_id, view.popular(k, wanted=wanted))
+        return _popular(view, user_id, k, wanted, exclude_seen=exclude_seen)
     items = _explained(view, user_id, found) if why else found
     return Candidates(user_id, "profile", [*items])
 
@@ -85,15 +86,12 @@ def candidates_of(
 ) -> list[Candidates | UserError]:
     """For each user what `candidates` answers, or what is wrong. Raises `UnknownCategoryError`."""
     found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, wanted=wanted)
-    popular: list[Candidate] | None = None
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
         if isinstance(one, list):
             results.append(Candidates(user_id, "profile", [*one]))
         elif fall_back:
-            if popular is None:
-                popular = view.popular(k, wanted=wanted)
-            results.append(_popular(user_id, popular))
+            results.append(_popular(view, user_id, k, wanted, exclude_seen=exclude_seen))
         else:
             results.append(UserError(user_id, unknown(one)))
     return results
@@ -224,8 +222,15 @@ def upcoming(
     )
 
 
-def _popular(user_id: str, items: list[Candidate]) -> Candidates:
-    return Candidates(user_id, "popular", [*items])
+def _popular(
+    view: RetrievalView, user_id: str, k: int, wanted: Wanted, *, exclude_seen: bool
+) -> Candidates:
+    """What is popular, without what a user has seen whose profile has no direction."""
+    seen: Sequence[str] = ()
+    if exclude_seen:
+        with suppress(UnknownUserError):
+            seen = view.profile(user_id).seen
+    return Candidates(user_id, "popular", [*view.popular(k, wanted=wanted, exclude=seen)])
 
 
 def _explained(

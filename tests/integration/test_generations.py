@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import msgspec
 import pytest
+from kafka import KafkaProducer
 from system_helpers import Deployment, wait_until
 
 from streams.processes import Child, free_port
@@ -154,7 +156,7 @@ def test_a_generation_is_one_of_its_own(kafka_broker: str, tmp_path: Path) -> No
     with both.process("refused", *service, "--port", str(free_port())) as child:
         wait_until(lambda: not child.alive())
         text = " ".join(child.log.read_text().split())
-    assert "topics.profiles is" in text
+    assert "topics.profiles of the next generation is" in text
     assert "name another there" in text
 
 
@@ -179,3 +181,27 @@ def test_how_far_a_worker_is(bootstrap: str, tmp_path: Path) -> None:
     published = progress.published()
     assert {topic for topic, _ in published} == {names.profiles, names.item_vectors}
     assert sum(published.values()) == 2
+
+
+def test_what_transactions_end_with_is_not_waited_for(kafka_broker: str, tmp_path: Path) -> None:
+    deployment = Deployment(kafka_broker, tmp_path, partitions=2)
+    topic = deployment.names.actions[0].name
+    progress = WorkerProgress(kafka_broker, deployment.group, [topic], [deployment.names.profiles])
+    producer = KafkaProducer(bootstrap_servers=kafka_broker, transactional_id=deployment.group)
+    producer.init_transactions()
+    try:
+        for abandoned in (False, True, False):
+            producer.begin_transaction()
+            for user in ("ann", "ben", "cid", "dan"):
+                action = {"user_id": user, "action": "search", "text": "x", "ts": 1_700_000_000_000}
+                producer.send(topic, key=user.encode(), value=msgspec.msgpack.encode(action))
+            if abandoned:
+                producer.abort_transaction()
+            else:
+                producer.commit_transaction()
+    finally:
+        producer.close()
+    goal = progress.goal()
+    assert progress.unread(goal) >= 12
+    with deployment.worker() as worker:
+        wait_until(lambda: progress.unread(goal) == 0, check=worker.check)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import numpy as np
@@ -23,6 +24,9 @@ from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
 from store.service import create_app
 from store.view import RetrievalView
+from tidemark.compose.retrieval import require_apart
+from tidemark.errors import SettingsError
+from tidemark.settings import load_settings
 
 Place = tuple[str, int]
 OLD, NEW = "old-encoder", "new-encoder"
@@ -276,13 +280,44 @@ def test_a_request_is_answered_by_one_generation() -> None:
 def test_who_was_forgotten_does_not_come_back() -> None:
     async def steps(rig: Rig) -> None:
         await rig.fill(rig.new)
-        rig.old.tail.push(gone("ben", 5))
-        assert await rig.generations.wait_forgotten(receipt("ben", 5), 10)
+        # By this replica, by another one, and by a record that both have long read.
+        rig.old.tail.push(gone("ben", 9), gone("cid", 8), gone("dan", 5))
+        assert await rig.generations.wait_forgotten(receipt("ben", 9), 10)
         rig.progress.left = 0
         await rig.stays()
-        assert rig.generations.waiting_for == "1 users are to be forgotten"
-        rig.new.tail.push(gone("ben", 5))
+        assert rig.generations.waiting_for == "2 users are to be forgotten there too"
+        rig.new.tail.push(gone("ben", 9))
+        await rig.stays()
+        rig.new.tail.push(gone("cid", 8))
         await rig.changed()
+        assert rig.generations.serving.view.fence("dan") is None
+
+    with_rig(steps)
+
+
+def test_waiting_for_a_user_to_be_forgotten_goes_on_in_the_next() -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.fill(rig.new)
+        waiting = asyncio.create_task(rig.generations.wait_forgotten(receipt("ben", 9), 1_000))
+        await asyncio.sleep(0)
+        rig.old.tail.push(gone("ben", 9))
+        rig.new.tail.push(gone("ben", 9))
+        rig.progress.left = 0
+        await rig.changed()
+        assert await waiting
+        assert rig.new.generation.view.fence("ben") is not None
+
+    with_rig(steps)
+
+
+def test_freshness_is_of_the_time_since_it_answers() -> None:
+    async def steps(rig: Rig) -> None:
+        await rig.fill(rig.new)
+        view = rig.new.generation.view
+        view.freshness.observe(np.array([900.0]))
+        rig.progress.left = 0
+        await rig.changed()
+        await until(lambda: view.freshness.count == 0)
 
     with_rig(steps)
 
@@ -339,6 +374,33 @@ def test_over_http() -> None:
         rig.generations.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("kafka", "group", "tidemark"),
+        ("topics", "profiles", "item-vectors"),
+        ("topics", "item_vectors", "profiles"),
+        ("topics", "dead_letters", "actions-dead-letter"),
+        ("topics", "items", "other-items"),
+        ("kafka", "bootstrap", "elsewhere:9092"),
+        ("retrieval", "milvus_prefix", "tidemark_"),
+    ],
+)
+def test_a_next_one_reads_the_same_and_writes_elsewhere(group: str, name: str, value: str) -> None:
+    milvus = {"index": "milvus", "milvus_uri": "http://milvus:19530"}
+    here = load_settings(None, retrieval=milvus)
+    names = {"profiles": "p-2", "item_vectors": "v-2", "dead_letters": "d-2"}
+    given: dict[str, dict[str, Any]] = {
+        "kafka": {"group": "tidemark-2"},
+        "topics": names,
+        "retrieval": {**milvus, "milvus_prefix": "next_"},
+    }
+    require_apart(here, load_settings(None, **given))
+    given[group] = {**given[group], name: value}
+    with pytest.raises(SettingsError, match=f"{group}.{name}"):
+        require_apart(here, load_settings(None, **given))
 
 
 def test_a_next_one_comes_with_its_progress() -> None:

@@ -124,11 +124,41 @@ def test_k_come_back_where_k_qualify(by: Acceleration) -> None:
     assert not set(keys[:100]).intersection(hits.keys)
 
 
+def test_a_filter_with_one_thread_and_an_accelerator() -> None:
+    index = GrowingIndex(DIM, growth=Growth(above=1_000, by="hnsw"), threads=1)
+    keys, vectors = [f"k{i}" for i in range(40_000)], clustered(40_000)
+    index.upsert(keys, vectors, [{"kind": [str(i % 5)]} for i in range(len(keys))])
+    index.maintain()
+    assert index.wait_built(120)
+    hits = index.search(vectors[:1], 500, Filter(fields={"kind": ["3"]}))[0]
+    assert len(hits.keys) == 500
+    assert {int(key[1:]) % 5 for key in hits.keys} == {3}
+
+
+def test_one_that_comes_and_goes_at_the_threshold_builds_nothing_anew() -> None:
+    index, _, vectors = filled("sketch", 1_001)
+    index.maintain()
+    assert index.wait_built(60)
+    accelerator = index._accelerator  # noqa: SLF001
+    for _ in range(5):
+        index.delete(["k7", "k8"])
+        index.maintain()
+        index.upsert(["k7", "k8"], vectors[7:9])
+        index.maintain()
+    assert index._accelerator is accelerator  # noqa: SLF001
+    index.delete([f"k{i}" for i in range(300)])
+    index.maintain()
+    assert index._accelerator is None  # noqa: SLF001
+
+
 def test_a_graph_is_built_anew_when_much_has_changed() -> None:
     index, keys, vectors = filled("hnsw", 6_000)
     index.maintain()
     assert index.wait_built(60)
     index.upsert(keys[:3_000], vectors[:3_000])
+    index.maintain()
+    assert not index.building, "they are as the graph has them"
+    index.upsert(keys[:3_000], -vectors[:3_000])
     index.maintain()
     assert index.building
     assert index.wait_built(60)

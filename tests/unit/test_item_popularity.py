@@ -6,9 +6,21 @@ import math
 
 import numpy as np
 import pytest
-from store_fakes import DIM, X, Y, item_record, make_state, make_view, profile_record, tombstone
+from store_fakes import (
+    DIM,
+    FakeRecord,
+    X,
+    Y,
+    item_record,
+    make_state,
+    make_view,
+    profile_record,
+    tombstone,
+)
 
 from store.catalogue import Wanted
+from store.indexes.faiss_flat import FaissFlatIndex
+from store.indexes.growing import GrowingIndex, Growth
 from store.item_popularity import EXTRA, PopularityCoordinate
 from store.popularity import Popularity
 from store.view import RetrievalView
@@ -144,3 +156,67 @@ def test_attributes_filter_and_one_called_category_is_not_the_category() -> None
         again.put(part)
     view = again
     assert found(tenant=["1"], lang=["fr", "de"]) == {"c"}
+
+
+def test_an_item_that_comes_after_its_users_is_as_popular() -> None:
+    view = view_of({"a": ["late"], "b": ["late"], "c": ["y"]})
+    settled(view)
+    view.apply_items([item_record("late", Y)])
+    settled(view)
+    assert scores(view, 1.0)["late"] == pytest.approx(1.0)
+    view.apply_items([FakeRecord("item-vectors", b"late", None)])
+    view.apply_items([item_record("late", Y)])
+    settled(view)
+    assert scores(view, 1.0)["late"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dim", [384, 768, 1024])
+def test_rows_of_eight_bits_hold_the_most_popular(dim: int) -> None:
+    coordinate, popularity = PopularityCoordinate(dim), Popularity()
+    for _ in range(9):
+        popularity.change([], ["top"])
+    popularity.change([], ["mid"])
+    items = {"top": None, "mid": None}
+    assert sorted(coordinate.due(items, popularity)) == ["mid", "top"]
+    index = FaissFlatIndex(dim + EXTRA, "int8")
+    vectors = np.zeros((2, dim), np.float32)
+    index.upsert(["top", "mid"], coordinate.rows(["top", "mid"], vectors))
+    query = coordinate.query(np.zeros(dim, np.float32), 1.0)
+    hits = index.search(query[np.newaxis], 2)[0]
+    assert hits.keys == ["top", "mid"]
+    expected = [1.0, math.log1p(1) / math.log1p(9)]
+    np.testing.assert_allclose(hits.scores, expected, atol=0.03)
+
+
+def test_changes_of_popularity_do_not_wear_out_a_graph_and_all_is_looked_at() -> None:
+    dim, count = 32, 4_000
+    random = np.random.default_rng(1)
+    vectors = random.standard_normal((count, dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    keys = [str(number) for number in range(count)]
+    coordinate, popularity = PopularityCoordinate(dim), Popularity()
+    index = GrowingIndex(
+        dim + EXTRA, growth=Growth(above=1_000, by="hnsw", leading=dim, probe_seconds=0)
+    )
+    index.upsert(keys, coordinate.rows(keys, vectors))
+    index.maintain()
+    assert index.wait_built(60)
+    for number in range(count):
+        for _ in range(number % 7):
+            popularity.change([], [keys[number]])
+    items = dict.fromkeys(keys)
+    while due := coordinate.due(items, popularity):
+        index.upsert(due, coordinate.rows(due, vectors[[int(key) for key in due]]))
+    index.maintain()
+    assert not index.building
+    assert "hnsw" in index.kind
+    for weight in (0.0, 3.0):
+        rows = coordinate.rows(keys, vectors)
+        queries = coordinate.query(vectors[:20], weight)
+        truth = np.argsort(-(queries @ rows.T), axis=1)[:, :10]
+        found = [hits.keys for hits in index.search(queries, 10)]
+        shares = [
+            len({*map(str, one)} & {*two}) / 10 for one, two in zip(truth, found, strict=True)
+        ]
+        assert np.mean(shares) > 0.95, weight
+    index.close()

@@ -20,6 +20,8 @@ from store_fakes import (
     tombstone,
 )
 
+from store.errors import VectorIndexError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -78,10 +80,54 @@ def test_items_by_attributes_and_popularity() -> None:
             await service.error(422, "invalid_request", "GET", f"{path}?{wrong}")
         many = "&".join(f"where=n{number}:v" for number in range(17))
         await service.error(422, "invalid_request", "GET", f"{path}?{many}")
+        half = rb'{"text": "x", "where": {"tenant": ["\ud800"]}}'
+        named = {"content": half, "headers": {"content-type": "application/json"}}
+        await service.error(422, "invalid_request", "POST", "/v1/search", **named)
         within = {"text": "x", "in": "profiles", "popularity": 1}
         await service.error(422, "invalid_request", "POST", "/v1/search", json=within)
 
     with_service(steps)
+
+
+def test_a_user_without_a_direction_gets_what_is_popular_and_not_seen() -> None:
+    async def steps(service: Service) -> None:
+        state = make_state(0 * X, offset=9, seen=["x"])
+        await service.push(
+            profile_record("zero", state), profile_record("u", make_state(seen=["y"]))
+        )
+
+        async def ids(**named: Any) -> list[str]:
+            params = {"fallback": "popular", **named}
+            found = (await service.http.get("/v1/users/zero/candidates", params=params)).json()
+            assert found["source"] == "popular"
+            asked = {"user_ids": ["zero"], "fallback": "popular"} | (
+                {"exclude_seen": False} if named else {}
+            )
+            batch = (await service.http.post("/v1/candidates", json=asked)).json()["results"][0]
+            assert batch["candidates"] == found["candidates"]
+            return [one["item_id"] for one in found["candidates"]]
+
+        assert await ids() == ["y"]
+        assert sorted(await ids(exclude_seen="false")) == ["x", "y"]
+
+    with_service(steps)
+
+
+def test_an_index_that_fails_is_503_and_its_words_stay_inside(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise VectorIndexError("no server answers for ann")
+
+    async def steps(service: Service) -> None:
+        monkeypatch.setattr("store.owner.search_each", fails)
+        monkeypatch.setattr("store.indexes.exact.ExactIndex.search", fails)
+        reason = await service.error(503, "index_failed", "GET", "/v1/users/ann/candidates")
+        assert "ann" not in reason
+
+    with_service(steps)
+    assert "VectorIndexError" in caplog.text
+    assert "for ann" not in caplog.text
 
 
 def test_candidates_of_unknown_users_and_categories() -> None:

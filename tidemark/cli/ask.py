@@ -18,6 +18,8 @@ from tidemark.settings import load_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from store.tokens import Scope
+
 __all__ = ["AsJson", "Url", "ask", "candidates", "print_json", "profile"]
 
 User = Annotated[str, typer.Argument(help="The user's id.")]
@@ -109,12 +111,14 @@ def candidates(
     console.print(table, highlight=False)
 
 
-def ask(config: Path | None, url: str | None, path: str, **params: Any) -> dict[str, Any]:
-    """The service's answer to a GET."""
+def ask(
+    config: Path | None, url: str | None, path: str, *, scope: Scope = "read", **params: Any
+) -> dict[str, Any]:
+    """The service's answer to a GET that needs this scope."""
     setup_logging(LogLevel.warning)
     settings = load_settings(config, **({"client": {"url": url}} if url else {}))
     with open_client(settings) as http:
-        return RetrievalClient(http).get(path, **params)
+        return RetrievalClient(http).get(path, scope=scope, **params)
 
 
 def _coded(user: str) -> str:

@@ -15,7 +15,7 @@ __all__ = ["inspect"]
 
 def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False) -> None:
     """Show what a running service holds: kinds, sizes, recall, generation, offsets, lag."""
-    found = ask(config, url, "/v1/status")
+    found = ask(config, url, "/v1/status", scope="admin")
     if as_json:
         print_json(found)
         return

@@ -11,6 +11,7 @@ from store.follower import Follower
 from store.generations import Generation, Generations
 from store.indexes.factory import make_index
 from store.indexes.milvus_target import MilvusTarget
+from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.receipt import ForgetReceipt
@@ -177,25 +178,28 @@ def require_apart(settings: Settings, upcoming: Settings) -> None:
     Raises:
         SettingsError: says which settings are to differ, or to be the same.
     """
-    for name, one, other in (
-        ("topics.profiles", settings.topics.profiles, upcoming.topics.profiles),
-        ("topics.item_vectors", settings.topics.item_vectors, upcoming.topics.item_vectors),
-        ("kafka.group", settings.kafka.group, upcoming.kafka.group),
+    here, there = settings.topics, upcoming.topics
+    taken = {here.profiles, here.item_vectors, here.dead_letters, here.items}
+    for name, wanted, others in (
+        ("topics.profiles", there.profiles, taken),
+        ("topics.item_vectors", there.item_vectors, taken),
+        ("topics.dead_letters", there.dead_letters, taken),
+        ("kafka.group", upcoming.kafka.group, {settings.kafka.group}),
     ):
-        if one == other:
+        if wanted in others:
             raise SettingsError(
-                f"{name} is {one!r} in the settings and in those of the next generation, which "
-                "is to read and write on its own: name another there"
+                f"{name} of the next generation is {wanted!r}, which the settings of the one that "
+                "answers name too: it is to read and write on its own, so name another there"
             )
-    for name, here, there in (
+    for name, one, other in (
         ("kafka.bootstrap", settings.kafka.bootstrap, upcoming.kafka.bootstrap),
-        ("topics.items", settings.topics.items, upcoming.topics.items),
-        ("topics.actions", settings.topics.actions, upcoming.topics.actions),
+        ("topics.items", here.items, there.items),
+        ("topics.actions", here.actions, there.actions),
     ):
-        if here != there:
+        if one != other:
             raise SettingsError(
                 f"{name} differs in the settings and in those of the next generation, which is to "
-                f"be made of the same actions and items: expected {here!r} in both"
+                f"be made of the same actions and items: expected {one!r} in both"
             )
     both = settings.retrieval, upcoming.retrieval
     if all(one.index == "milvus" for one in both) and (
@@ -224,6 +228,8 @@ def _make_index(settings: Settings, dim: int, name: Literal["items", "profiles"]
         dim,
         precision=wanted.precision,
         growth="sketch" if name == "profiles" else "hnsw",
+        above=wanted.accelerate_above,
+        leading=dim - EXTRA if name == "items" else None,
         name=name,
         milvus=milvus,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from index_makers import Make, filled, unit
+from index_makers import MAKERS, Make, filled, unit
 
 from store.indexes import Filter
+from store.indexes.exact import ExactIndex
 
 
 @pytest.mark.parametrize("barred", [1, 40, 1500])
@@ -79,3 +80,16 @@ def test_metadata_stays_until_it_is_written_again(make: Make) -> None:
     index.delete(["a"])
     index.upsert(["a"], vectors[:1])
     assert index.search(vectors[:1], 9, wanted)[0].keys == ["c"]
+
+
+def test_metadata_that_changes_again_and_again_is_let_go() -> None:
+    index = MAKERS["exact"][0]()
+    assert isinstance(index, ExactIndex)
+    vectors = unit(1)
+    for price in range(5_000):
+        index.upsert(["a"], vectors, [{"tenant": ["x"], "price": [str(price)]}])
+    assert len(index._labels._sets) < 2_000  # noqa: SLF001
+    where = Filter(fields={"tenant": ["x"], "price": ["4999"]})
+    assert index.search(vectors, 1, where)[0].keys == ["a"]
+    where = Filter(fields={"price": ["4998"]})
+    assert index.search(vectors, 1, where)[0].keys == []
