@@ -293,7 +293,8 @@ class GrowingIndex(FaissFlatIndex):
 
     def _score(self, query: NDArray[np.float32], k: int, rows: NDArray[np.int64]) -> Best:
         """The k best of these rows for one query, ``(1, leading)``."""
-        query = np.pad(query, ((0, 0), (0, self._dim - query.shape[1])))
+        if query.shape[1] < self._dim:
+            query = np.pad(query, ((0, 0), (0, self._dim - query.shape[1])))
         loop = {"bfloat16": score_bfloat16, "float32": score_float32}.get(self.precision)
         if loop is None:
             return self._among(query, k, rows)
