@@ -107,7 +107,9 @@ def create_app(
         redirect_slashes=False,
         responses=_errors(),
     )
-    app.add_middleware(RequestGuard, settings=settings, sensor=sensor or NullSensor())
+    app.add_middleware(
+        RequestGuard, settings=settings, sensor=sensor or NullSensor(), generations=generations
+    )
     _add_endpoints(app, api)
     add_handlers(app)
     return app

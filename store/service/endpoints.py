@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -85,15 +85,11 @@ class Api:
         """Ask the generation that answers this request."""
         return await _asked_of(_answering(), query, *args, **named)
 
-    async def require_serving(self) -> AsyncIterator[None]:
-        """Around a request: one generation answers it. Refuse while its view is not complete."""
-        with self._generations.held() as generation:
-            serving = generation.follower.serving()
-            if not serving.ok:
-                hint = "ask again, or another replica; GET /readyz says when"
-                raise _not_ready(serving.reason, hint)
-            current().generation = generation
-            yield
+    async def require_serving(self) -> None:
+        """Refuse while the view is not complete."""
+        serving = _answering().follower.serving()
+        if not serving.ok:
+            raise _not_ready(serving.reason, "ask again, or another replica; GET /readyz says when")
 
     async def candidates(
         self,
@@ -209,16 +205,14 @@ class Api:
                 following.name,
                 generations.waiting_for,
             )
-        with generations.held() as generation:
-            return _answer(
-                await _asked_of(
-                    generation, queries.status, generation.follower, generation.name, upcoming
-                )
-            )
+        generation = _answering()
+        return _answer(
+            await self._ask(queries.status, generation.follower, generation.name, upcoming)
+        )
 
     async def healthz(self) -> Response:
         """503 only where a restart helps; a replica that lost its broker can still be asked."""
-        follower = self._generations.serving.follower
+        follower = _answering().follower
         if follower.failure is not None:
             raise ApiError(503, "failed", follower.failure, "restart the service")
         health = follower.health()
@@ -226,7 +220,7 @@ class Api:
 
     async def readyz(self) -> Response:
         """503 until the history is read, and while too far behind."""
-        serving = self._generations.serving
+        serving = _answering()
         ready = serving.follower.ready()
         if not ready.ok:
             raise _not_ready(ready.reason, "wait; GET /v1/status says more")
@@ -303,7 +297,7 @@ class Api:
 
 def _answering() -> Generation:
     generation = current().generation
-    assert generation is not None  # noqa: S101 # `Api.require_serving` is around all that ask this
+    assert generation is not None  # noqa: S101 # the guard holds it
     return generation
 
 

@@ -20,6 +20,7 @@ from store.service.places import Places
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from store.generations import Generations
     from store.sensor import Sensor
     from store.service.settings import ServiceSettings
     from store.tokens import Scope
@@ -47,15 +48,19 @@ class RequestGuard:
     2. chooses the answer's format by Accept, refuses it where the token may not, or the deadline
        (X-Request-Timeout, seconds) makes no sense;
     3. reads the body, up to a limit and to the deadline; MessagePack becomes JSON;
-    4. takes one of the places for its kind, and hands it to the application;
+    4. takes one of the places for its kind, holds the generation that answers, and hands it to the
+       application;
     5. answers what that raises with 500, and writes it to the log.
 
     The log has the request's id and route, never its path, its parameters, its body or an error's
     words: users' ids and texts are in those.
     """
 
-    def __init__(self, app: App, *, settings: ServiceSettings, sensor: Sensor) -> None:
+    def __init__(
+        self, app: App, *, settings: ServiceSettings, sensor: Sensor, generations: Generations
+    ) -> None:
         self._app = app
+        self._generations = generations
         self._settings = settings
         self._sensor = sensor
         self._tokens = Tokens(settings.tokens)
@@ -127,9 +132,10 @@ class RequestGuard:
         with ExitStack() as place:
             if kind in self._kinds:
                 place.enter_context(self._kinds[kind].one())
+            current().generation = place.enter_context(self._generations.held())
 
             async def answered(message: Message) -> None:
-                place.close()  # who reads the answer slowly keeps no place
+                place.close()  # who reads the answer slowly keeps neither place nor generation
                 await send(message)
 
             await self._app(scope, replay(body, receive), answered)
