@@ -40,6 +40,8 @@ Encode = Callable[[str], Awaitable[NDArray[np.float32]]]
 #: What there was so long ago has all been read: caught up. A worker commits every few seconds.
 _RECENT_S = 15.0
 _CHECK_S = 1.0
+#: For what was changed from to be closed, when the service ends meanwhile.
+_LET_GO_S = 10.0
 #: Of the profiles and items that are served the next generation is to have so many.
 _ENOUGH = 0.9
 #: After an error.
@@ -134,6 +136,8 @@ class Generations:
     async def stop(self) -> None:
         """Stop following."""
         if self._changing is not None:
+            if self.upcoming is None:  # what is being let go is let go whole
+                await asyncio.wait([self._changing], timeout=_LET_GO_S)
             self._changing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._changing

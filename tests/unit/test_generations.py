@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Made:
     generation: Generation
     tail: FakeTail
     sensor: RecordingSensor
+    closing_takes: float = 0.0
     closed: bool = False
 
 
@@ -108,6 +110,7 @@ class Rig:
 
         def close() -> None:
             owner.shutdown()
+            threading.Event().wait(made.closing_takes)
             made.closed = True
 
         follower = Follower(tail, view, owner, sensor=switched)
@@ -308,6 +311,17 @@ def test_waiting_for_a_user_to_be_forgotten_goes_on_in_the_next() -> None:
         assert rig.new.generation.view.fence("ben") is not None
 
     with_rig(steps)
+
+
+def test_a_service_that_ends_lets_go_of_the_one_before_first() -> None:
+    async def steps(rig: Rig) -> None:
+        rig.old.closing_takes = 0.3
+        await rig.fill(rig.new)
+        rig.progress.left = 0
+        await rig.changed()
+        await until(lambda: rig.old.tail.stopped == 1)
+
+    with_rig(steps)  # which looks whether both are closed
 
 
 def test_freshness_is_of_the_time_since_it_answers() -> None:
