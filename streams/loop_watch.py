@@ -89,6 +89,7 @@ class LoopWatch:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        self._thread.join(1.0)  # it may be telling of something, and then ends
         if self._beating is not None:
             self._beating.cancel()
 
