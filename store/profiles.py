@@ -95,7 +95,7 @@ class FollowedProfiles:
             (user_id, topic, fence.partition, offset)
             for user_id, fence in self._fences.items()
             for topic, offset in fence.applied.items()
-            if offset >= offsets.get((topic, fence.partition), 0)
+            if offset >= offsets.get((topic, fence.partition), offset + 1)
         ]
 
     def apply(self, records: Sequence[Record]) -> NDArray[np.int64]:

@@ -55,15 +55,13 @@ class WorkerProgress:
         self._read, self._written = read, written
 
     def goal(self) -> dict[tuple[str, int], int]:
-        """Where the topics that are read end now, by topic and partition.
-
-        Without partitions that hold nothing: of what was in them no group reads any more.
-        """
-        return self._ends(self._read)
+        """Where the topics that are read end now, by topic and partition."""
+        return self._ends(self._read)[1]
 
     def published(self) -> dict[tuple[str, int], int]:
-        """The same of the topics that are written."""
-        return self._ends(self._written)
+        """The same of the topics that are written, without partitions that hold nothing."""
+        first, ends = self._ends(self._written)
+        return {one: end for one, end in ends.items() if end > first[one]}
 
     def unread(self, goal: Mapping[tuple[str, int], int]) -> int:
         """Records before the goal that the group has not committed."""
@@ -120,7 +118,10 @@ class WorkerProgress:
             consumer.close()
         return found | unsure
 
-    def _ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    def _ends(
+        self, topics: Sequence[str]
+    ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+        """The first offsets that are left, and the ends."""
         with admin_client(self._bootstrap, self._security) as admin:
             wanted = [
                 TopicPartition(topic["name"], one["partition_index"])
@@ -129,8 +130,8 @@ class WorkerProgress:
             ]
             first = admin.list_partition_offsets(dict.fromkeys(wanted, _EARLIEST))
             ends = admin.list_partition_offsets(dict.fromkeys(wanted, _LATEST))
-        return {
-            (one.topic, one.partition): ends[one].offset
-            for one in wanted
-            if ends[one].offset > first[one].offset
-        }
+        places = [(one.topic, one.partition) for one in wanted]
+        return (
+            {place: first[one].offset for place, one in zip(places, wanted, strict=True)},
+            {place: ends[one].offset for place, one in zip(places, wanted, strict=True)},
+        )

@@ -285,6 +285,8 @@ def test_who_was_forgotten_does_not_come_back() -> None:
         await rig.fill(rig.new)
         # By this replica, by another one, and by a record that both have long read.
         rig.old.tail.push(gone("ben", 9), gone("cid", 8), gone("dan", 5))
+        # And by one of a topic that is not read any more.
+        rig.old.tail.push(gone("eve", 9, topic="before"))
         assert await rig.generations.wait_forgotten(receipt("ben", 9), 10)
         rig.progress.left = 0
         await rig.stays()
