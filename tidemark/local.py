@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -82,6 +83,7 @@ class LocalSystem:
         chosen = self.settings.retrieval.port if port is None else port
         self.retrieval_port = chosen or free_port()
         self.metrics_port = free_port()
+        self._env.setdefault("TIDEMARK_DASHBOARD__WORKERS", json.dumps([self.worker_url]))
         self.bootstrap = bootstrap or ""
         self.broker_kind: BrokerKind = "given"
         self._security: Security = self.settings.kafka.security.security()

@@ -49,6 +49,8 @@ class RetrievalSettings(Group):
     milvus_kind: Literal["FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
     milvus_timeout_seconds: Positive = 30.0
     max_lag_records: PositiveInt = 10_000
+    freshness_slo_seconds: Positive = 1.0
+    freshness_objective: Annotated[float, Field(gt=0, lt=1)] = 0.99
     tokens: tuple[TokenSettings, ...] = ()
     cert_file: Path | None = None
     key_file: Path | None = None

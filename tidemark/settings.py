@@ -24,6 +24,7 @@ from streams.security import Mechanism, Protocol, Security
 from streams.wording import RATING_WORDS
 from tidemark.encoder_settings import EncoderSettings, RedactionSettings, SentimentSettings
 from tidemark.errors import SettingsError
+from tidemark.operator_settings import DashboardSettings, LoggingSettings, TracingSettings
 from tidemark.retrieval_settings import ClientSettings, RetrievalSettings
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
@@ -251,6 +252,9 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     client: ClientSettings = ClientSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -334,7 +338,6 @@ def _in_words(error: ValidationError) -> str:
             lines.append(f"{name}: there is no such setting; see: tidemark settings")
             continue
         message = one["msg"].removeprefix("Value error, ")
-        shown = isinstance(one["input"], str | int | float) and not _SECRET.intersection(one["loc"])
         shown = isinstance(one["input"], str | int | float) and not _SECRET & {*one["loc"]}
         given = f" (it is {one['input']!r})" if shown else ""
         lines.append(f"{name}: {message}{given}")
