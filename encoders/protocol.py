@@ -60,3 +60,13 @@ class CountsTexts(Protocol):
     def texts_cut(self) -> int:
         """Texts that were longer than it reads; likewise."""
         ...
+
+    @property
+    def tokens_done(self) -> int:
+        """Tokens of the texts that it encoded; likewise."""
+        ...
+
+    @property
+    def padding_done(self) -> int:
+        """Tokens that it computed beside these, to fill up batches; likewise."""
+        ...

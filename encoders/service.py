@@ -68,6 +68,8 @@ class ServiceStats:
         disk_failures: reads and writes of it that failed.
         failures: distinct texts that failed.
         encode_seconds: time in the encoder; calls may overlap.
+        tokens: of the texts encoded.
+        padding_tokens: computed beside these, to fill up batches.
     """
 
     texts_requested: int
@@ -83,6 +85,8 @@ class ServiceStats:
     disk_failures: int
     failures: int
     encode_seconds: float
+    tokens: int
+    padding_tokens: int
 
 
 @dataclass(slots=True, eq=False)
@@ -170,11 +174,12 @@ class EncoderService:
     def stats(self) -> ServiceStats:
         """Counters; while a call is running they may be of slightly different moments."""
         disk = self._disk
+        counted = self._encoder if isinstance(self._encoder, CountsTexts) else None
         return ServiceStats(
             texts_requested=self._requested,
             texts_encoded=self._encoded,
             texts_merged=self._merged,
-            texts_cut=self._encoder.texts_cut if isinstance(self._encoder, CountsTexts) else 0,
+            texts_cut=0 if counted is None else counted.texts_cut,
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
             evictions=self._cache.evictions,
@@ -184,6 +189,8 @@ class EncoderService:
             disk_failures=0 if disk is None else disk.failures,
             failures=self._failures,
             encode_seconds=self._seconds,
+            tokens=0 if counted is None else counted.tokens_done,
+            padding_tokens=0 if counted is None else counted.padding_done,
         )
 
     def close(self) -> None:

@@ -141,7 +141,7 @@ def apply_actions(
         vectors: ``(m, dim) float32`` unit rows.
         rule: chooses k.
         begin: the first action to take in.
-        outcomes: ``(5,)`` counts by position in `OUTCOMES`, added to.
+        outcomes: ``(n, 5)`` counts by code of the action and position in `OUTCOMES`, added to.
 
     Returns:
         Where it stopped because `can_add` says no, or the length of the batch.
@@ -152,21 +152,22 @@ def apply_actions(
         if source == SKIP:
             continue
         user, offset, ts = batch.users[i], batch.offsets[i], batch.ts[i]
+        mine = outcomes[batch.actions[i]]
         if offset < users.next_offset[user, topic]:
-            outcomes[_AT_FENCE] += 1
+            mine[_AT_FENCE] += 1
             continue
         if source == FORGET:
             _forget(columns, user, ts)
             users.next_offset[user, topic] = offset + 1
-            outcomes[_FORGET] += 1
+            mine[_FORGET] += 1
             continue
         if ts <= users.forgotten_ts[user]:
-            outcomes[_FORGOTTEN_USER] += 1
+            mine[_FORGOTTEN_USER] += 1
             continue
         row = np.int64(users.row[user])
         event = batch.events[i]
         if row > 0 and event != 0 and contains(columns.events, row, event):
-            outcomes[_DUPLICATE] += 1
+            mine[_DUPLICATE] += 1
             continue
         if not can_add(columns):
             return i
@@ -183,5 +184,5 @@ def apply_actions(
             remember(columns.events, row, event)
         k = fold_action(rows, row, vectors[source], batch.strengths[i], batch.weights[i], ts, rule)
         put_contribution(rows, row, batch.actions[i], batch.items[i], k, batch.strengths[i])
-        outcomes[_APPLIED] += 1
+        mine[_APPLIED] += 1
     return batch.rows.shape[0]

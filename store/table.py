@@ -153,7 +153,9 @@ class ProfileTable:
             states = [decode_profile(one) for one in values[start:end]]
             self._take_over(users[start:end], states, actions, items)
 
-    def apply(self, topic: str, batch: ActionBatch, vectors: NDArray[np.float32]) -> dict[str, int]:
+    def apply(
+        self, topic: str, batch: ActionBatch, vectors: NDArray[np.float32]
+    ) -> dict[tuple[str, str], int]:
         """Fold actions of one source topic's partition, in offset order.
 
         Args:
@@ -162,7 +164,7 @@ class ProfileTable:
             vectors: ``(m, dim) float32`` unit rows.
 
         Returns:
-            Counts of actions by outcome: applied, fenced, duplicate, forgotten_user, forget;
+            Counts by action and outcome (applied, fenced, duplicate, forgotten_user, forget);
             those that are not 0.
 
         Raises:
@@ -178,7 +180,7 @@ class ProfileTable:
             users, batch.offsets, batch.published, batch.ts, batch.actions, batch.items,
             batch.events, batch.weights, batch.strengths, batch.rows,
         )  # fmt: skip
-        outcomes = np.zeros(len(OUTCOMES), np.int64)
+        outcomes = np.zeros((len(self._vocabulary.actions), len(OUTCOMES)), np.int64)
         done = 0
         while True:
             done = apply_actions(
@@ -187,7 +189,12 @@ class ProfileTable:
             if done == len(users):
                 break
             make_room(self._columns)
-        return {name: n for name, n in zip(OUTCOMES, outcomes.tolist(), strict=True) if n}
+        return {
+            (self._vocabulary.actions.key(code).decode(), OUTCOMES[outcome]): int(
+                outcomes[code, outcome]
+            )
+            for code, outcome in np.argwhere(outcomes).tolist()
+        }
 
     def source_ends(self) -> dict[str, int]:
         """By source topic the offset after the highest that any user has applied."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from faust.transport.drivers import TRANSPORTS
 from streams.batches import Inbound
 from streams.errors import StreamsError, TopicMismatchError
 from streams.security import PLAINTEXT
+from streams.sensor import Sensor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -73,6 +75,7 @@ def build_app(
     pipeline: Intake,
     health: Health,
     folder: Path,
+    sensor: Sensor | None = None,
 ) -> faust.App:
     """An app whose agents hand every fetched batch of the topics to the pipeline.
 
@@ -82,6 +85,7 @@ def build_app(
         pipeline: is told of assignments and acknowledges each batch when it is durable.
         health: is told whether the worker serves.
         folder: Faust writes a folder of its own there.
+        sensor: is told of commits.
     """
     datadir = folder / "faust"
     try:
@@ -116,6 +120,7 @@ def build_app(
         table_standby_replicas=0,
     )
 
+    app.on_commit = (sensor or Sensor()).on_commit  # `streams.transport.Consumer` calls it
     for topic in topics:
         app.agent(
             app.topic(topic, key_serializer="raw", value_serializer="raw"),
@@ -192,6 +197,7 @@ def _agent(pipeline: Intake) -> Any:
                     acknowledge=event.ack,
                     era=message.value.era,
                     size=message.value.records.size,
+                    arrived=time.perf_counter(),
                 )
             )
 

@@ -55,6 +55,7 @@ class Inbound:
         era: between two revocations, counted from the start of the worker, in which it was
             fetched. (A group's generations start over where its brokers lost it.)
         size: bytes that it keeps in memory.
+        arrived: when, in seconds of a monotonic clock.
     """
 
     topic: str
@@ -63,3 +64,4 @@ class Inbound:
     acknowledge: Callable[[], object]
     era: int
     size: int
+    arrived: float = 0.0

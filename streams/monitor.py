@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from aiokafka.errors import KafkaError
 
 from streams.errors import StalledError
+from streams.lag import LagClock
+from streams.sensor import Sensor
 from streams.watchdog import Observation
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ class Monitor:
         watchdog: decides.
         clock: seconds, monotonic.
         interval: seconds between two looks.
+        sensor: is told how far behind the worker is.
+        now_ms: wall clock, ms since the epoch.
     """
 
     def __init__(
@@ -66,6 +71,8 @@ class Monitor:
         watchdog: Watchdog,
         clock: Callable[[], float],
         interval: float = 1.0,
+        sensor: Sensor | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._group = group
         self._source = ends
@@ -74,6 +81,9 @@ class Monitor:
         self._watchdog = watchdog
         self._clock = clock
         self._interval = interval
+        self._sensor = sensor or Sensor()
+        self._now_ms = now_ms
+        self._lag = LagClock()
         self._ends: Mapping[tuple[str, int], int] = {}
         self._was_healthy = True
 
@@ -98,12 +108,14 @@ class Monitor:
         Raises:
             StalledError: the worker has stood still for too long.
         """
-        group = self._group()
+        group, now = self._group(), self._clock()
+        readings = [self._with_end(one) for one in group.readings()]
+        self._sensor.on_lag(self._lag.observe(now, self._now_ms(), readings))
         verdict = self._watchdog.observe(
-            self._clock(),
+            now,
             Observation(
                 member=group.is_member() and self._health.serving,
-                readings=[self._with_end(one) for one in group.readings()],
+                readings=readings,
                 activities=self._activities.current(),
                 done=self._activities.done,
             ),

@@ -20,11 +20,19 @@ P = TypeVar("P")
 
 @dataclass(slots=True, eq=False)
 class Delivery(Generic[P]):
-    """One batch handed over: its partition, the offset to read after it, its place in the order."""
+    """One batch handed over.
+
+    Attributes:
+        partition: whose.
+        next_offset: to read after it.
+        number: its place in the order.
+        first_ms: when its first record was written, ms since the epoch.
+    """
 
     partition: P
     next_offset: int
     number: int = 0
+    first_ms: int | None = None
     done: bool = field(default=False)
 
 
@@ -38,10 +46,10 @@ class OffsetTracker(Generic[P]):
         self._delivered = 0
         self._latest_done = 0
 
-    def deliver(self, partition: P, last_offset: int) -> Delivery[P]:
-        """A batch that ends at ``last_offset`` is handed over."""
+    def deliver(self, partition: P, last_offset: int, first_ms: int | None = None) -> Delivery[P]:
+        """A batch that ends at ``last_offset`` is handed over; see `Delivery`."""
         self._delivered += 1
-        delivery = Delivery(partition, last_offset + 1, self._delivered)
+        delivery = Delivery(partition, last_offset + 1, self._delivered, first_ms)
         self._in_flight.setdefault(partition, deque()).append(delivery)
         return delivery
 
@@ -70,6 +78,11 @@ class OffsetTracker(Generic[P]):
     def in_flight(self, partition: P) -> int:
         """Batches of the partition that were handed over and are not durable."""
         return sum(not delivery.done for delivery in self._in_flight.get(partition, ()))
+
+    def oldest_ms(self, partition: P) -> int | None:
+        """`Delivery.first_ms` of the oldest in flight; None where there is none."""
+        queue = self._in_flight.get(partition)
+        return queue[0].first_ms if queue else None
 
     def acknowledged(self, partition: P) -> int | None:
         """The offset after the last durable batch, committed or not; None before the first."""

@@ -26,6 +26,7 @@ from streams.errors import StreamsError
 from streams.inbox import Inbox
 from streams.partitions import RestoreAbandonedError
 from streams.records import OutPairs, OutRecord
+from streams.sensor import BatchFigures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -51,10 +52,10 @@ class _Folded:
     """A micro-batch that is in the profiles and is to be published."""
 
     out: list[OutRecord | OutPairs]
+    prepared: Prepared
     parts: list[Part]
     actions: int
-    prepare_seconds: float
-    started: float
+    seconds: float
 
 
 class Pipeline:
@@ -133,7 +134,7 @@ class Pipeline:
         unacknowledged: the partition's next owner reads it again.
         """
         self._revoked.add(era)
-        self._sensor.on_assigned(0)
+        self._sensor.on_revoked()
         async with self.settled() as published:
             self._owned.drop_all(save=published)
 
@@ -196,7 +197,6 @@ class Pipeline:
 
     async def fold(self, prepared: Prepared) -> _Folded | None:
         """Stage 2 for a micro-batch; None where it is dropped, for its next owner to read."""
-        started = time.perf_counter()
         # A partition given up since belongs to another worker: its batches are dropped.
         parts = [
             part for part in prepared.parts if not self._draining and part.era not in self._revoked
@@ -206,6 +206,7 @@ class Pipeline:
             await self._owned.restore(partitions)
         except RestoreAbandonedError:
             return None
+        started = time.perf_counter()
         out: list[OutRecord | OutPairs] = []
         actions = 0
         self._unpublished += 1
@@ -221,16 +222,25 @@ class Pipeline:
                 self._sensor.on_dead_letter(error.reason.value)
         # One record a user and micro-batch, however many actions it had.
         out += self._changes(partitions)
-        return _Folded(out, parts, actions, prepared.seconds, started)
+        return _Folded(out, prepared, parts, actions, time.perf_counter() - started)
 
     async def publish(self, folded: _Folded) -> None:
         """Stage 3 for a micro-batch."""
+        started = time.perf_counter()
         await self._outbox.publish(folded.out)
         self._unpublished -= 1
         for part in folded.parts:
             part.acknowledge()
+        prepared = folded.prepared
         self._sensor.on_batch(
-            folded.actions, folded.prepare_seconds, time.perf_counter() - folded.started
+            BatchFigures(
+                actions=folded.actions,
+                fill_seconds=prepared.fill_seconds,
+                prepare_seconds=prepared.seconds,
+                encode_seconds=prepared.encode_seconds,
+                fold_seconds=folded.seconds,
+                publish_seconds=time.perf_counter() - started,
+            )
         )
 
     async def publish_changes(self) -> None:
@@ -256,8 +266,8 @@ class Pipeline:
     def _fold(self, part: Part, actions: ActionBatch, vectors: NDArray[np.float32]) -> int:
         """Apply actions to their partition's profiles; returns how many there were."""
         counts = self._owned.table(part.partition).apply(part.topic, actions, vectors)
-        for outcome, count in counts.items():
-            self._sensor.on_actions(outcome, count)
+        for (action, outcome), count in counts.items():
+            self._sensor.on_actions(action, outcome, count)
         return sum(counts.values())
 
     def _changes(self, partitions: Collection[int]) -> list[OutRecord | OutPairs]:

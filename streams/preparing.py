@@ -74,11 +74,21 @@ class Part:
 
 @dataclass(slots=True)
 class Prepared:
-    """A micro-batch that may be folded; ``seconds`` is what the preparation took."""
+    """A micro-batch that may be folded.
+
+    Attributes:
+        parts: of it.
+        vectors: ``(m, dim) float32``, of its texts.
+        fill_seconds: from the arrival of its first record to its being taken.
+        seconds: what the preparation took.
+        encode_seconds: of these, waiting for the encoder.
+    """
 
     parts: list[Part]
     vectors: NDArray[np.float32]
+    fill_seconds: float
     seconds: float
+    encode_seconds: float
 
 
 class Preparer:
@@ -114,6 +124,7 @@ class Preparer:
         self._follower = follower
         self._encoding = encoding
         self._retry_seconds = retry_seconds
+        self._encode_seconds = 0.0  # of the micro-batch that is being prepared
 
     async def prepare(self, batches: Sequence[Inbound]) -> Prepared:
         """Decode, weigh, render and encode a micro-batch.
@@ -122,6 +133,8 @@ class Preparer:
             EncoderError: the encoder itself fails, for longer than it is tried again.
         """
         started = time.perf_counter()
+        filled = started - min(batch.arrived for batch in batches)
+        self._encode_seconds = 0.0
         parts = _parts_of(batches)
         wholes = [
             _Whole([part for part in parts if part.topic == topic])
@@ -144,7 +157,8 @@ class Preparer:
                 with_feeling(reading, encoded.vectors, self._feeling)
             whole.share_out(reading.batch, [*reading.rejected, *failed])
             begin = end
-        return Prepared(parts, encoded.vectors, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Prepared(parts, encoded.vectors, filled, seconds, self._encode_seconds)
 
     async def _prepare_items(self, part: Part) -> None:
         """Encode items; their records need no state and are ready to publish."""
@@ -188,7 +202,9 @@ class Preparer:
         deadline = time.monotonic() + self._retry_seconds
         pause = 0.2
         while True:
+            begun = time.perf_counter()
             encoded = await self._encoding.encode(texts)
+            self._encode_seconds += time.perf_counter() - begun
             retriable = [e for e in encoded.errors.values() if getattr(e, "retriable", False)]
             if not retriable:
                 return encoded

@@ -11,6 +11,7 @@ acknowledged out of order.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -213,6 +214,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
                 self.offsets.acknowledged(tp),
                 self.offsets.in_flight(tp),
                 self.offsets.overtaken(tp),
+                self.offsets.oldest_ms(tp),
             )
             for tp, (position, highwater) in self._thread.fetch_positions().items()
         ]
@@ -221,7 +223,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
         self, tp: TP, records: RecordChunk, generation: int, era: int
     ) -> ConsumerMessage:
         last = records[-1]
-        delivery = self.offsets.deliver(tp, last.offset)
+        delivery = self.offsets.deliver(tp, last.offset, records[0].timestamp)
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -271,7 +273,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
         return bool(await super().commit(topics, start_new_transaction))
 
     async def _commit(self, offsets: Any) -> bool:
+        begun = time.perf_counter()
         took = bool(await super()._commit(offsets))
+        self.app.on_commit(time.perf_counter() - begun, ok=took)
         if took:
             for tp, offset in offsets.items():
                 self.offsets.committed(tp, offset)

@@ -44,6 +44,7 @@ class PartitionReading:
         acknowledged: the offset after the last batch whose effects are durable; None before one.
         in_flight: batches fetched whose effects are not durable.
         overtaken: batches fetched after its oldest in flight that are durable already.
+        oldest_ms: when the first record of the oldest in flight was written, ms since the epoch.
     """
 
     topic: str
@@ -53,6 +54,7 @@ class PartitionReading:
     acknowledged: int | None = None
     in_flight: int = 0
     overtaken: int = 0
+    oldest_ms: int | None = None
 
     @property
     def lag(self) -> int:
@@ -60,6 +62,17 @@ class PartitionReading:
         if self.position is None or self.end is None:
             return 0
         return max(0, self.end - self.position)
+
+    @property
+    def undone(self) -> int:
+        """Records whose effects are not durable, as far as it is known."""
+        if self.end is None:
+            return 0
+        # With nothing in flight all before the position is done, also what is no record.
+        begin = self.acknowledged if self.in_flight else self.position
+        if begin is None:
+            begin = self.position
+        return 0 if begin is None else max(0, self.end - begin)
 
     @property
     def has_work(self) -> bool:

@@ -280,8 +280,11 @@ def apply(
     vectors: NDArray[np.float32],
     topic: str = "actions",
 ) -> dict[str, int]:
-    """Apply in one batch; the counts."""
-    return table.apply(topic, make_batch(actions), vectors)
+    """Apply in one batch; the counts by outcome."""
+    counts: dict[str, int] = {}
+    for (_, outcome), count in table.apply(topic, make_batch(actions), vectors).items():
+        counts[outcome] = counts.get(outcome, 0) + count
+    return counts
 
 
 def take(table: ProfileTable) -> tuple[list[str], list[str]]:

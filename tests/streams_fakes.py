@@ -24,7 +24,7 @@ from store.profile import (
 from store.table import Identity
 from streams.records import OutPairs
 from streams.schema import Action, Item
-from streams.sensor import Sensor
+from streams.sensor import BatchFigures, Sensor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -305,23 +305,26 @@ class FakeOutbox:
 class RecordingSensor(Sensor):
     def __init__(self) -> None:
         self.actions: dict[str, int] = {}
+        self.kinds: dict[str, int] = {}
         self.items: dict[str, int] = {}
         self.dead_letters: list[str] = []
         self.restored: list[tuple[int, int]] = []
         self.batches: list[int] = []
 
-    def on_actions(self, outcome: str, count: int) -> None:
+    def on_actions(self, action: str, outcome: str, count: int) -> None:
         self.actions[outcome] = self.actions.get(outcome, 0) + count
+        self.kinds[action] = self.kinds.get(action, 0) + count
 
     def on_items(self, outcome: str, count: int) -> None:
         self.items[outcome] = self.items.get(outcome, 0) + count
 
-    def on_dead_letter(self, error: str) -> None:
-        self.dead_letters.append(error)
+    def on_dead_letter(self, reason: str) -> None:
+        self.dead_letters.append(reason)
 
-    def on_batch(self, actions: int, encode_seconds: float, apply_seconds: float) -> None:
-        assert encode_seconds >= 0 <= apply_seconds
-        self.batches.append(actions)
+    def on_batch(self, figures: BatchFigures) -> None:
+        assert 0 <= figures.encode_seconds <= figures.prepare_seconds
+        assert min(figures.fill_seconds, figures.fold_seconds, figures.publish_seconds) >= 0
+        self.batches.append(figures.actions)
 
     def on_restored(self, partition: int, profiles: int, seconds: float) -> None:
         assert seconds >= 0

@@ -13,6 +13,8 @@ from tidemark.errors import NotReadyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from prometheus_client.samples import Sample
+
     from streams.schema import Action, Item
     from tidemark.local import LocalSystem
 
@@ -175,9 +177,9 @@ class Replay:
         status = self._system.status()
         samples = self._system.worker_metrics()
         # each action and each item is made a text of
-        texts = samples["tidemark_actions_total", "applied"]
-        texts += samples["tidemark_items_total", "published"]
-        encoded = samples["tidemark_texts_encoded_total", ""]
+        texts = _total(samples, "tidemark_actions_total", outcome="applied")
+        texts += _total(samples, "tidemark_items_total", outcome="published")
+        encoded = _total(samples, "tidemark_texts_encoded_total")
         return DemoReport(
             actions=len(self._ratings),
             seconds=seconds,
@@ -186,13 +188,16 @@ class Replay:
             freshness_p99=status["freshness"]["p99_seconds"],
             texts_encoded=int(encoded),
             cache_hit_rate=1.0 - encoded / texts,
-            dead_letters=int(
-                sum(value for (name, _), value in samples.items()
-                    if name == "tidemark_dead_letters_total")
-            ),
+            dead_letters=int(_total(samples, "tidemark_dead_letters_total")),
             profiles=status["profiles"],
             users=users,
-        )  # fmt: skip
+        )
+
+
+def _total(samples: Sequence[Sample], name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels, among others."""
+    found = [one for one in samples if one.name == name and labels.items() <= one.labels.items()]
+    return sum(float(one.value) for one in found)
 
 
 def _applied(status: dict[str, Any]) -> int:

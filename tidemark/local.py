@@ -25,6 +25,8 @@ from tidemark.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from prometheus_client.samples import Sample
+
     from streams.security import Security
     from tidemark.settings import Settings
 
@@ -132,14 +134,12 @@ class LocalSystem:
             for child in self._children:
                 child.check()
 
-    def worker_metrics(self) -> dict[tuple[str, str], float]:
-        """The worker's samples, by name and (only) label."""
+    def worker_metrics(self) -> list[Sample]:
+        """The worker's samples."""
         text = httpx.get(f"{self.worker_url}/metrics", timeout=10.0).text
-        return {
-            (sample.name, next(iter(sample.labels.values()), "")): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
+        return [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
 
     def status(self) -> dict[str, Any]:
         """``GET /v1/status`` of the retrieval service."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Forward:
             their own length alone. True at first.
         shapes: where the model was compiled, the tokens of a batch: it is then padded to one of a
             few shapes, since each new one is compiled again. None, as at first, where not.
+        padding: tokens computed to fill up batches, since it was made.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Forward:
         self.first_position: int | None = None
         self.pads = True
         self.shapes: int | None = None
+        self.padding = 0
         self._model = model
         self._heads = heads
         self._pooling = pooling
@@ -70,6 +73,7 @@ class Forward:
         self._longest_packed = longest_packed
         self._widest = longest_packed
         self._varlen = varlen
+        self._counting = threading.Lock()
 
     def compile(self, mode: str, batch_tokens: int, max_tokens: int) -> None:
         """Have torch compile the model; ``reduce-overhead`` records CUDA graphs."""
@@ -137,6 +141,8 @@ class Forward:
         self, ids: NDArray[np.int64], lengths: NDArray[np.int64], rows: int, width: int
     ) -> torch.Tensor:
         """``(t, d)`` of texts that are padded to this many rows and tokens."""
+        with self._counting:
+            self.padding += rows * width - len(ids)
         real = np.zeros((rows, width), np.bool_)
         real[: len(lengths)] = np.arange(width) < lengths[:, None]
         padded = np.full(real.shape, self._pad_id, np.int64)

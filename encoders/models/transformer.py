@@ -86,6 +86,7 @@ class TransformerEncoder:
 
     Attributes:
         texts_done: texts encoded since it was made.
+        tokens_done: and their tokens.
 
     Raises:
         ModelNotFoundError: the model, or a file of it, is not there.
@@ -110,7 +111,7 @@ class TransformerEncoder:
     ) -> None:
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens must be at least 1, got {batch_tokens}")
-        self.texts_done = 0
+        self.texts_done = self.tokens_done = 0
         self._counting = threading.Lock()
         self._batch_tokens = batch_tokens
         self._device = _device(device)
@@ -177,7 +178,7 @@ class TransformerEncoder:
         limit = self._tokenising.max_tokens
         self._encoder_id = f"{name}:{fingerprint}-{limit}:{self.precision}"
         self.encode(_TRIAL * self._lanes.count)  # the first call of a kernel takes longer
-        self.texts_done = self._tokenising.texts_cut = 0
+        self.texts_done = self.tokens_done = self._tokenising.texts_cut = self._forward.padding = 0
         logger.info(
             "encoder %s: %d components, %s on %s, texts of up to %d tokens %s, %d at a time",
             self._encoder_id, self._dim, self.precision, self._device, self._tokenising.max_tokens,
@@ -201,6 +202,16 @@ class TransformerEncoder:
     def texts_cut(self) -> int:
         """Texts that were longer than ``max_tokens``, since it was made."""
         return self._tokenising.texts_cut
+
+    @property
+    def padding_done(self) -> int:
+        """Tokens computed to fill up batches, since it was made; none where it packs."""
+        return self._forward.padding
+
+    @property
+    def device(self) -> str:
+        """Where it computes: ``cpu`` or ``cuda:0``."""
+        return str(self._device)
 
     @property
     def packs(self) -> bool:
@@ -267,6 +278,7 @@ class TransformerEncoder:
         else:
             with self._counting:
                 self.texts_done += len(batch.rows)
+                self.tokens_done += len(batch.ids)
             return UNLIMITED
         # Outside the except block: the error's traceback keeps the batch's tensors alive.
         if self._device.type == "cuda":

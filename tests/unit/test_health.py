@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from encoders import EncoderService, HashingEncoder, VectorCache
+from encoders.device_use import use_of
+from encoders.metrics import EncoderCollector
 from encoders.redaction import Redactor
 from streams.health import Health
 from streams.health_server import HealthServer
-from streams.metrics import PrometheusSensor
+from streams.metrics import WorkerCollector
 from streams.watchdog import Verdict
 
 
@@ -24,21 +27,20 @@ def health() -> Health:
 @pytest.fixture
 def client(health: Health) -> Iterator[httpx.Client]:
     registry = CollectorRegistry()
-    encoding = EncoderService(HashingEncoder(4), VectorCache(0))
-    PrometheusSensor(registry, encoding.stats, health)
+    registry.register(WorkerCollector(health, lambda: 3, dict))
     with (
         HealthServer(health, registry, "127.0.0.1", 0) as server,
         httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20.0) as client,
     ):
         yield client
-    encoding.close()
 
 
 def test_what_the_encoder_and_the_redactor_count() -> None:
     registry = CollectorRegistry()
     encoding = EncoderService(HashingEncoder(4), VectorCache(1024 * 1024))
     redactor = Redactor()
-    PrometheusSensor(registry, encoding.stats, Health(), lambda: redactor.found)
+    registry.register(WorkerCollector(Health(), lambda: 3, lambda: redactor.found))
+    registry.register(EncoderCollector(encoding.stats, use_of("cpu")))
     encoding.encode_now(["one", "one", "two"])
     encoding.encode_now(["two"])
     redactor.redact("ann@example.org, bob@example.org")
@@ -50,6 +52,15 @@ def test_what_the_encoder_and_the_redactor_count() -> None:
     assert "tidemark_cache_hits_total 1.0\n" in said
     assert 'tidemark_redactions_total{kind="email"} 2.0\n' in said
     assert 'tidemark_redactions_total{kind="card"} 0.0\n' in said
+    assert "tidemark_profiles 3.0\n" in said
+    device = {
+        sample.name.removeprefix("tidemark_device_"): sample.value
+        for family in text_string_to_metric_families(said)
+        for sample in family.samples
+        if sample.labels == {"device": "cpu"}
+    }
+    assert 0 <= device["utilization_ratio"] <= 1
+    assert 0 < device["memory_bytes"] <= device["memory_limit_bytes"]
 
 
 def answer(client: httpx.Client, path: str) -> tuple[int, str]:

@@ -11,7 +11,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from system_helpers import wait_until
 
-from encoders import EncoderService, HashingEncoder, VectorCache
 from streams.health import Health
 from streams.health_server import HealthServer
 from streams.metrics import PrometheusSensor
@@ -100,8 +99,7 @@ def test_a_worker_that_has_not_begun_may_be_ended_by_the_signal(tmp_path: Path) 
 
 def test_failed_snapshots_are_what_the_worker_counts(tmp_path: Path) -> None:
     registry, health = CollectorRegistry(), Health()
-    encoding = EncoderService(HashingEncoder(4), VectorCache(0))
-    sensor = PrometheusSensor(registry, encoding.stats, health)
+    sensor = PrometheusSensor(registry)
     slot = WorkerSlot(0, tmp_path, [], ControlFile(tmp_path / "control.json"))
     with HealthServer(health, registry, "127.0.0.1", 0) as server:
         slot.metrics_port = server.port
@@ -111,7 +109,6 @@ def test_failed_snapshots_are_what_the_worker_counts(tmp_path: Path) -> None:
         sensor.on_snapshot(None)
         assert asyncio.run(slot.failed_snapshots()) == 2
     assert asyncio.run(slot.failed_snapshots()) is None
-    encoding.close()
 
 
 def test_a_metric_is_found_by_its_whole_name() -> None:

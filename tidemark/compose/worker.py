@@ -16,8 +16,9 @@ from streams.activity import Activities, WatchedEncoding
 from streams.app import GroupSettings, build_app
 from streams.catalogue import Catalogue, CatalogueFollower
 from streams.decode import ActionDecoder, ItemDecoder
+from streams.errors import RejectReason
 from streams.guard import ProfileGuard
-from streams.metrics import PrometheusSensor
+from streams.metrics import PrometheusSensor, WorkerCollector
 from streams.monitor import Monitor
 from streams.outbox import KafkaOutbox
 from streams.partitions import OwnedPartitions
@@ -34,6 +35,7 @@ from streams.topics import check_topics, identify
 from streams.watchdog import Watchdog
 from streams.worker import Service, Worker
 from streams.written_batch import warm_up as warm_up_writing
+from tidemark.compose.metrics import add_common_metrics
 from tidemark.compose.parts import (
     action_rules,
     build_encoding,
@@ -95,7 +97,8 @@ def build_worker(
     warm_up_scan()
     warm_up_reading()
     redactor = build_redactor(settings)
-    sensor = PrometheusSensor(registry, encoding.stats, health, lambda: redactor.found)
+    sensor = PrometheusSensor(registry, list(RejectReason))
+    add_common_metrics(registry, "worker", encoding, policy.identity)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)
     bounds = limits(settings)
@@ -139,6 +142,14 @@ def build_worker(
         activities=activities,
         snapshots=snapshots,
         verify=verify,
+    )
+
+    registry.register(
+        WorkerCollector(
+            health,
+            lambda: sum(len(table) for table, _ in owned.watched().values()),
+            lambda: redactor.found,
+        )
     )
 
     def on_acknowledged(topic: str, partition: int, first: int, count: int) -> None:
@@ -189,6 +200,7 @@ def build_worker(
         pipeline,
         health,
         folder,
+        sensor,
     )
     guard = ProfileGuard(
         names.profiles,
@@ -209,6 +221,8 @@ def build_worker(
         Watchdog(*stall),
         time.monotonic,
         interval=min(1.0, stall[0] / 4),
+        sensor=sensor,
+        now_ms=clock,
     )
     services: list[Service] = [monitor, guard]
     if snapshots is not None:
