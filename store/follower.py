@@ -8,14 +8,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from store.sensor import NullSensor
+from store.sensor import Sensor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from store.record import Record
-    from store.sensor import Sensor
     from store.view import RetrievalView
     from store.view_snapshots import ViewSnapshots
 
@@ -111,7 +110,7 @@ class Follower:
         self._profiles_topic = profiles_topic
         self._item_vectors_topic = item_vectors_topic
         self._max_lag = max_lag
-        self._sensor: Sensor = NullSensor() if sensor is None else sensor
+        self._sensor: Sensor = Sensor() if sensor is None else sensor
         self._now_ms = now_ms
         self._sleep = sleep
         self._snapshots = snapshots

@@ -114,6 +114,8 @@ class Generations:
         self.upcoming = upcoming
         #: Why the next does not answer yet.
         self.waiting_for = "it was just begun"
+        #: How often the next has taken over.
+        self.swaps = 0
         self._progress = progress
         self._sleep = sleep
         self._clock = clock
@@ -179,6 +181,7 @@ class Generations:
         while not await self._caught_up(upcoming):
             pass
         old, self.serving, self.upcoming = self.serving, upcoming, None
+        self.swaps += 1
         old.sensor.on, upcoming.sensor.on = False, True
         logger.info(
             "the next generation answers from now on: %s; before it: %s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Executor, Future
@@ -37,9 +38,13 @@ class IndexOwner(Executor):
     What is submitted to `questions` is asked: it may return its answer, or a `Question`. Those that
     wait are asked together, and their searches of one index are one search. So a write waits for
     one batch of searches at most, and a search for the writes that are there: neither starves.
+
+    Args:
+        on_search: told the index's name and the seconds of each search.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_search: Callable[[str, float], None] = lambda *_: None) -> None:
+        self._on_search = on_search
         self._writes: deque[_Job] = deque()
         self._asked: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -96,7 +101,7 @@ class IndexOwner(Executor):
             for job in writes:
                 if job.done.set_running_or_notify_cancel():
                     _finish(job.done, job.work)
-            _answer(asked)
+            _answer(asked, self._on_search)
             del writes, asked  # and what they refer to
 
 
@@ -110,7 +115,7 @@ class _Questions(Executor):
         return self._owner.ask(fn, *args, **kwargs)
 
 
-def _answer(asked: list[_Job]) -> None:
+def _answer(asked: list[_Job], on_search: Callable[[str, float], None]) -> None:
     """All of these, together."""
     begun: list[tuple[Future[Any], Question[Any], Search]] = []
     for job in asked:
@@ -120,7 +125,7 @@ def _answer(asked: list[_Job]) -> None:
         if isinstance(question, Generator):
             _advance(begun, job.done, question, None)
     while begun:
-        found = _search(begun)
+        found = _search(begun, on_search)
         waiting, begun = begun, []
         for (done, question, _), hits in zip(waiting, found, strict=True):
             if isinstance(hits, BaseException):
@@ -161,6 +166,7 @@ def _advance(
 
 def _search(
     begun: list[tuple[Future[Any], Question[Any], Search]],
+    on_search: Callable[[str, float], None],
 ) -> list[Hits | BaseException]:
     """What each wants to know: those alike in one search."""
     alike: dict[Any, list[int]] = {}
@@ -172,6 +178,7 @@ def _search(
         searches = [begun[place][2] for place in places]
         first = searches[0]
         answers: list[Hits | BaseException] = []
+        started = time.perf_counter()
         try:
             answers += search_each(
                 first.within,
@@ -182,6 +189,7 @@ def _search(
             )
         except Exception as error:  # noqa: BLE001 # it is the callers'
             answers = [error] * len(places)
+        on_search(first.name, time.perf_counter() - started)
         for place, answer in zip(places, answers, strict=True):
             found[place] = answer
     return found

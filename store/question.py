@@ -25,6 +25,7 @@ class Search(NamedTuple):
     """What a question wants to know of an index.
 
     Attributes:
+        name: of the index, for operators.
         within: the index to search.
         query: ``(dim,) float32``.
         k: how many, at least 1.
@@ -32,6 +33,7 @@ class Search(NamedTuple):
         fields: as of `store.indexes.filters.Filter`.
     """
 
+    name: str
     within: VectorIndex
     query: NDArray[np.float32]
     k: int

@@ -12,10 +12,11 @@ from store.catalogue import ANY, Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
+from store.online_quality import K, OnlineQuality
 from store.profiles import FollowedProfiles
 from store.question import Search, answered
 from store.record import RecordTally
-from store.sensor import NullSensor
+from store.sensor import Sensor
 from store.view_image import ItemsPart
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from store.profile import Fence
     from store.question import Question
     from store.record import Record
-    from store.sensor import Sensor
     from store.user_profile import UserProfile
     from store.view_image import Part
 
@@ -92,12 +92,15 @@ class RetrievalView:
         self.dim = dim
         self.encoder_id = encoder_id
         self.live = False
-        self._sensor: Sensor = NullSensor() if sensor is None else sensor
+        self._sensor: Sensor = Sensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
         self.freshness = Freshness()
         items = index_factory(dim + EXTRA, "items")
         self._catalogue = Catalogue(encoder_id, dim, items, self.records)
         self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "profiles"), self.records)
+        self._quality = OnlineQuality(
+            self._profiles, self._catalogue, self._nearest_items, self._sensor
+        )
 
     @property
     def mismatch(self) -> str | None:
@@ -142,7 +145,10 @@ class RetrievalView:
             records: states and tombstones. What cannot be read is counted, logged and skipped.
             now_ms: wall clock, ms since the epoch; asked when all is written: where freshness ends.
         """
+        # While the history is read, nobody was there to retrieve anything.
+        watched = self._quality.before(records, now_ms()) if self.live else []
         published = self._profiles.apply(records)
+        self._quality.after(watched)
         if self.live and len(published) > 0:
             # producers' and brokers' clocks may run ahead of ours
             seconds = np.maximum(now_ms() - published, 0) / 1000
@@ -315,7 +321,7 @@ class RetrievalView:
     def ask_neighbours(self, user_id: str, k: int) -> Question[list[ScoredUser]]:
         """`neighbours` as a question."""
         query = self.direction(user_id)
-        return _scored((yield Search(self._profiles.index, query, k, (user_id,), {})))
+        return _scored((yield Search("profiles", self._profiles.index, query, k, (user_id,), {})))
 
     def audience(self, item_id: str, k: int) -> list[ScoredUser]:
         """The k users nearest to an item. Raises `UnknownItemError`."""
@@ -348,7 +354,7 @@ class RetrievalView:
 
     def ask_profiles(self, vector: NDArray[np.float32], k: int) -> Question[list[ScoredUser]]:
         """`search_profiles` as a question."""
-        return _scored((yield Search(self._profiles.index, vector, k, (), {})))
+        return _scored((yield Search("profiles", self._profiles.index, vector, k, (), {})))
 
     def direction(self, user_id: str) -> NDArray[np.float32]:
         """The user's p at length 1, ``(dim,) float32``.
@@ -368,7 +374,11 @@ class RetrievalView:
         self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
     ) -> Question[list[Candidate]]:
         fields, query = self._catalogue.fields(wanted), self._catalogue.query(vector, wanted)
-        return self._found((yield Search(self._catalogue.index, query, k, barred, fields)))
+        return self._found((yield Search("items", self._catalogue.index, query, k, barred, fields)))
+
+    def _nearest_items(self, unit: NDArray[np.float32], seen: Collection[str]) -> list[str]:
+        asked = self._ask_items(unit, K, seen, ANY)
+        return [one.item_id for one in answered(asked)]
 
     def _found(self, hits: Hits) -> list[Candidate]:
         scores = hits.scores.tolist()

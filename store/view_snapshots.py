@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from store.errors import SnapshotError, VectorIndexError
-from store.sensor import NullSensor
+from store.sensor import Sensor
 from store.view_snapshot import Manifest, read_manifest, read_parts, save_parts
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from store.sensor import Sensor
     from store.view import RetrievalView
     from store.view_image import Part
 
@@ -66,7 +65,7 @@ class ViewSnapshots:
         self._topics = topics
         self._clock = clock
         self._clock_skew_ms = clock_skew_ms
-        self._sensor: Sensor = NullSensor() if sensor is None else sensor
+        self._sensor: Sensor = Sensor() if sensor is None else sensor
 
     def load(
         self, make_view: Callable[[], RetrievalView]

@@ -67,6 +67,7 @@ class Service:
     tail: FakeTail
     follower: Follower
     owner: IndexOwner
+    generations: Generations
 
     async def push(self, *records: FakeRecord) -> None:
         self.tail.push(*records)
@@ -120,8 +121,9 @@ async def serving(
         serving = Generation(
             "profiles", view, follower, owner.questions, encode, switched, view.close
         )
+        generations = Generations(serving)
         app = create_app(
-            generations=Generations(serving),
+            generations=generations,
             forget=forget,
             registry=registry,
             sensor=sensor,
@@ -132,7 +134,7 @@ async def serving(
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://test") as http,
         ):
-            service = Service(app, http, tail, follower, owner)
+            service = Service(app, http, tail, follower, owner, generations)
             if stock:
                 await service.push(*STOCK)
             yield service

@@ -20,7 +20,7 @@ from store.profile import (
     encode_fence,
     encode_profile,
 )
-from store.sensor import NullSensor
+from store.sensor import Sensor
 from store.table import ActionBatch, ProfileTable, Vocabulary
 from store.view import RetrievalView
 
@@ -45,7 +45,7 @@ class FakeRecord:
     timestamp: int = 0
 
 
-class RecordingSensor(NullSensor):
+class RecordingSensor(Sensor):
     def __init__(self) -> None:
         self.freshness: list[float] = []
         self.records: list[tuple[str, str]] = []

@@ -97,7 +97,7 @@ def ask(owner: IndexOwner, index: VectorIndex, query: NDArray[np.float32]) -> Hi
 
 
 def _question(index: VectorIndex, query: NDArray[np.float32]) -> Generator[Search, Hits, Hits]:
-    hits = yield Search(index, query, K, (), {})
+    hits = yield Search("items", index, query, K, (), {})
     return hits
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from store.generations import Generations
-from store.sensor import NullSensor, Sensor
+from store.sensor import Sensor
 from store.service.endpoints import Api, Forget
 from store.service.guard import RequestGuard
 from store.service.handlers import add_handlers
@@ -108,7 +108,7 @@ def create_app(
         responses=_errors(),
     )
     app.add_middleware(
-        RequestGuard, settings=settings, sensor=sensor or NullSensor(), generations=generations
+        RequestGuard, settings=settings, sensor=sensor or Sensor(), generations=generations
     )
     _add_endpoints(app, api)
     add_handlers(app)

@@ -46,7 +46,7 @@ def nearest(
     query = np.zeros(DIM, np.float32)
     query[axis] = 1
     query[(axis + 1) % DIM] = 0.5
-    hits: Hits = yield Search(index, query, k, excluded, {})
+    hits: Hits = yield Search("items", index, query, k, excluded, {})
     return " ".join(hits.keys)
 
 
@@ -100,11 +100,11 @@ def test_each_gets_its_own_answer_or_error(owner: IndexOwner) -> None:
     index = Counting()
 
     def fails_late() -> Question[str]:
-        yield Search(index, np.ones(DIM, np.float32), 1, (), {})
+        yield Search("items", index, np.ones(DIM, np.float32), 1, (), {})
         raise ValueError("late")
 
     def wrong() -> Question[str]:
-        yield Search(index, np.ones(DIM + 1, np.float32), 3, (), {})
+        yield Search("items", index, np.ones(DIM + 1, np.float32), 3, (), {})
         return "never"
 
     def twice() -> Question[str]:
@@ -193,7 +193,7 @@ def test_no_search_sees_half_a_vector(owner: IndexOwner) -> None:
     query = np.ones(DIM, np.float32)
 
     def look() -> Question[tuple[Hits, dict[str, int]]]:
-        hits = yield Search(index, query, 50, (), {})
+        hits = yield Search("items", index, query, 50, (), {})
         return hits, {key: int(version[int(key[1:])]) for key in hits.keys}
 
     until = time.monotonic() + 2

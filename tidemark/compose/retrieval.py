@@ -12,8 +12,9 @@ from store.generations import Generation, Generations
 from store.indexes.factory import make_index
 from store.indexes.milvus_target import MilvusTarget
 from store.item_popularity import EXTRA
-from store.metrics import PrometheusSensor
+from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
+from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
@@ -25,6 +26,7 @@ from streams.progress import WorkerProgress
 from streams.publisher import ActionPublisher
 from streams.tail import TopicTail
 from streams.topics import check_topics, identify
+from tidemark.compose.metrics import add_common_metrics
 from tidemark.compose.parts import (
     build_encoding,
     build_query,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from numpy.typing import NDArray
 
+    from encoders import EncoderService
     from store.indexes.protocol import VectorIndex
     from streams.security import Security
     from streams.topic_names import ActionTopic
@@ -71,17 +74,27 @@ def build_retrieval(
         require_apart(settings, upcoming)
     warm_up()
     registry = CollectorRegistry()
-    sensor = PrometheusSensor(registry)
+    wanted = settings.retrieval
+    sensor = PrometheusSensor(
+        registry, slo_seconds=wanted.freshness_slo_seconds, objective=wanted.freshness_objective
+    )
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
-    serving = _build_generation(settings, folder, SwitchedSensor(sensor, on=True))
+    encodings: dict[str, EncoderService] = {}
+
+    def build(of: Settings, *, on: bool) -> Generation:
+        generation, encoding = _build_generation(of, folder, SwitchedSensor(sensor, on=on))
+        encodings[generation.name] = encoding
+        return generation
+
+    serving = build(settings, on=True)
     if upcoming is None:
         generations = Generations(serving)
     else:
         other = topic_names(upcoming)
         generations = Generations(
             serving,
-            _build_generation(upcoming, folder, SwitchedSensor(sensor, on=False)),
+            build(upcoming, on=False),
             WorkerProgress(
                 upcoming.kafka.bootstrap,
                 upcoming.kafka.group,
@@ -90,6 +103,13 @@ def build_retrieval(
                 security=upcoming.kafka.security.security(),
             ),
         )
+    registry.register(ServiceCollector(generations))
+    add_common_metrics(
+        registry,
+        "retrieval",
+        lambda: encodings[generations.serving.name],
+        Policy(**settings.policy.model_dump()).identity,
+    )
     forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
     def close() -> None:
@@ -106,13 +126,15 @@ def build_retrieval(
     return app, close
 
 
-def _build_generation(settings: Settings, folder: Path, sensor: SwitchedSensor) -> Generation:
+def _build_generation(
+    settings: Settings, folder: Path, sensor: SwitchedSensor
+) -> tuple[Generation, EncoderService]:
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     require_lineage(settings, names, encoding.encoder_id)
-    owner = IndexOwner()
+    owner = IndexOwner(sensor.on_search)
     wanted = settings.retrieval
 
     def make_view() -> RetrievalView:
@@ -169,7 +191,8 @@ def _build_generation(settings: Settings, folder: Path, sensor: SwitchedSensor) 
         view.close()
         encoding.close()
 
-    return Generation(names.profiles, view, follower, owner.questions, encode, sensor, close)
+    generation = Generation(names.profiles, view, follower, owner.questions, encode, sensor, close)
+    return generation, encoding
 
 
 def require_apart(settings: Settings, upcoming: Settings) -> None:

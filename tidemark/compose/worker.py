@@ -98,7 +98,7 @@ def build_worker(
     warm_up_reading()
     redactor = build_redactor(settings)
     sensor = PrometheusSensor(registry, list(RejectReason))
-    add_common_metrics(registry, "worker", encoding, policy.identity)
+    add_common_metrics(registry, "worker", lambda: encoding, policy.identity)
     activities = Activities(time.monotonic)
     activities.count_also(lambda: encoding.progress)
     bounds = limits(settings)
