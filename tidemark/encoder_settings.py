@@ -17,21 +17,39 @@ class EncoderSettings(Group):
     """The text encoder: a model folder, a hub name, all-MiniLM-L6-v2, or ``hashing``."""
 
     model: str = "all-MiniLM-L6-v2"
+    """also a model folder, a hub name, or `hashing`"""
     dim: PositiveInt = 384  # of ``hashing``; a model has its own
+    """of `hashing`; a model has its own"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`cpu`, `cuda`, or CUDA where there is one"""
     threads: PositiveInt | None = None
+    """CPU threads"""
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """`bfloat16` where the device has it in hardware (AMX, AVX512-BF16, CUDA), else `float32`;
+    `int8`"""
     max_tokens: PositiveInt | None = None
+    """a longer text is cut"""
     batch_tokens: PositiveInt = 2_048
+    """tokens of one forward pass"""
     prompt: str | None = None
+    """put before each text"""
     prompt_name: str | None = None
+    """or one of the prompts that its makers chose, by name"""
     truncate_dim: PositiveInt | None = None
+    """keep this many components (Matryoshka)"""
     compile_mode: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    """not with `int8`; of `torch.compile`: `default`, `reduce-overhead` (CUDA graphs),
+    `max-autotune`; texts are then padded to a few shapes, each compiled at first"""
     varlen: bool = True
+    """on CUDA, attention over packed texts is one call of FlashAttention"""
     cache_mebibytes: Annotated[int, Field(ge=0)] = 256
+    """in-memory cache of encoded texts"""
     disk_cache_mebibytes: Annotated[int, Field(ge=0)] = 1_024
+    """cache of encoded texts on disk, shared by the workers of a machine; 0: none"""
     disk_cache: Path | None = None
+    """its folder"""
     templates: dict[str, str] = Field(default_factory=dict)
+    """texts by action; fields in braces"""
 
     @model_validator(mode="after")
     def _readable(self) -> EncoderSettings:
@@ -52,7 +70,10 @@ class RedactionSettings(Group):
     kinds: tuple[Literal["email", "ip", "token", "card", "phone"], ...] = (
         "email", "ip", "token", "card", "phone",
     )  # fmt: skip
+    """what is taken out of users' words before they are encoded, cached or logged: `email`, `ip`,
+    `token`, `card`, `phone`"""
     phone_regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = ("US", "CN")
+    """countries whose telephone numbers are known without a `+`"""
 
 
 class SentimentSettings(Group):
@@ -64,4 +85,7 @@ class SentimentSettings(Group):
     """
 
     head: str = "auto"
+    """a file of `tidemark sentiment train`; `auto`: the one that comes along, where it fits the
+    encoder, else a warning; `none`"""
     worst: Annotated[float, Field(ge=-1, le=0)] = -0.25
+    """s of the worst feeling"""

@@ -38,24 +38,45 @@ class RetrievalSettings(Group):
     """The retrieval service."""
 
     host: str = "127.0.0.1"
+    """address to serve on"""
     port: Port = 8080
+    """port to serve on"""
     index: Literal["faiss", "exact", "milvus"] = "faiss"
+    """or `exact` (NumPy), or `milvus`: milvus.md"""
     precision: Literal["float32", "bfloat16", "float16", "int8"] | None = None
+    """how `faiss` stores vectors: or `float32`, `float16`, `int8`; `exact` knows `float32` alone"""
     accelerate_above: PositiveInt = 130_000
+    """beyond so many items or profiles not each is looked at (store.md)"""
     snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0
+    """how often what it holds is written to the state folder, for the next start; 0: never"""
     milvus_uri: str | None = None
+    """`milvus://host:19530`, `http(s)://…`, or a path that ends in `.db` (milvus-lite)"""
     milvus_token: SecretStr | None = None
+    """`user:password` or an API key; never printed"""
     milvus_prefix: str = "tidemark_"
+    """of the two collections' names; of one retrieval service each"""
     milvus_kind: Literal["FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
+    """exact; `HNSW` and `AUTOINDEX` are approximate"""
     milvus_timeout_seconds: Positive = 30.0
+    """for a call to Milvus, with all that is tried again"""
     max_lag_records: PositiveInt = 10_000
+    """with more records to read, the service is not ready"""
     freshness_slo_seconds: Positive = 1.0
+    """an action that is retrievable so soon after it was published counts as fresh"""
     freshness_objective: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """the share of profiles that is to be"""
     tokens: tuple[TokenSettings, ...] = ()
+    """list of `{sha256, scopes, name}`, by `tidemark token new`; without any the service lets
+    everyone in, and starts on loopback only"""
     cert_file: Path | None = None
+    """certificate, PEM: the service speaks TLS"""
     key_file: Path | None = None
+    """its key, PEM, not encrypted, where it is not in `cert_file`"""
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """a request that is not answered by then gets 504, unless it says `X-Request-Timeout`; at most
+    60"""
     max_waiting: PositiveInt = 256
+    """requests at once; one more gets 429"""
 
     @model_validator(mode="after")
     def _whole(self) -> RetrievalSettings:
@@ -107,5 +128,8 @@ class ClientSettings(Group):
     """How the commands reach the retrieval service."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")] | None = None
+    """where `tidemark profile`, `candidates` and `encode` find the retrieval service"""
     token: SecretStr | None = None
+    """that they and `tidemark demo` send; never printed"""
     ca_file: Path | None = None
+    """certificates to trust, PEM"""

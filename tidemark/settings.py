@@ -28,9 +28,9 @@ from tidemark.operator_settings import DashboardSettings, LoggingSettings, Traci
 from tidemark.retrieval_settings import ClientSettings, RetrievalSettings
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["PREFIX", "Settings", "load_settings", "read_settings_file"]
 
-_PREFIX = "TIDEMARK_"
+PREFIX = "TIDEMARK_"
 #: Variables of the command line's own options.
 _NOT_SETTINGS = {"TIDEMARK_CONFIG"}
 #: Settings whose value is not repeated, right or wrong; in Milvus' URI people put passwords.
@@ -41,14 +41,23 @@ class SecuritySettings(Group):
     """How to connect to the brokers; see `streams.security.Security`."""
 
     protocol: Protocol = "PLAINTEXT"
+    """of the brokers' listener: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"""
     mechanism: Mechanism = "SCRAM-SHA-512"
+    """of SASL; also `SCRAM-SHA-256` and `PLAIN`"""
     username: str | None = None
+    """of SASL"""
     password: SecretStr | None = None
+    """of SASL; never printed"""
     password_file: Path | None = None
+    """a file that holds it, instead"""
     ca_file: Path | None = None
+    """certificates to trust, PEM"""
     cert_file: Path | None = None
+    """this client's certificate, PEM, where brokers ask for one"""
     key_file: Path | None = None
+    """its key, PEM, not encrypted, where it is not in `cert_file`"""
     check_hostname: bool = True
+    """whether a broker's certificate must name its host"""
 
     @model_validator(mode="after")
     def _complete(self) -> SecuritySettings:
@@ -85,12 +94,18 @@ class KafkaSettings(Group):
     """The broker and the worker's consumer group."""
 
     bootstrap: str = "localhost:9092"
+    """brokers, host:port separated by commas"""
     security: SecuritySettings = SecuritySettings()
     group: Annotated[str, Field(min_length=1)] = "tidemark"
+    """the workers' consumer group"""
     poll_records: PositiveInt = 8_000
+    """most records of a partition that are handed over at once"""
     commit_seconds: Positive = 0.5
+    """how often offsets are committed"""
     session_seconds: Annotated[float, Field(gt=0, le=90)] = 10.0
+    """a worker silent for so long loses its partitions; at most 90"""
     retry_seconds: Positive = 120.0
+    """how long a failing broker or encoder is tried before the worker exits"""
 
     @model_validator(mode="after")
     def _addresses(self) -> KafkaSettings:
@@ -114,12 +129,19 @@ class TopicSettings(Group):
     """What the topics are called, and how they are created."""
 
     actions: tuple[ActionTopicSettings, ...] = (ActionTopicSettings(name="actions"),)
+    """list of `{name, format, default_action}`; format is `msgpack` or `json`"""
     items: str = "items"
+    """the catalogue"""
     profiles: str = "profiles"
+    """compacted; what the worker publishes and restores from"""
     item_vectors: str = "item-vectors"
+    """compacted"""
     dead_letters: str = "actions-dead-letter"
+    """what cannot be processed"""
     partitions: PositiveInt = 8
+    """of every topic, at creation; bounds the number of workers"""
     replication: PositiveInt = 1
+    """copies, at creation; 3 on a cluster"""
 
     @model_validator(mode="after")
     def _distinct(self) -> TopicSettings:
@@ -138,22 +160,34 @@ class LimitSettings(Group):
     """Bounds on a message; one over a limit is dead-lettered."""
 
     message_bytes: PositiveInt = 1_000_000
+    """a longer message is dead-lettered, and so for the other limits"""
     text_chars: PositiveInt = 20_000
+    """the user's words; an item's title and description"""
     id_chars: PositiveInt = 256
+    """ids, names of actions, strings in context"""
     context_entries: PositiveInt = 32
+    """of context and attributes"""
     categories: PositiveInt = 64
+    """of an item"""
     clock_skew_seconds: Positive = 300.0
+    """how far event time, and the time of a snapshot, may be ahead"""
 
 
 class PolicySettings(Group):
     """How much of the old profile stays: k of ``p' = k·p + (1-k)·s·v``."""
 
     name: Literal["constant", "decay", "adaptive"] = "constant"
+    """`constant`, `decay` or `adaptive`"""
     k: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """of `constant`"""
     half_life_seconds: Positive = 30 * 86_400.0
+    """of `decay`: 30 days"""
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """of `adaptive`"""
     k_min: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """of `adaptive`"""
     k_max: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """of `adaptive`"""
 
     @model_validator(mode="after")
     def _ordered(self) -> PolicySettings:
@@ -167,27 +201,39 @@ class MemorySettings(Group):
     """How much of a user's past is kept beside the vector."""
 
     seen: PositiveInt = 200
+    """recently seen items kept with a profile, for `exclude_seen` and popularity"""
     contributions: PositiveInt = 10
+    """latest actions kept with a profile, for `/profile`"""
     event_ids: PositiveInt = 32
+    """recent `event_id`s kept, against duplicates"""
 
 
 class ActionRuleSettings(Group):
     """What one kind of action means: weight w, and strength s unless it is rated."""
 
     weight: Positive = 1.0
+    """w of `decay`, above 0"""
     strength: Annotated[float, Field(ge=-1, le=1)] = 1.0
+    """s, −1 to 1"""
     rated: bool = False
+    """s comes from the message's rating"""
     felt: bool = False
+    """s comes from the rating where there is one, else from how the user's words feel"""
 
 
 class RatingSettings(Group):
     """The scale of ratings: ``low`` maps to s = ``worst``, ``neutral`` to 0, ``high`` to +1."""
 
     low: float = 1.0
+    """the worst rating"""
     neutral: float = 2.0
+    """the rating with s = 0"""
     high: float = 5.0
+    """the best rating, s = 1"""
     worst: Annotated[float, Field(ge=-1, le=0)] = -0.25
+    """s of the worst rating"""
     words: Annotated[tuple[str, ...], Field(min_length=1)] = RATING_WORDS
+    """what ratings are called in texts, from the lowest to the highest"""
 
     @model_validator(mode="after")
     def _ordered(self) -> RatingSettings:
@@ -215,11 +261,17 @@ class WorkerSettings(Group):
     """The worker process."""
 
     batch_actions: PositiveInt = 20_000
+    """a micro-batch takes no further fetched batch at this size"""
     metrics_host: str = "127.0.0.1"
+    """address of the worker's `/healthz`, `/readyz` and `/metrics`"""
     metrics_port: Port | None = None
+    """their port; not served where there is none"""
     snapshot_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """how often its profiles are written to the state folder, for the next start; 0: never"""
     stall_seconds: Positive = 60.0
+    """a worker with something to do that has not advanced for so long is unhealthy"""
     stall_exit_seconds: Positive = 300.0
+    """and after so long it ends"""
 
     @model_validator(mode="after")
     def _told_before_it_ends(self) -> WorkerSettings:
@@ -236,7 +288,7 @@ class Settings(BaseSettings):
     """All settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -285,7 +337,7 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     Raises:
         SettingsError: says which setting, what it is, and what was expected.
     """
-    in_file = _read(file) if file is not None else {}
+    in_file = read_settings_file(file) if file is not None else {}
     _refuse_unknown_variables()
 
     class Sources(Settings):
@@ -313,13 +365,18 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
 
 def _refuse_unknown_variables() -> None:
     """pydantic-settings ignores variables of its prefix that name no group."""
-    known = {f"{_PREFIX}{group}".upper() for group in Settings.model_fields} | _NOT_SETTINGS
+    known = {f"{PREFIX}{group}".upper() for group in Settings.model_fields} | _NOT_SETTINGS
     for name in sorted(os.environ):
-        if name.upper().startswith(_PREFIX) and name.upper().split("__")[0] not in known:
+        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in known:
             raise SettingsError(f"{name}: there is no such setting; see: tidemark settings")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_settings_file(file: Path) -> dict[str, Any]:
+    """What a settings file holds, unchecked.
+
+    Raises:
+        SettingsError: it cannot be read, or is not TOML.
+    """
     try:
         with file.open("rb") as stream:
             return tomllib.load(stream)

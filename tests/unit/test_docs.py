@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from service_rig import serving
 
 from store.service.auth import scope_of
+from tidemark.explain import meanings
 from tidemark.settings import DEFAULT_ACTIONS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,13 @@ def documented() -> dict[str, str]:
 
 def test_every_setting_is_documented_and_no_other() -> None:
     assert sorted(documented()) == sorted(leaves(Settings))
+
+
+def test_the_meanings_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| [^|]*? \| (.*?) \|$", text, re.MULTILINE)
+    said = {name: re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", meaning) for name, meaning in rows}
+    assert said == meanings()
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
