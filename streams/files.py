@@ -16,7 +16,7 @@ from streams.errors import InputFileError
 from streams.schema import Action, Item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -35,6 +35,8 @@ _SUFFIXES: dict[str, FileFormat] = {
 }
 #: Categories in one CSV cell.
 _SEPARATOR = "|"
+#: The times of a log: from 1973 to 5138. Seconds since 1970 lie before, microseconds after.
+_EARLIEST_MS, _LATEST_MS = 10**11, 10**14
 
 
 def format_of(path: Path) -> FileFormat:
@@ -59,6 +61,7 @@ def read_file(
     *,
     on_bytes: Callable[[int], None] | None = None,
     on_error: Callable[[InputFileError], None] | None = None,
+    real_times: bool = False,
 ) -> Iterator[M]:
     """The entries of a file, one by one.
 
@@ -69,17 +72,21 @@ def read_file(
             categories are separated by ``|``, and ``context.device`` is an entry of context.
         on_bytes: told how many bytes were read so far.
         on_error: told of each bad entry, which is then skipped; without it the first one raises.
+        real_times: an action whose ``ts`` looks like seconds or microseconds is a bad entry.
 
     Raises:
         InputFileError: the file cannot be read, or an entry is wrong: names the line.
     """
     try:
         with path.open("rb") as stream:
-            for number, entry in _READERS[file_format](stream):
+            for number, entry in _READERS[file_format](stream, kind):
                 if on_bytes is not None:
                     on_bytes(stream.tell())
                 try:
-                    yield _checked(path, number, entry, kind, strict=file_format != "csv")
+                    found = _checked(path, number, entry, kind, strict=file_format != "csv")
+                    if real_times and isinstance(found, Action):
+                        _require_milliseconds(path, number, found.ts)
+                    yield found
                 except InputFileError as error:
                     if on_error is None:
                         raise
@@ -102,11 +109,20 @@ def _checked(path: Path, number: int, entry: Any, kind: type[M], *, strict: bool
         ) from error
 
 
+def _require_milliseconds(path: Path, number: int, ts: int) -> None:
+    if not _EARLIEST_MS <= ts < _LATEST_MS:
+        unit = "seconds" if ts < _EARLIEST_MS else "microseconds"
+        raise InputFileError(
+            f"{path}, entry {number}: ts is {ts}, which looks like {unit}; expected milliseconds "
+            "since 1970"
+        )
+
+
 def _required(kind: type[Action | Item]) -> int:
     return sum(field.required for field in msgspec.structs.fields(kind))
 
 
-def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _json_lines(stream: BinaryIO, _: type[M]) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(stream, start=1):
         if line.strip():
             try:
@@ -115,7 +131,7 @@ def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
                 yield number, error
 
 
-def _msgpack(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _msgpack(stream: BinaryIO, _: type[M]) -> Iterator[tuple[int, Any]]:
     unpacker = msgpack.Unpacker(stream)
     number, complete = 0, 0
     for number, entry in enumerate(unpacker, start=1):
@@ -125,11 +141,29 @@ def _msgpack(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         yield number + 1, msgspec.DecodeError("the file ends in the middle of an entry")
 
 
-def _csv(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _csv(stream: BinaryIO, kind: type[M]) -> Iterator[tuple[int, Any]]:
     lines = (line.decode("utf-8-sig" if first else "utf-8") for first, line in _marked(stream))
     reader = csv.DictReader(lines, strict=True)
+    columns: Sequence[str] | None = reader.fieldnames  # None of an empty file
+    _require_known(columns or (), kind)
     for row in reader:
         yield reader.line_num, _from_cells(row)
+
+
+def _require_known(columns: Sequence[str], kind: type[M]) -> None:
+    """A column that nobody reads is one whose name was meant otherwise."""
+    fields = kind.__struct_fields__
+    group = "context" if "context" in fields else "attributes"
+    unknown = [
+        name
+        for name in columns
+        if name not in fields and not (name.startswith(f"{group}.") and name != f"{group}.")
+    ]
+    if unknown:
+        raise ValueError(
+            f"the header has {', '.join(map(repr, unknown))}; the columns of an "
+            f"{kind.__name__.lower()} are {', '.join(fields)} and {group}.NAME"
+        )
 
 
 def _marked(stream: BinaryIO) -> Iterator[tuple[bool, bytes]]:
@@ -164,7 +198,7 @@ def _from_cells(row: dict[str | None, Any]) -> Any:
     return entry
 
 
-_READERS: dict[FileFormat, Callable[[BinaryIO], Iterator[tuple[int, Any]]]] = {
+_READERS: dict[FileFormat, Callable[[BinaryIO, Any], Iterator[tuple[int, Any]]]] = {
     "jsonl": _json_lines,
     "csv": _csv,
     "msgpack": _msgpack,

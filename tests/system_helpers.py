@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,6 +124,18 @@ class Deployment:
         return ActionPublisher(
             self.bootstrap, chosen.name, wire=chosen.format, security=self.security
         )
+
+
+def tidemark(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the command line to its end, in a pipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "tidemark", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env},
+    )
 
 
 def _status(client: httpx.Client) -> str:

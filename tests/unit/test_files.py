@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgpack
@@ -59,6 +60,9 @@ def test_csv_of_items(tmp_path: Path) -> None:
         ("a.csv", b"user_id,action,ts\nann,view,soon\n", "entry 2: Expected `int`"),
         ("a.csv", b"user_id,action,ts\nann,view,1,surplus\n", "more cells than the header"),
         ("a.csv", b"user_id,action,ts\n\xff\xfe,view,1\n", "cannot be read as csv"),
+        ("a.csv", b"user_id,action,ts,raiting\nann,view,1,5\n", "the header has 'raiting'"),
+        ("a.csv", b"user_id,action,ts,attributes.x\nann,view,1,5\n", "'attributes.x'"),
+        ("a.csv", b"user_id,action,ts,context.\nann,view,1,5\n", "and context.NAME"),
         ("a.msgpack", b"\x83\xa1a", "ends in the middle"),
         ("a.msgpack", b"\xc1", "cannot be read as msgpack"),
         ("a.msgpack", b"\x01", "Expected `object`, got `int`"),
@@ -97,3 +101,22 @@ def test_the_name_says_the_format(name: str, expected: FileFormat) -> None:
 def test_a_name_that_does_not_say(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"not clear from its name; expected .csv"):
         format_of(tmp_path / "log.txt")
+
+
+@pytest.mark.parametrize(
+    ("ts", "unit"),
+    [(1_700_000_000, "seconds"), (1_700_000_000_000_000, "microseconds"), (0, "seconds")],
+)
+def test_a_time_in_another_unit_is_refused_where_times_are_real(
+    tmp_path: Path, ts: int, unit: str
+) -> None:
+    good = {"user_id": "ann", "action": "view", "ts": 1_700_000_000_000}
+    lines = [json.dumps(good), json.dumps({**good, "ts": ts})]
+    path = write(tmp_path, "a.jsonl", "\n".join(lines).encode())
+    assert len(list(read_file(path, Action, "jsonl"))) == 2
+    with pytest.raises(InputFileError, match=f"entry 2: ts is {ts}, which looks like {unit}"):
+        list(read_file(path, Action, "jsonl", real_times=True))
+    bad: list[InputFileError] = []
+    kept = read_file(path, Action, "jsonl", real_times=True, on_error=bad.append)
+    assert [one.ts for one in kept] == [1_700_000_000_000]
+    assert len(bad) == 1

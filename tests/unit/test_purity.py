@@ -84,6 +84,7 @@ PURE = [
     "streams.topic_settings",
     "streams.watchdog",
     "tidemark",
+    "tidemark.cli",
     "tidemark.soak.plan",
     "tidemark.soak.replay",
     "tidemark.soak.verdict",
@@ -159,7 +160,7 @@ EXPORTS = {
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
     "tidemark.compose": [],
-    "tidemark.soak": ["Fault", "FaultKind", "Verdict", "judge", "make_plan"],
+    "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
 }  # fmt: skip
 
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from tidemark.cli.common import ConfigFile, LogLevel, console, setup_logging
-from tidemark.client import RetrievalClient, open_client
-from tidemark.settings import load_settings
+from tidemark.cli.common import (
+    AsJson,
+    ConfigFile,
+    LogLevel,
+    Url,
+    console,
+    load,
+    moment,
+    print_json,
+    setup_logging,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from store.tokens import Scope
 
-__all__ = ["AsJson", "Url", "ask", "candidates", "print_json", "profile"]
+__all__ = ["ask", "candidates", "coded", "profile"]
 
 User = Annotated[str, typer.Argument(help="The user's id.")]
-Url = Annotated[
-    str | None,
-    typer.Option("--url", help="Of the service; the settings' by default.", show_default=False),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as it came.")]
-
 #: Of the recently seen items, so many are shown; and of a candidate's reasons.
 _SEEN, _REASONS = 10, 3
 
@@ -37,26 +37,24 @@ def profile(
     user: User, config: ConfigFile = None, url: Url = None, as_json: AsJson = False
 ) -> None:
     """Show what is known of a user: the latest actions, and what they weigh."""
-    found = ask(config, url, f"/v1/users/{_coded(user)}/profile")
+    found = ask(config, url, f"/v1/users/{coded(user)}/profile")
     if as_json:
         print_json(found)
         return
     facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_row("user", escape(found["user_id"]))
-    facts.add_row(
-        "actions", f"{found['count']:,}, the latest at {_moment(found['last_action_at'])}"
-    )
+    facts.add_row("user", shown(found["user_id"]))
+    facts.add_row("actions", f"{found['count']:,}, the latest at {moment(found['last_action_at'])}")
     facts.add_row("norm", f"{found['norm']:.3f}  [dim](how much the actions agree, at most 1)[/]")
-    facts.add_row("encoder", escape(found["encoder_id"]))
+    facts.add_row("encoder", shown(found["encoder_id"]))
     console.print(facts, highlight=False)
     _print_contributions(found["contributions"])
     seen = found["seen"]
-    shown = seen[::-1][:_SEEN]
-    if shown:
-        title = f"Recently seen, {len(shown)} of {len(seen)}, latest first"
+    latest = seen[::-1][:_SEEN]
+    if latest:
+        title = f"Recently seen, {len(latest)} of {len(seen)}, latest first"
         table = Table("item", "title", title=title, title_justify="left")
-        for one in shown:
-            table.add_row(escape(one["item_id"]), _title(one["title"]))
+        for one in latest:
+            table.add_row(shown(one["item_id"]), _title(one["title"]))
         console.print(table, highlight=False)
 
 
@@ -91,7 +89,7 @@ def candidates(
         params["where"] = where
     if popularity:
         params["popularity"] = popularity
-    found = ask(config, url, f"/v1/users/{_coded(user)}/candidates", **params)
+    found = ask(config, url, f"/v1/users/{coded(user)}/candidates", **params)
     if as_json:
         print_json(found)
         return
@@ -100,12 +98,12 @@ def candidates(
         return
     table = Table(
         "", "score", "item", "title", "categories", *(["because of"] if why else []),
-        title=f"Candidates for {escape(found['user_id'])}", title_justify="left", show_lines=why,
+        title=f"Candidates for {shown(found['user_id'])}", title_justify="left", show_lines=why,
     )  # fmt: skip
     for rank, one in enumerate(found["candidates"], 1):
         table.add_row(
-            str(rank), f"{one['score']:.3f}", escape(one["item_id"]), _title(one["title"]),
-            escape(", ".join(one["categories"])),
+            str(rank), f"{one['score']:.3f}", shown(one["item_id"]), _title(one["title"]),
+            shown(", ".join(one["categories"])),
             *([_because(one.get("because", []))] if why else []),
         )  # fmt: skip
     console.print(table, highlight=False)
@@ -116,19 +114,16 @@ def ask(
 ) -> dict[str, Any]:
     """The service's answer to a GET that needs this scope."""
     setup_logging(LogLevel.warning)
-    settings = load_settings(config, **({"client": {"url": url}} if url else {}))
+    from tidemark.client import RetrievalClient, open_client  # noqa: PLC0415 # loads httpx
+
+    settings = load(config, client={"url": url})
     with open_client(settings) as http:
         return RetrievalClient(http).get(path, scope=scope, **params)
 
 
-def _coded(user: str) -> str:
-    # clients take dots in paths for steps up
+def coded(user: str) -> str:
+    """An id as a part of a path; clients take dots there for steps up."""
     return quote(user, safe="").replace(".", "%2E")
-
-
-def print_json(found: dict[str, Any]) -> None:
-    """As it came."""
-    typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
 
 
 def _print_contributions(parts: list[dict[str, Any]]) -> None:
@@ -136,8 +131,8 @@ def _print_contributions(parts: list[dict[str, Any]]) -> None:
                   title_justify="left")  # fmt: skip
     table.columns[3].justify = "right"
     for one in reversed(parts):
-        item, title = escape(one["item_id"] or ""), _title(one["title"], one["item_id"])
-        table.add_row(escape(one["action"]), item, title, f"{one['weight']:+.4f}")
+        item, title = shown(one["item_id"] or ""), _title(one["title"], one["item_id"])
+        table.add_row(shown(one["action"]), item, title, f"{one['weight']:+.4f}")
     console.print(table, highlight=False)
 
 
@@ -146,7 +141,7 @@ def _because(reasons: list[dict[str, Any]]) -> str:
     told = [one for one in reasons if one["share"]]
     told.sort(key=lambda one: -abs(one["share"]))
     lines = [
-        f"{one['share']:+.0%} {escape(one['action'])} {_title(one['title'], one['item_id'])}"
+        f"{one['share']:+.0%} {shown(one['action'])} {_title(one['title'], one['item_id'])}"
         for one in told[:_REASONS]
     ]
     untold = sum(one["share"] is None for one in reasons)
@@ -158,12 +153,4 @@ def _because(reasons: list[dict[str, Any]]) -> str:
 def _title(title: str | None, item_id: str | None = "") -> str:
     if title is None:
         return "" if item_id is None else "[dim]not in the catalogue[/]"
-    return escape(title)
-
-
-def _moment(ms: int) -> str:
-    """A time in UTC; some producers send such as no calendar has."""
-    try:
-        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
+    return shown(title)

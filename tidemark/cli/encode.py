@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 # typer reads it at run time
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
-import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from encoders import Templates
-from store.interner import Interner
-from streams.catalogue import Catalogue
-from streams.files import format_of, read_file
-from streams.schema import Item
-from tidemark.cli.common import ConfigFile, LogLevel, console, fail, setup_logging
-from tidemark.client import open_client
-from tidemark.settings import load_settings
+from tidemark.cli.common import (
+    WRONG_USAGE,
+    AsJson,
+    ConfigFile,
+    LogLevel,
+    console,
+    errors,
+    fail,
+    load,
+    print_json_line,
+    setup_logging,
+    shown,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from encoders import EncoderService
@@ -51,13 +56,14 @@ def encode(
             metavar="URL", show_default=False,
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show what becomes of a text: its redacted form, tokens, vector and nearest items."""
     setup_logging(LogLevel.warning)
-    settings = load_settings(config)
+    settings = load(config)
     lines, unreadable = (texts, 0) if texts else _read_lines()
     if not any(line.strip() for line in lines):
-        raise fail("there is no text: name one, or write lines to standard input", 2)
+        raise fail("there is no text: name one, or write lines to standard input", WRONG_USAGE)
     from tidemark.compose.parts import (  # noqa: PLC0415 # loads the model
         build_encoding,
         build_feeling,
@@ -77,16 +83,21 @@ def encode(
             if encoded.errors:
                 raise next(iter(encoded.errors.values()))
             vector = encoded.vectors[0]
-            table = Table(show_header=False, box=None, pad_edge=False)
-            table.add_row("text", _shown(text) + ("  [dim](redacted)[/]" if words != line else ""))
-            for name, value in _tokens(encoding, text):
-                table.add_row(name, _shown(value))
-            table.add_row("vector", f"{len(vector)} numbers, norm {np.linalg.norm(vector):.6f}")
-            table.add_row("sentiment", _sentiment(feeling, words, vector))
-            table.add_row("encoder", encoding.encoder_id)
-            console.print(table)
-            _show_nearest(find, words, vector)
-            console.print()
+            near, why_none = _nearest(find, words, vector)
+            told = _Told(
+                text=text,
+                redacted=words != line,
+                tokens=_tokens(encoding, text),
+                vector=vector,
+                sentiment=_sentiment(feeling, words, vector),
+                encoder_id=encoding.encoder_id,
+                nearest=near,
+                why_none=why_none,
+            )
+            if as_json:
+                print_json_line(_plain(told))
+            else:
+                _print(told)
     finally:
         encoding.close()
     if unreadable:
@@ -109,47 +120,108 @@ def _read_lines() -> tuple[list[str], int]:
     return lines, unreadable
 
 
-def _shown(text: str) -> str:
-    """For the terminal: what would steer it is written out."""
-    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
-
-
-def _sentiment(feeling: Feeling | None, words: str, vector: NDArray[np.float32]) -> str:
+def _sentiment(
+    feeling: Feeling | None, words: str, vector: NDArray[np.float32]
+) -> tuple[float | None, str]:
+    """The score, −1 to 1, or None and why there is none."""
     if feeling is None:
-        return "none: sentiment.head has none for this encoder"
+        return None, "sentiment.head has none for this encoder"
     if not feeling.reads(words):
-        return "none: the model knows less than half of the words' tokens"
-    return f"{float(feeling.score(vector[None])[0]):+.2f}"
+        return None, "the model knows less than half of the words' tokens"
+    return float(feeling.score(vector[None])[0]), ""
 
 
-def _tokens(encoding: EncoderService, text: str) -> list[tuple[str, str]]:
-    """What the tokenizer makes of a text; nothing where the encoder has none."""
+def _tokens(encoding: EncoderService, text: str) -> tuple[list[str], bool] | None:
+    """What the tokenizer makes of a text, and whether it is cut; None where there is none."""
     tell = getattr(encoding.encoder, "tokens", None)
     if tell is None:
-        return []
+        return None
     tokens, cut = tell(text)
-    said = f"{len(tokens)}" + (", cut: the text is longer" if cut else "")
-    return [("tokens", said), ("", " ".join(tokens))]
+    return list(tokens), cut
 
 
-def _show_nearest(find: Any, text: str, vector: NDArray[np.float32]) -> None:
+def _nearest(find: Any, text: str, vector: NDArray[np.float32]) -> tuple[_Near | None, str]:
+    """The nearest items, or None and why they are not known."""
+    import httpx  # noqa: PLC0415 # see tidemark.cli.common
+
     try:
-        near: _Near = find(text, vector)
+        return find(text, vector), ""
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        console.print(
-            f"nearest items: no retrieval service answers ({error!r}); name one with --retrieval, "
-            "or a file of items with --items",
-            style="dim", markup=False,
-        )  # fmt: skip
-        return
-    table = Table("cosine", "item", "title", title="nearest items", title_justify="left")
-    for item_id, title, cosine in near:
-        table.add_row(f"{cosine:.3f}", _shown(item_id), _shown(title))
-    console.print(table)
+        return None, (
+            f"no retrieval service answers ({error!r}); name one with --retrieval, or a file of "
+            "items with --items"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of a text."""
+
+    text: str
+    redacted: bool
+    tokens: tuple[list[str], bool] | None
+    vector: NDArray[np.float32]
+    sentiment: tuple[float | None, str]
+    encoder_id: str
+    nearest: _Near | None
+    why_none: str
+
+    @property
+    def norm(self) -> float:
+        return math.sqrt(float(self.vector @ self.vector))
+
+
+def _plain(told: _Told) -> dict[str, Any]:
+    tokens, cut = told.tokens or (None, None)
+    return {
+        "text": told.text,
+        "redacted": told.redacted,
+        "tokens": tokens,
+        "cut": cut,
+        "vector": told.vector.tolist(),
+        "norm": told.norm,
+        "sentiment": told.sentiment[0],
+        "encoder_id": told.encoder_id,
+        "nearest": None
+        if told.nearest is None
+        else [
+            {"item_id": item_id, "title": title, "cosine": cosine}
+            for item_id, title, cosine in told.nearest
+        ],
+    }
+
+
+def _print(told: _Told) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("text", shown(told.text) + ("  [dim](redacted)[/]" if told.redacted else ""))
+    if told.tokens is not None:
+        tokens, cut = told.tokens
+        table.add_row("tokens", f"{len(tokens)}" + (", cut: the text is longer" if cut else ""))
+        table.add_row("", shown(" ".join(tokens)))
+    table.add_row("vector", f"{len(told.vector)} numbers, norm {told.norm:.6f}")
+    score, why = told.sentiment
+    table.add_row("sentiment", f"none: {why}" if score is None else f"{score:+.2f}")
+    table.add_row("encoder", shown(told.encoder_id))
+    console.print(table, highlight=False)
+    if told.nearest is None:
+        errors.print(f"nearest items: {told.why_none}", markup=False, highlight=False,
+                     soft_wrap=True)  # fmt: skip
+    else:
+        near = Table("cosine", "item", "title", title="nearest items", title_justify="left")
+        for item_id, title, cosine in told.nearest:
+            near.add_row(f"{cosine:.3f}", shown(item_id), shown(title))
+        console.print(near, highlight=False)
+    console.print()
 
 
 def _in_file(path: Path, settings: Settings, encoding: EncoderService) -> Any:
     """A search of a file's items by a text's vector."""
+    from encoders import Templates  # noqa: PLC0415 # see tidemark.cli.common
+    from store.interner import Interner  # noqa: PLC0415
+    from streams.catalogue import Catalogue  # noqa: PLC0415
+    from streams.files import format_of, read_file  # noqa: PLC0415
+    from streams.schema import Item  # noqa: PLC0415
+
     found = list(read_file(path, Item, format_of(path)))
     if not found:
         raise fail(f"there are no items in {path}")
@@ -159,7 +231,7 @@ def _in_file(path: Path, settings: Settings, encoding: EncoderService) -> Any:
 
     def find(_: str, vector: NDArray[np.float32]) -> _Near:
         cosines = encoded.vectors[[row for _, row in rows]] @ vector
-        best = np.argsort(-cosines)[:_NEAREST]
+        best = (-cosines).argsort()[:_NEAREST]
         return [(rows[i][0].item_id, rows[i][0].title, float(cosines[i])) for i in best]
 
     return find
@@ -167,6 +239,8 @@ def _in_file(path: Path, settings: Settings, encoding: EncoderService) -> Any:
 
 def _in_service(url: str | None, settings: Settings) -> Any:
     """A search of the retrieval service's items by a text."""
+    from tidemark.client import open_client  # noqa: PLC0415 # see tidemark.cli.common
+
     http = open_client(settings, url, timeout=5.0)
 
     def find(text: str, _: NDArray[np.float32]) -> _Near:

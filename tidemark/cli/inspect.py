@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from tidemark.cli.ask import AsJson, Url, ask, print_json
-from tidemark.cli.common import ConfigFile, console
+from tidemark.cli.ask import ask
+from tidemark.cli.common import AsJson, ConfigFile, Url, console, print_json, shown
 
 __all__ = ["inspect"]
 
@@ -20,15 +19,15 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
         print_json(found)
         return
     facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_row("ready", "yes" if found["ready"] else f"[red]no[/]: {escape(found['reason'])}")
+    facts.add_row("ready", "yes" if found["ready"] else f"[red]no[/]: {shown(found['reason'])}")
     if not found["healthy"]:
-        facts.add_row("health", f"[red]{escape(found['health_reason'])}[/]")
+        facts.add_row("health", f"[red]{shown(found['health_reason'])}[/]")
     lag = found["lag"]
     facts.add_row("lag", "not known yet" if lag is None else f"{lag:,} records")
     facts.add_row("generation", _generation(found))
     if (upcoming := found["upcoming"]) is not None:
         facts.add_row("next generation", _generation(upcoming))
-        facts.add_row("", f"answers when caught up: {escape(upcoming['waiting_for'])}")
+        facts.add_row("", f"answers when caught up: {shown(upcoming['waiting_for'])}")
         facts.add_row("", f"{upcoming['profiles']:,} profiles, {upcoming['items']:,} items so far")
     p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
     if p50 is not None and p99 is not None:
@@ -40,16 +39,16 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
     for name, kind in found["indexes"].items():
         recall = found["recall"].get(name)
         indexes.add_row(
-            name, f"{found[name]:,}", escape(kind), "all" if recall is None else f"{recall:.3f}"
+            name, f"{found[name]:,}", shown(kind), "all" if recall is None else f"{recall:.3f}"
         )
     console.print(indexes, highlight=False)
     offsets = Table("topic", "partition", "offset", "what", title="Offsets", title_justify="left")
     for what, places in (("read up to", "positions"), ("in the profiles", "applied")):
         for topic, partitions in sorted(found[places].items()):
             for partition, offset in sorted(partitions.items(), key=lambda one: int(one[0])):
-                offsets.add_row(escape(topic), partition, f"{offset:,}", what)
+                offsets.add_row(shown(topic), partition, f"{offset:,}", what)
     console.print(offsets, highlight=False)
 
 
 def _generation(found: dict[str, Any]) -> str:
-    return escape(f"{found['generation']}, of {found['encoder_id']}")
+    return shown(f"{found['generation']}, of {found['encoder_id']}")

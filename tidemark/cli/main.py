@@ -1,18 +1,16 @@
 """The command's parts, and the one place where errors become words and exit codes.
 
-Exit codes: 0 done, 1 it failed (the message says why), 2 wrong usage or settings, 130 interrupted.
+Exit codes: 0 done, 1 it failed (the message says why), 2 wrong usage or settings, 3 a limit that
+was asked for is exceeded or something is not done yet, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from encoders.errors import EncoderError
-from store.errors import StoreError
-from streams.errors import StreamsError
 from tidemark import __version__
 from tidemark.cli import (
     ask,
@@ -26,8 +24,10 @@ from tidemark.cli import (
     token,
     topics,
 )
-from tidemark.cli.common import fail
-from tidemark.errors import SettingsError, TidemarkError
+from tidemark.cli.common import FAILED, INTERRUPTED, WRONG_USAGE, fail, use_json_for_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["app", "main"]
 
@@ -37,7 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Keep user profiles fresh: actions from Kafka become profiles that retrieval finds.",
-    epilog="Settings come from the command line, TIDEMARK_… variables and --config, in this order.",
+    epilog="Settings come from the command line, TIDEMARK_… variables and --config, in this order. "
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 a limit is exceeded or something "
+    "is not done yet, 130 interrupted. docs/command-line.md has every command.",
 )
 
 
@@ -73,11 +75,40 @@ app.command(name="settings", rich_help_panel="Use it")(settings.show)
 
 def main() -> None:
     """Run the command and exit."""
+    as_json = "--json" in sys.argv[1:]
+    if as_json:
+        use_json_for_errors()
     try:
-        app()
-    except SettingsError as error:
-        sys.exit(fail(str(error), 2).exit_code)
-    except (TidemarkError, StreamsError, StoreError, EncoderError) as error:
-        sys.exit(fail(str(error)).exit_code)
+        sys.exit(app(standalone_mode=not as_json))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except typer.Abort:
+        sys.exit(FAILED)
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        sys.exit(fail(_words_of(error), code).exit_code)
+
+
+def _words_of(error: Exception) -> str:
+    # Only where errors are told as JSON are those of the usage not told by Typer itself.
+    told: Callable[[], str] = getattr(error, "format_message", error.__str__)
+    return told()
+
+
+def _code_of(error: Exception) -> int | None:
+    """The exit code of an error that the user is told of in words; None of a defect."""
+    # Not loaded before something went wrong: they bring their packages along.
+    from encoders.errors import EncoderError  # noqa: PLC0415
+    from store.errors import StoreError  # noqa: PLC0415
+    from streams.errors import StreamsError  # noqa: PLC0415
+    from tidemark.errors import SettingsError, TidemarkError  # noqa: PLC0415
+
+    if isinstance(error, SettingsError):
+        return WRONG_USAGE
+    if isinstance(error, TidemarkError | StreamsError | StoreError | EncoderError):
+        return FAILED
+    if hasattr(error, "format_message"):
+        return int(getattr(error, "exit_code", WRONG_USAGE))
+    return None

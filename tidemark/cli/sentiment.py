@@ -8,11 +8,17 @@ from pathlib import Path  # noqa: TC003 # typer reads it at run time
 from typing import Annotated
 
 import typer
-from safetensors import SafetensorError
 
-from encoders import SentimentError, Templates
-from tidemark.cli.common import ConfigFile, LogLevel, console, errors, setup_logging
-from tidemark.settings import load_settings
+from tidemark.cli.common import (
+    AsJson,
+    ConfigFile,
+    LogLevel,
+    console,
+    errors,
+    load,
+    print_json,
+    setup_logging,
+)
 
 __all__ = ["app"]
 
@@ -52,10 +58,15 @@ def train(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the split, and of the titles drawn.")] = 0,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a sentiment head for the encoder of the settings, and judge it on a held-out fifth."""
     setup_logging(LogLevel.warning)
-    settings = load_settings(config).encoder
+    settings = load(config).encoder
+    from safetensors import SafetensorError  # noqa: PLC0415 # see tidemark.cli.common
+
+    from encoders.errors import SentimentError  # noqa: PLC0415
+
     examples = [example for file in labelled for example in _read(file)]
     from encoders.sentiment_training import train_head  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import build_encoder  # noqa: PLC0415 # and Kafka's client
@@ -85,6 +96,18 @@ def train(
             "would turn profiles around at random; check the labels, or add examples",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+    if as_json:
+        print_json(
+            {
+                "head": str(out),
+                "encoder_id": encoder.encoder_id,
+                "accuracies": [*trained.accuracies],
+                "chance": trained.chance,
+                "trained_on": trained.training,
+                "held_out": trained.held_out,
+            }
+        )
+        return
     console.print(
         f"accuracy {accuracies} on {trained.held_out:,} held-out texts, trained on "
         f"{trained.training:,}, for {encoder.encoder_id}\nwritten to {out}; use it with: "
@@ -99,6 +122,8 @@ def _as_reviews(texts: list[str], titles: Path, templates: dict[str, str], seed:
     Raises:
         SentimentError: there is no title, or the file cannot be read.
     """
+    from encoders import SentimentError, Templates  # noqa: PLC0415 # see tidemark.cli.common
+
     try:
         names = titles.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -118,6 +143,8 @@ def _read(file: Path) -> list[tuple[str, bool]]:
     Raises:
         SentimentError: the file cannot be read, or a line of it.
     """
+    from encoders.errors import SentimentError  # noqa: PLC0415 # see tidemark.cli.common
+
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix in {".pos", ".neg"}:
@@ -136,6 +163,8 @@ def _read(file: Path) -> list[tuple[str, bool]]:
 
 
 def _labelled(file: Path, line: int, row: dict[str, str]) -> tuple[str, bool]:
+    from encoders.errors import SentimentError  # noqa: PLC0415 # see tidemark.cli.common
+
     text, label = (row["text"] or "").strip(), (row["label"] or "").strip().lower()
     if not text or label not in _LABELS:
         raise SentimentError(

@@ -13,12 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
-from prometheus_client import CollectorRegistry
 
-from streams.health import Health
-from streams.health_server import HealthServer
-from streams.processes import require_free_port
-from tidemark.certificates import require_certificate
 from tidemark.cli.common import (
     Bootstrap,
     ConfigFile,
@@ -26,11 +21,10 @@ from tidemark.cli.common import (
     LogLevelOption,
     StateFolder,
     fail,
-    overrides,
+    load,
     setup_logging,
 )
 from tidemark.cli.inspect import inspect
-from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +73,7 @@ def worker(
     Any number of workers share the partitions. SIGTERM finishes what is in flight.
     """
     setup_logging(log_level)
-    settings = load_settings(
-        config,
-        **overrides(kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port}),
-    )
+    settings = load(config, kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port})
     run_worker(settings, state)
 
 
@@ -97,6 +88,12 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
     Raises:
         StreamsError, StoreError, EncoderError: it cannot begin, or cannot go on.
     """
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 # see tidemark.cli.common
+
+    from streams.health import Health  # noqa: PLC0415
+    from streams.health_server import HealthServer  # noqa: PLC0415
+    from streams.processes import require_free_port  # noqa: PLC0415
+
     metrics = settings.worker
     if metrics.metrics_port is not None:
         require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
@@ -203,10 +200,10 @@ def retrieval(
     if context.invoked_subcommand is not None:
         return
     setup_logging(log_level)
-    settings = load_settings(
-        config,
-        **overrides(kafka={"bootstrap": bootstrap}, retrieval={"host": host, "port": port}),
-    )
+    from streams.processes import require_free_port  # noqa: PLC0415 # see tidemark.cli.common
+    from tidemark.certificates import require_certificate  # noqa: PLC0415
+
+    settings = load(config, kafka={"bootstrap": bootstrap}, retrieval={"host": host, "port": port})
     served = settings.retrieval
     require_free_port(served.host, served.port, "--port")
     served.require_protection()
@@ -222,7 +219,7 @@ def retrieval(
 
     following = None
     if upcoming is not None:
-        following = load_settings(upcoming, **overrides(kafka={"bootstrap": bootstrap}))
+        following = load(upcoming, kafka={"bootstrap": bootstrap})
     app, close = build_retrieval(settings, state, following)
     _spare_the_collector()
     try:

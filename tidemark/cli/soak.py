@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -104,6 +103,8 @@ def soak(
                 on_fault=told,
             )
         )
+    import msgspec  # noqa: PLC0415 # see tidemark.cli.common
+
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     _print(result)

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from store.tokens import digest, new_token
-from tidemark.cli.common import console, fail
+from tidemark.cli.common import AsJson, console, fail, print_json
 
 __all__ = ["app"]
 
@@ -39,15 +38,21 @@ def new(
         typer.Option(help="read: query; write: forget users; admin: metrics and status. Several."),
     ],
     name: Annotated[str | None, typer.Option(help="For the log.", show_default=False)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a token. It is shown once and kept nowhere; the settings hold its hash."""
     if name is not None and not _NAME.fullmatch(name):
         raise fail(f"--name is {name!r}; expected 1 to 64 letters, digits, dots, dashes", 2)
+    from store.tokens import digest, new_token  # noqa: PLC0415 # see tidemark.cli.common
+
     token = new_token()
     scopes = sorted({one.value for one in scope})
     setting: dict[str, object] = {"sha256": digest(token), "scopes": scopes}
     if name is not None:
         setting["name"] = name
+    if as_json:
+        print_json({"token": token, "setting": setting})
+        return
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in setting.items())
     _say("The token, shown this once:", token)
     _say(
