@@ -15,6 +15,7 @@ from tidemark import __version__
 from tidemark.cli import (
     ask,
     encode,
+    lag,
     local,
     publish,
     sentiment,
@@ -69,6 +70,7 @@ app.command(rich_help_panel="Use it")(ask.profile)
 app.command(rich_help_panel="Use it")(ask.candidates)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
+app.command(rich_help_panel="Operate it")(lag.lag)
 app.command(rich_help_panel="Test it")(soak.soak)
 app.command(name="settings", rich_help_panel="Use it")(settings.show)
 
