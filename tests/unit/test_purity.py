@@ -69,6 +69,7 @@ PURE = [
     "streams.health",
     "streams.inbox",
     "streams.loop_watch",
+    "streams.letters",
     "streams.lineage",
     "streams.offsets",
     "streams.partitions",

@@ -14,6 +14,7 @@ import typer
 from tidemark import __version__
 from tidemark.cli import (
     ask,
+    dead_letters,
     encode,
     lag,
     local,
@@ -71,6 +72,7 @@ app.command(rich_help_panel="Use it")(ask.candidates)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Operate it")(lag.lag)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
 app.command(rich_help_panel="Test it")(soak.soak)
 app.command(name="settings", rich_help_panel="Use it")(settings.show)
 
