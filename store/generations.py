@@ -206,6 +206,7 @@ class Generations:
 
     async def _caught_up(self, upcoming: Generation) -> bool:
         """Whether it has all that there was a moment ago; if not, `waiting_for` says why."""
+        told = self.waiting_for
         try:
             reason = await self._what_is_missing(upcoming)
         except Exception as error:
@@ -217,7 +218,7 @@ class Generations:
             return False
         if reason is None:
             return True
-        if reason != self.waiting_for:
+        if reason != told:
             logger.info("the next generation does not answer yet: %s", reason)
         self.waiting_for = reason
         await self._sleep(_CHECK_S)
@@ -230,8 +231,9 @@ class Generations:
         goal = await asyncio.to_thread(progress.goal)
         # Its worker commits now and then: it has read what there was, not what there is.
         while unread := await asyncio.to_thread(progress.unread, goal):
+            self.waiting_for = f"its worker has {unread:,} actions and items to read"
             if self._clock() - begun > _RECENT_S:
-                return f"its worker has {unread:,} actions and items to read"
+                return self.waiting_for
             await self._sleep(_CHECK_S)
         published = await asyncio.to_thread(progress.published)
         while not _has_read(upcoming.follower.positions, published):

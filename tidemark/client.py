@@ -73,9 +73,16 @@ class RetrievalClient:
         Raises:
             RetrievalError: there is none; says why and what to do.
         """
+        return self._ask("GET", path, scope, params)
+
+    def delete(self, path: str, *, scope: Scope = "write", **params: Any) -> dict[str, Any]:
+        """The answer to a DELETE; as `get`."""
+        return self._ask("DELETE", path, scope, params)
+
+    def _ask(self, method: str, path: str, scope: Scope, params: dict[str, Any]) -> dict[str, Any]:
         where = self._http.base_url
         try:
-            answer = self._http.get(path, params=params)
+            answer = self._http.request(method, path, params=params)
         except httpx.HTTPError as error:
             raise RetrievalError(
                 f"no retrieval service answers at {where}: {str(error) or type(error).__name__}; "
@@ -91,9 +98,10 @@ class RetrievalClient:
         if not isinstance(said, dict) or not {"reason", "hint"} <= said.keys():
             raise RetrievalError(
                 f"what answers at {where} is no retrieval service of Tidemark (status "
-                f"{answer.status_code}); name another with --url"
+                f"{answer.status_code}); name another with --url",
+                status=answer.status_code,
             )
         hint = said["hint"]
         if answer.status_code in _TOKEN_STATUS:
             hint = f"set TIDEMARK_CLIENT__TOKEN to a token with the scope {scope}"
-        raise RetrievalError(f"{said['reason']}; {hint}")
+        raise RetrievalError(f"{said['reason']}; {hint}", status=answer.status_code)

@@ -33,7 +33,15 @@ class NotReadyError(TidemarkError):
 
 
 class RetrievalError(TidemarkError):
-    """The retrieval service did not answer, or not what was asked."""
+    """The retrieval service did not answer, or not what was asked.
+
+    Attributes:
+        status: of its answer; None where there was none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class SoakError(TidemarkError):

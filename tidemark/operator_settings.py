@@ -19,8 +19,8 @@ class DashboardSettings(Group):
     """The page at ``/dashboard``, and `tidemark top`."""
 
     workers: tuple[HttpUrl, ...] = ()
-    """list of the workers' addresses, `http://host:9100`, that `/dashboard` and `tidemark top` read; a
-    name with several addresses means each of them"""
+    """list of the workers' addresses, `http://host:9100`, that `/dashboard` and `tidemark top` read;
+    a name with several addresses means each of them"""
     refresh_seconds: Annotated[float, Field(ge=0.2, le=60)] = 1.0
     """how often, from 0.2 to 60"""
 

@@ -190,3 +190,37 @@ def test_a_new_token_fits_the_settings(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["token", "new", "--scope", "all"]).exit_code == 2
     done = CliRunner().invoke(app, ["token", "new", "--scope", "read", "--name", "a b"])
     assert done.exit_code == 2
+
+
+def test_a_user_is_forgotten_and_a_receipt_is_printed() -> None:
+    with listening() as port:
+        url = f"http://127.0.0.1:{port}"
+        done = CliRunner().invoke(app, ["forget", "ann", "--url", url])
+        assert done.exit_code == 2
+        assert "say --yes" in done.output
+        # no worker is there to do it
+        done = CliRunner().invoke(app, ["forget", "ann", "--yes", "--wait", "0", "--url", url])
+        assert done.exit_code == 3, done.output
+        assert "accepted: on Kafka, but not gone from here within 0 s" in done.output
+        assert "there was a profile" in done.output
+        assert re.search(r"receipt +actions, partition 0, offset 7", done.output)
+        words = ["forget", "nobody", "--yes", "--wait", "0", "--json", "--url", url]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 3, done.output
+        receipt = json.loads(done.output)
+        assert (receipt["status"], receipt["known_before"]) == ("accepted", False)
+
+
+def test_forgetting_takes_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = new_token()
+    settings = ServiceSettings(
+        tokens=(*SETTINGS.tokens, Token(digest(write), frozenset({"write"})))
+    )
+    with listening(settings) as port:
+        monkeypatch.setenv("TIDEMARK_CLIENT__URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("TIDEMARK_CLIENT__TOKEN", READ)
+        assert "a token with the scope write" in fails("forget", "ann", "--yes")
+        monkeypatch.setenv("TIDEMARK_CLIENT__TOKEN", write)
+        done = CliRunner().invoke(app, ["forget", "ann", "--yes", "--wait", "0"])
+        assert done.exit_code == 3, done.output
+        assert "not told to this token" in done.output

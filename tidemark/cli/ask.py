@@ -137,13 +137,19 @@ def _print_contributions(parts: list[dict[str, Any]]) -> None:
 
 
 def _because(reasons: list[dict[str, Any]]) -> str:
-    """The reasons that count most, a line each; those against the item too."""
+    """The items whose actions count most, a line each; those against the item too."""
     told = [one for one in reasons if one["share"]]
     told.sort(key=lambda one: -abs(one["share"]))
-    lines = [
-        f"{one['share']:+.0%} {shown(one['action'])} {_title(one['title'], one['item_id'])}"
-        for one in told[:_REASONS]
-    ]
+    by_item: dict[str, list[dict[str, Any]]] = {}
+    for one in told:
+        by_item.setdefault(one["item_id"], []).append(one)
+    lines = []
+    for parts in list(by_item.values())[:_REASONS]:
+        share = sum(one["share"] for one in parts)
+        actions = ", ".join(dict.fromkeys(one["action"] for one in parts))
+        lines.append(
+            f"{share:+.0%} {shown(actions)} {_title(parts[0]['title'], parts[0]['item_id'])}"
+        )
     untold = sum(one["share"] is None for one in reasons)
     if untold:
         lines.append(f"[dim]and {untold} without an item that is held[/]")

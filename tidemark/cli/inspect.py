@@ -29,6 +29,8 @@ def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False)
         facts.add_row("next generation", _generation(upcoming))
         facts.add_row("", f"answers when caught up: {shown(upcoming['waiting_for'])}")
         facts.add_row("", f"{upcoming['profiles']:,} profiles, {upcoming['items']:,} items so far")
+        if not upcoming["profiles"]:
+            facts.add_row("", "its worker is started by: tidemark worker -c NEXT.toml")
     p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
     if p50 is not None and p99 is not None:
         facts.add_row("freshness", f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms")

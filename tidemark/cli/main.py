@@ -16,6 +16,7 @@ from tidemark.cli import (
     ask,
     dead_letters,
     encode,
+    forget,
     lag,
     local,
     publish,
@@ -69,6 +70,7 @@ app.add_typer(token.app, name="token", rich_help_panel="Run it")
 app.command(rich_help_panel="Use it")(publish.publish)
 app.command(rich_help_panel="Use it")(ask.profile)
 app.command(rich_help_panel="Use it")(ask.candidates)
+app.command(rich_help_panel="Use it")(forget.forget)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Operate it")(lag.lag)
