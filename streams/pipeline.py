@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from store.errors import StoreError
 from store.profile import FENCE_HEADER
+from streams.batch_id import batch_id
 from streams.dead_letters import dead_letter
 from streams.errors import StreamsError
 from streams.inbox import Inbox
@@ -197,6 +198,7 @@ class Pipeline:
 
     async def fold(self, prepared: Prepared) -> _Folded | None:
         """Stage 2 for a micro-batch; None where it is dropped, for its next owner to read."""
+        batch_id.set(prepared.number)
         # A partition given up since belongs to another worker: its batches are dropped.
         parts = [
             part for part in prepared.parts if not self._draining and part.era not in self._revoked
@@ -226,12 +228,18 @@ class Pipeline:
 
     async def publish(self, folded: _Folded) -> None:
         """Stage 3 for a micro-batch."""
+        batch_id.set(folded.prepared.number)
         started = time.perf_counter()
         await self._outbox.publish(folded.out)
         self._unpublished -= 1
         for part in folded.parts:
             part.acknowledge()
-        prepared = folded.prepared
+        prepared, seconds = folded.prepared, time.perf_counter() - started
+        logger.debug(
+            "published: batch=%d actions=%d prepare_seconds=%.4f fold_seconds=%.4f "
+            "publish_seconds=%.4f",
+            prepared.number, folded.actions, prepared.seconds, folded.seconds, seconds,
+        )  # fmt: skip
         self._sensor.on_batch(
             BatchFigures(
                 actions=folded.actions,
@@ -239,7 +247,7 @@ class Pipeline:
                 prepare_seconds=prepared.seconds,
                 encode_seconds=prepared.encode_seconds,
                 fold_seconds=folded.seconds,
-                publish_seconds=time.perf_counter() - started,
+                publish_seconds=seconds,
             )
         )
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
+from streams.batch_id import batch_id
 from streams.chunk import RecordChunk
 from streams.errors import RejectedError
 from streams.reading import encoder_rejection, with_feeling, with_vectors
@@ -77,6 +78,7 @@ class Prepared:
     """A micro-batch that may be folded.
 
     Attributes:
+        number: counted from the start of the worker.
         parts: of it.
         vectors: ``(m, dim) float32``, of its texts.
         fill_seconds: from the arrival of its first record to its being taken.
@@ -84,6 +86,7 @@ class Prepared:
         encode_seconds: of these, waiting for the encoder.
     """
 
+    number: int
     parts: list[Part]
     vectors: NDArray[np.float32]
     fill_seconds: float
@@ -124,6 +127,7 @@ class Preparer:
         self._follower = follower
         self._encoding = encoding
         self._retry_seconds = retry_seconds
+        self._number = 0
         self._encode_seconds = 0.0  # of the micro-batch that is being prepared
 
     async def prepare(self, batches: Sequence[Inbound]) -> Prepared:
@@ -132,6 +136,8 @@ class Preparer:
         Raises:
             EncoderError: the encoder itself fails, for longer than it is tried again.
         """
+        self._number += 1
+        batch_id.set(self._number)
         started = time.perf_counter()
         filled = started - min(batch.arrived for batch in batches)
         self._encode_seconds = 0.0
@@ -158,7 +164,7 @@ class Preparer:
             whole.share_out(reading.batch, [*reading.rejected, *failed])
             begin = end
         seconds = time.perf_counter() - started
-        return Prepared(parts, encoded.vectors, filled, seconds, self._encode_seconds)
+        return Prepared(self._number, parts, encoded.vectors, filled, seconds, self._encode_seconds)
 
     async def _prepare_items(self, part: Part) -> None:
         """Encode items; their records need no state and are ready to publish."""

@@ -19,8 +19,8 @@ class DashboardSettings(Group):
     """The page at ``/dashboard``, and `tidemark top`."""
 
     workers: tuple[HttpUrl, ...] = ()
-    """list of the workers' addresses, `http://host:9100`, that `/dashboard` and `tidemark top` read;
-    a name with several addresses means each of them"""
+    """list of the workers' addresses, `http://host:9100`, that `/dashboard` and `tidemark top`
+    read; a name with several addresses means each of them"""
     refresh_seconds: Annotated[float, Field(ge=0.2, le=60)] = 1.0
     """how often, from 0.2 to 60"""
 
@@ -31,14 +31,14 @@ class LoggingSettings(Group):
     level: LogLevelName = "info"
     """or `debug`, `warning`, `error`"""
     format: LogFormat = "text"
-    """one line an event; `json`: each a JSON object"""
+    """one line an event; `json`: each a JSON object (logs.md)"""
 
 
 class TracingSettings(Group):
     """Traces of single actions, to a collector that speaks OTLP over HTTP."""
 
     enabled: bool = False
-    """follow actions that carry a `traceparent` header"""
+    """follow actions that carry a `traceparent` header (tracing.md)"""
     endpoint: HttpUrl = "http://localhost:4318/v1/traces"
     """where spans are sent, by OTLP over HTTP"""
     timeout_seconds: Positive = 10.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from store.generations import Generation
     from store.service.negotiation import MediaType
 
-__all__ = ["RequestContext", "current", "request"]
+__all__ = ["RequestContext", "current", "current_request", "request"]
 
 
 @dataclass(slots=True)
@@ -49,3 +49,9 @@ request: ContextVar[RequestContext] = ContextVar("tidemark_request")
 def current() -> RequestContext:
     """The request being handled."""
     return request.get()
+
+
+def current_request() -> dict[str, str]:
+    """What a log line says of it: nothing outside of a request."""
+    handled = request.get(None)
+    return {} if handled is None else {"request": handled.id}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -192,38 +191,21 @@ class LogLevel(StrEnum):
 
 
 LogLevelOption = Annotated[
-    LogLevel, typer.Option("--log-level", case_sensitive=False, help="How much to log.")
+    LogLevel | None,
+    typer.Option(
+        "--log-level",
+        case_sensitive=False,
+        help="How much to log; the settings' by default.",
+        show_default=False,
+    ),
 ]
 
 
 def setup_logging(level: LogLevel) -> None:
-    """One line an event on standard error.
+    """Log as text, for a command that a person runs."""
+    from tidemark.logs import setup_logging as setup  # noqa: PLC0415 # see above
 
-    The libraries below are heard from warnings on; they tell of retries that we count.
-    """
-    logging.basicConfig(
-        level=level.value.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        force=True,
-    )
-    for name in (
-        "faust",
-        "mode",
-        "aiokafka",
-        "kafka",
-        "httpx",
-        "streams.transport",
-        "numba",
-        "faiss",
-    ):
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
-    # Faust warns at each rebalance of a sensor that nobody set.
-    logging.getLogger("faust.app.base").addFilter(
-        lambda record: not record.getMessage().startswith("[^App]: Missing sensor state")
-    )
-    # Every commit of a producer warns of its event loop when the machine is busy.
-    logging.getLogger("kafka.net").setLevel(logging.ERROR)
+    setup(level.value)
 
 
 @contextlib.contextmanager

@@ -17,12 +17,10 @@ import typer
 from tidemark.cli.common import (
     Bootstrap,
     ConfigFile,
-    LogLevel,
     LogLevelOption,
     StateFolder,
     fail,
     load,
-    setup_logging,
 )
 from tidemark.cli.inspect import inspect
 
@@ -66,14 +64,18 @@ def worker(
         typer.Option(help="Serve /healthz, /readyz and /metrics on this port.", show_default=False),
     ] = None,
     state: StateFolder = _DEFAULT_STATE,
-    log_level: LogLevelOption = LogLevel.info,
+    log_level: LogLevelOption = None,
 ) -> None:
     """Consume actions, encode them, and publish fresh profiles.
 
     Any number of workers share the partitions. SIGTERM finishes what is in flight.
     """
-    setup_logging(log_level)
-    settings = load(config, kafka={"bootstrap": bootstrap}, worker={"metrics_port": metrics_port})
+    settings = load(
+        config,
+        kafka={"bootstrap": bootstrap},
+        worker={"metrics_port": metrics_port},
+        logging={"level": log_level},
+    )
     run_worker(settings, state)
 
 
@@ -90,10 +92,13 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415 # see tidemark.cli.common
 
+    from streams.batch_id import current_batch  # noqa: PLC0415
     from streams.health import Health  # noqa: PLC0415
     from streams.health_server import HealthServer  # noqa: PLC0415
     from streams.processes import require_free_port  # noqa: PLC0415
+    from tidemark.logs import setup_logging  # noqa: PLC0415
 
+    setup_logging(settings.logging.level, settings.logging.format, ids=current_batch)
     metrics = settings.worker
     if metrics.metrics_port is not None:
         require_free_port(metrics.metrics_host, metrics.metrics_port, "--metrics-port")
@@ -194,16 +199,23 @@ def retrieval(
         ),
     ] = None,
     state: StateFolder = _DEFAULT_STATE,
-    log_level: LogLevelOption = LogLevel.info,
+    log_level: LogLevelOption = None,
 ) -> None:
     """Follow the profiles and answer queries over HTTP."""
     if context.invoked_subcommand is not None:
         return
-    setup_logging(log_level)
+    from store.service.context import current_request  # noqa: PLC0415
     from streams.processes import require_free_port  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.certificates import require_certificate  # noqa: PLC0415
+    from tidemark.logs import setup_logging  # noqa: PLC0415
 
-    settings = load(config, kafka={"bootstrap": bootstrap}, retrieval={"host": host, "port": port})
+    settings = load(
+        config,
+        kafka={"bootstrap": bootstrap},
+        retrieval={"host": host, "port": port},
+        logging={"level": log_level},
+    )
+    setup_logging(settings.logging.level, settings.logging.format, ids=current_request)
     served = settings.retrieval
     require_free_port(served.host, served.port, "--port")
     served.require_protection()

@@ -75,12 +75,10 @@ def _main() -> None:
     options = parser.parse_args()
 
     # Sets up what torch reads when it is loaded, as the command does.
-    from tidemark.cli.common import LogLevel, setup_logging  # noqa: PLC0415
     from tidemark.cli.services import run_worker  # noqa: PLC0415
     from tidemark.compose.parts import now_ms  # noqa: PLC0415
     from tidemark.settings import load_settings  # noqa: PLC0415
 
-    setup_logging(LogLevel.info)
     control = ControlFile(options.control)
     run_worker(
         load_settings(),
