@@ -86,6 +86,8 @@ class Follower:
         snapshots: where the view is written once it is complete; None for nowhere.
         snapshot_seconds: how often.
         now_ms: wall clock, ms since the epoch.
+        on_retrievable: told of records of profiles that were just applied, once the view is
+            complete.
         sleep: waits a number of seconds.
     """
 
@@ -102,8 +104,10 @@ class Follower:
         snapshots: ViewSnapshots | None = None,
         snapshot_seconds: float = 300.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        on_retrievable: Callable[[Sequence[Record]], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._on_retrievable = on_retrievable
         self._tail = tail
         self._view = view
         self._owner = owner
@@ -280,5 +284,7 @@ class Follower:
             self._view.apply_items(items)
         if profiles:
             self._view.apply_profiles(profiles, self._now_ms)
+            if self._on_retrievable is not None and self._view.live:
+                self._on_retrievable(profiles)
         self._view.maintain()
         return [future for future, one in waiting.items() if self._view.has_applied(*one)]

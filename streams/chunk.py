@@ -27,7 +27,10 @@ class ChunkRecord(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """Columns of n records, ``(n,) int64``; a span is ``[start, end)`` of a buffer, -1 for null."""
+    """Columns of n records, ``(n,) int64``; a span is ``[start, end)`` of a buffer, -1 for null.
+
+    A record ends at ``ends``: between its value and that are its headers.
+    """
 
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64]
@@ -35,6 +38,7 @@ class Spans(NamedTuple):
     key_ends: NDArray[np.int64]
     value_starts: NDArray[np.int64]
     value_ends: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
     @classmethod
     def empty(cls, count: int) -> Spans:
@@ -51,6 +55,7 @@ class Spans(NamedTuple):
             self.key_ends + by * keys,
             self.value_starts + by * values,
             self.value_ends + by * values,
+            self.ends + by,
         )
 
 
@@ -84,7 +89,7 @@ class RecordChunk(Sequence["ChunkRecord"]):
                     row += (at, at + len(part))
                     parts.append(part)
                     at += len(part)
-            rows.append(tuple(row))
+            rows.append((*row, at))
         columns = np.array(rows, np.int64).reshape(-1, len(Spans._fields)).T
         buffer = np.frombuffer(b"".join(parts), np.uint8)
         return cls(buffer, Spans(*(np.ascontiguousarray(column) for column in columns)))
@@ -112,7 +117,8 @@ class RecordChunk(Sequence["ChunkRecord"]):
         keys, values = self.spans.key_starts >= 0, self.spans.value_starts >= 0
         starts = np.concatenate((self.spans.key_starts[keys], self.spans.value_starts[values]))
         ends = np.concatenate((self.spans.key_ends[keys], self.spans.value_ends[values]))
-        begin, end = int(starts.min(initial=len(self.buffer))), int(ends.max(initial=0))
+        begin = int(starts.min(initial=len(self.buffer)))
+        end = int(max(ends.max(initial=0), self.spans.ends.max(initial=0)))
         return RecordChunk(self.buffer[begin:end].copy(), self.spans.shifted(-begin))
 
     def __len__(self) -> int:
@@ -127,7 +133,7 @@ class RecordChunk(Sequence["ChunkRecord"]):
         if isinstance(place, slice):
             return RecordChunk(self.buffer, Spans(*(column[place] for column in self.spans)))
         offset, timestamp, *spans = (int(column[place]) for column in self.spans)
-        return ChunkRecord(offset, timestamp, self._bytes(*spans[:2]), self._bytes(*spans[2:]))
+        return ChunkRecord(offset, timestamp, self._bytes(*spans[:2]), self._bytes(*spans[2:4]))
 
     def _bytes(self, start: int, end: int) -> bytes | None:
         return None if start < 0 else self.buffer[start:end].tobytes()

@@ -28,9 +28,10 @@ from streams.inbox import Inbox
 from streams.partitions import RestoreAbandonedError
 from streams.records import OutPairs, OutRecord
 from streams.sensor import BatchFigures
+from streams.traces import Stages, traced_actions, with_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from streams.records import Outbox
     from streams.sensor import Sensor
     from streams.topic_names import TopicNames
+    from streams.traces import OpenTraces, Traces
 
 __all__ = ["Pipeline"]
 
@@ -56,7 +58,9 @@ class _Folded:
     prepared: Prepared
     parts: list[Part]
     actions: int
+    began: float
     seconds: float
+    traces: OpenTraces | None
 
 
 class Pipeline:
@@ -70,6 +74,7 @@ class Pipeline:
         sensor: is told what happens.
         clock: milliseconds since the epoch.
         batch_actions: a micro-batch takes no further batch at this many records.
+        traces: follows the actions that carry a header for it; None: none are.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Pipeline:
         sensor: Sensor,
         clock: Callable[[], int],
         batch_actions: int = 20_000,
+        traces: Traces | None = None,
     ) -> None:
         self._names = names
         self._preparer = preparer
@@ -89,6 +95,7 @@ class Pipeline:
         self._outbox = outbox
         self._sensor = sensor
         self._clock = clock
+        self._traces = traces
         self._inbox = Inbox(batch_actions)
         self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(maxsize=1)
         self._trouble: asyncio.Queue[Exception] = asyncio.Queue()
@@ -222,9 +229,15 @@ class Pipeline:
             for record, error in part.rejected:
                 out.append(dead_letter(self._names.dead_letters, part, record, error, now))
                 self._sensor.on_dead_letter(error.reason.value)
+        traces = self._follow(prepared.number, parts)
         # One record a user and micro-batch, however many actions it had.
-        out += self._changes(partitions)
-        return _Folded(out, prepared, parts, actions, time.perf_counter() - started)
+        for changes in self._changes(partitions):
+            if traces is not None and isinstance(changes, OutPairs):
+                out += with_headers(changes, traces.headers)
+            else:
+                out.append(changes)
+        seconds = time.perf_counter() - started
+        return _Folded(out, prepared, parts, actions, started, seconds, traces)
 
     async def publish(self, folded: _Folded) -> None:
         """Stage 3 for a micro-batch."""
@@ -240,6 +253,19 @@ class Pipeline:
             "publish_seconds=%.4f",
             prepared.number, folded.actions, prepared.seconds, folded.seconds, seconds,
         )  # fmt: skip
+        if folded.traces is not None:
+            folded.traces.end(
+                Stages(
+                    prepare=(prepared.begun, prepared.begun + prepared.seconds),
+                    fold=(folded.began, folded.began + folded.seconds),
+                    publish=(started, started + seconds),
+                ),
+                {
+                    (part.topic, part.partition, record.offset): error
+                    for part in folded.parts
+                    for record, error in part.rejected
+                },
+            )
         self._sensor.on_batch(
             BatchFigures(
                 actions=folded.actions,
@@ -277,6 +303,13 @@ class Pipeline:
         for (action, outcome), count in counts.items():
             self._sensor.on_actions(action, outcome, count)
         return sum(counts.values())
+
+    def _follow(self, number: int, parts: Sequence[Part]) -> OpenTraces | None:
+        """Begin the traces of those actions that somebody follows; as a rule there are none."""
+        if self._traces is None:
+            return None
+        followed = [one for part in parts for one in traced_actions(part.fetched)]
+        return self._traces.begin(number, followed) if followed else None
 
     def _changes(self, partitions: Collection[int]) -> list[OutRecord | OutPairs]:
         """The newest version of every profile changed since it was last published."""

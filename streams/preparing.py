@@ -81,6 +81,7 @@ class Prepared:
         number: counted from the start of the worker.
         parts: of it.
         vectors: ``(m, dim) float32``, of its texts.
+        begun: when the preparation began, seconds of `time.perf_counter`.
         fill_seconds: from the arrival of its first record to its being taken.
         seconds: what the preparation took.
         encode_seconds: of these, waiting for the encoder.
@@ -89,6 +90,7 @@ class Prepared:
     number: int
     parts: list[Part]
     vectors: NDArray[np.float32]
+    begun: float
     fill_seconds: float
     seconds: float
     encode_seconds: float
@@ -164,7 +166,9 @@ class Preparer:
             whole.share_out(reading.batch, [*reading.rejected, *failed])
             begin = end
         seconds = time.perf_counter() - started
-        return Prepared(self._number, parts, encoded.vectors, filled, seconds, self._encode_seconds)
+        return Prepared(
+            self._number, parts, encoded.vectors, started, filled, seconds, self._encode_seconds
+        )
 
     async def _prepare_items(self, part: Part) -> None:
         """Encode items; their records need no state and are ready to publish."""

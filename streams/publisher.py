@@ -14,6 +14,8 @@ import msgpack
 import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from streams.errors import BrokerUnavailableError, PublisherClosedError, PublishError
 from streams.reach import CONNECT_SECONDS, require_access
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from streams.decode import WireFormat
     from streams.schema import Scalar
+
+_propagator = TraceContextTextMapPropagator()
 
 __all__ = ["ActionPublisher", "Codec", "Delivered", "ItemPublisher", "PublisherOptions"]
 
@@ -156,7 +160,9 @@ class _Publisher:
             raise PublisherClosedError(f"the publisher for {self.topic} is closed")
         self._raise_failure()
         try:
-            future = self._producer.send(self.topic, key=key.encode(), value=value)
+            future = self._producer.send(
+                self.topic, key=key.encode(), value=value, headers=_trace_headers()
+            )
         except KafkaError as error:
             raise PublishError(f"a record for {self.topic} was refused: {error}") from error
         future.add_errback(self._note_failure)
@@ -180,6 +186,15 @@ class _Publisher:
             raise PublishError(
                 f"{failed} records for {self.topic} were not delivered; the first: {first!r}"
             ) from first
+
+
+def _trace_headers() -> list[tuple[str, bytes]]:
+    """So that the caller's trace, if there is one, goes on where the record is processed."""
+    if not trace.get_current_span().get_span_context().is_valid:
+        return []
+    found: dict[str, str] = {}
+    _propagator.inject(found)
+    return [(name, value.encode()) for name, value in found.items()]
 
 
 class ActionPublisher(_Publisher):

@@ -206,5 +206,6 @@ def _read_records(
             return -1
         spans.value_starts[i] = start + shift if start >= 0 else -1
         spans.value_ends[i] = at + shift if start >= 0 else -1
-        at = end  # headers: nobody reads an action's
+        spans.ends[i] = end + shift
+        at = end  # headers: see `streams.traces`
     return at

@@ -37,6 +37,7 @@ from streams.preparing import Preparer
 from streams.reading import ActionReader
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.topic_names import ActionTopic, TopicNames
+from streams.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,6 +75,7 @@ class Rig:
     profiles: dict[int, list[KafkaRecord]] = field(default_factory=dict)
     batch_actions: int = 4_000
     retry_seconds: float = 120.0
+    traces: Traces | None = None
     acknowledged: list[int] = field(default_factory=list)
     batches: int = 0
 
@@ -112,6 +114,7 @@ class Rig:
             sensor=self.sensor,
             clock=lambda: NOW + 5,
             batch_actions=self.batch_actions,
+            traces=self.traces,
         )
 
     def inbound(self, *records: KafkaRecord, era: int = ERA) -> Inbound:

@@ -97,6 +97,7 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
     from streams.health_server import HealthServer  # noqa: PLC0415
     from streams.processes import require_free_port  # noqa: PLC0415
     from tidemark.logs import setup_logging  # noqa: PLC0415
+    from tidemark.tracing import open_tracer  # noqa: PLC0415
 
     setup_logging(settings.logging.level, settings.logging.format, ids=current_batch)
     metrics = settings.worker
@@ -110,7 +111,8 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
             serving.enter_context(
                 HealthServer(health, registry, metrics.metrics_host, metrics.metrics_port)
             )
-        running, encoding = build_worker(settings, registry, state, health, **seams)
+        tracer = serving.enter_context(open_tracer(settings.tracing, "worker"))
+        running, encoding = build_worker(settings, registry, state, health, tracer=tracer, **seams)
         _spare_the_collector()
         _run_until_stopped(running)
     if not _closes(encoding):
@@ -208,6 +210,7 @@ def retrieval(
     from streams.processes import require_free_port  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.certificates import require_certificate  # noqa: PLC0415
     from tidemark.logs import setup_logging  # noqa: PLC0415
+    from tidemark.tracing import open_tracer  # noqa: PLC0415
 
     settings = load(
         config,
@@ -232,21 +235,22 @@ def retrieval(
     following = None
     if upcoming is not None:
         following = load(upcoming, kafka={"bootstrap": bootstrap})
-    app, close = build_retrieval(settings, state, following)
-    _spare_the_collector()
-    try:
-        uvicorn.run(
-            app,
-            host=served.host,
-            port=served.port,
-            ssl_certfile=served.cert_file,
-            ssl_keyfile=served.key_file,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=5,
-        )
-    finally:
-        close()
+    with open_tracer(settings.tracing, "retrieval") as tracer:
+        app, close = build_retrieval(settings, state, following, tracer=tracer)
+        _spare_the_collector()
+        try:
+            uvicorn.run(
+                app,
+                host=served.host,
+                port=served.port,
+                ssl_certfile=served.cert_file,
+                ssl_keyfile=served.key_file,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
+            )
+        finally:
+            close()
 
 
 retrieval_app = typer.Typer(invoke_without_command=True)

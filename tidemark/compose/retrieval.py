@@ -36,6 +36,7 @@ from tidemark.compose.parts import (
     topic_names,
 )
 from tidemark.errors import SettingsError
+from tidemark.tracing import index_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     import numpy as np
     from fastapi import FastAPI
     from numpy.typing import NDArray
+    from opentelemetry.trace import Tracer
 
     from encoders import EncoderService
     from store.indexes.protocol import VectorIndex
@@ -55,7 +57,11 @@ __all__ = ["build_retrieval", "require_apart"]
 
 
 def build_retrieval(
-    settings: Settings, folder: Path, upcoming: Settings | None = None
+    settings: Settings,
+    folder: Path,
+    upcoming: Settings | None = None,
+    *,
+    tracer: Tracer | None = None,
 ) -> tuple[FastAPI, Callable[[], None]]:
     """The retrieval service, and what to call when it has stopped.
 
@@ -63,6 +69,7 @@ def build_retrieval(
         settings: of everything.
         folder: for snapshots.
         upcoming: of the generation that is to answer once it has caught up.
+        tracer: of the actions that are to be followed; None: none are.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -83,7 +90,8 @@ def build_retrieval(
     encodings: dict[str, EncoderService] = {}
 
     def build(of: Settings, *, on: bool) -> Generation:
-        generation, encoding = _build_generation(of, folder, SwitchedSensor(sensor, on=on))
+        switched = SwitchedSensor(sensor, on=on)
+        generation, encoding = _build_generation(of, folder, switched, tracer)
         encodings[generation.name] = encoding
         return generation
 
@@ -127,7 +135,7 @@ def build_retrieval(
 
 
 def _build_generation(
-    settings: Settings, folder: Path, sensor: SwitchedSensor
+    settings: Settings, folder: Path, sensor: SwitchedSensor, tracer: Tracer | None
 ) -> tuple[Generation, EncoderService]:
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
@@ -176,6 +184,7 @@ def _build_generation(
         sensor=sensor,
         snapshots=snapshots,
         snapshot_seconds=wanted.snapshot_seconds,
+        on_retrievable=None if tracer is None else index_traces(tracer),
     )
     text_of = build_query(settings, build_redactor(settings))
 

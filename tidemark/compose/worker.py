@@ -47,11 +47,13 @@ from tidemark.compose.parts import (
     require_lineage,
     topic_names,
 )
+from tidemark.tracing import ActionTraces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from opentelemetry.trace import Tracer
     from prometheus_client import CollectorRegistry
 
     from encoders import EncoderService, TextEncoder
@@ -70,6 +72,7 @@ def build_worker(
     *,
     wrap_encoder: Callable[[TextEncoder], TextEncoder] | None = None,
     clock: Callable[[], int] = now_ms,
+    tracer: Tracer | None = None,
 ) -> tuple[Worker, EncoderService]:
     """A worker, and the encoder to close after it.
 
@@ -80,6 +83,7 @@ def build_worker(
         health: what it says of itself.
         wrap_encoder: put around the encoder, for tests that have it fail.
         clock: milliseconds since the epoch.
+        tracer: of the actions that are to be followed; None: none are.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -186,6 +190,7 @@ def build_worker(
         sensor=sensor,
         clock=clock,
         batch_actions=settings.worker.batch_actions,
+        traces=None if tracer is None else ActionTraces(tracer),
     )
     app = build_app(
         GroupSettings(
