@@ -10,7 +10,8 @@ import http.client
 import ssl
 import sys
 
-_PORTS = (9100, 8080)
+#: Of the worker and of the retrieval service.
+PORTS = (9100, 8080)
 _SECONDS = 4.0  # below the health check's own limit, so that the reason is told
 
 
@@ -48,7 +49,7 @@ def _get(port: int, *, tls: bool) -> tuple[int, str]:
         connection.close()
 
 
-def main(ports: tuple[int, ...] = _PORTS) -> int:
+def main(ports: tuple[int, ...] = PORTS) -> int:
     """Healthy when something answers, and nothing that does says that it is not."""
     answers = [answer for port in ports if (answer := ask(port)) is not None]
     if not answers:
