@@ -23,6 +23,7 @@ from tidemark.cli import (
     sentiment,
     services,
     settings,
+    sizing,
     soak,
     token,
     topics,
@@ -67,6 +68,7 @@ app.command(rich_help_panel="Run it")(services.worker)
 app.add_typer(services.retrieval_app, name="retrieval", rich_help_panel="Run it")
 app.add_typer(topics.app, name="topics", rich_help_panel="Run it")
 app.add_typer(token.app, name="token", rich_help_panel="Run it")
+app.command(rich_help_panel="Run it")(sizing.sizing)
 app.command(rich_help_panel="Use it")(publish.publish)
 app.command(rich_help_panel="Use it")(ask.profile)
 app.command(rich_help_panel="Use it")(ask.candidates)
