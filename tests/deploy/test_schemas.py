@@ -18,6 +18,8 @@ from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonit
 from manifest_helpers import KUBERNETES, ROOT, Manifest, tool
 from pydantic import BaseModel, ValidationError
 
+from deploy.kubernetes.prometheus_rule import TARGET, rendered
+
 #: A version that the schemas hold and clusters run.
 KUBERNETES_VERSION = "1.34"
 #: Written here after Strimzi's reference, as no package brings it: the fields used, no others.
@@ -150,3 +152,34 @@ def test_hadolint_finds_nothing(name: str) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_operators_rules_are_prometheus_rules() -> None:
+    """Mend it with: python -m deploy.kubernetes.prometheus_rule."""
+    assert TARGET.read_text() == rendered()
+    made = yaml.safe_load(TARGET.read_text())
+    check_model(made)
+    for name in ("recording-rules.yaml", "alerts.yaml"):
+        read = yaml.safe_load((ROOT / "deploy/prometheus" / name).read_text())
+        assert read["groups"]
+        assert all(group in made["spec"]["groups"] for group in read["groups"])
+
+
+def test_the_operators_jobs_are_those_that_the_rules_name(
+    overlays: dict[str, tuple[Manifest, ...]],
+) -> None:
+    rules = TARGET.read_text()
+    monitors = [one for one in overlays["production"] if one["kind"] == "ServiceMonitor"]
+    services = [one for one in overlays["production"] if one["kind"] == "Service"]
+    jobs = set()
+    for monitor in monitors:
+        spec = monitor["spec"]
+        (service,) = [
+            one["metadata"]
+            for one in services
+            if spec["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()
+        ]
+        jobs.add(service["labels"][spec["jobLabel"]])
+    assert jobs == {"tidemark-worker", "tidemark-retrieval"}
+    for job in jobs:
+        assert f'job="{job}"' in rules
