@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tidemark.cli.common import console
+from tidemark.cli.common import AsJson, console, print_json
 from tidemark.sizing import GIBIBYTE, Load, plan
 from tidemark.sizing_tables import rows
 
@@ -62,7 +61,7 @@ def sizing(
     ] = 120.0,
     retention_days: Annotated[float, typer.Option(help="How long actions are kept.")] = 7.0,
     replication: Annotated[int, typer.Option(help="Copies of each topic.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Reckon what a load needs: workers, GPUs, memory, disk, partitions. See docs/sizing.md."""
     load = Load(
@@ -83,7 +82,7 @@ def sizing(
     )
     found = plan(load)
     if as_json:
-        typer.echo(json.dumps({"load": asdict(load), "plan": asdict(found)}, indent=2))
+        print_json({"load": asdict(load), "plan": asdict(found)})
         return
     table = Table(box=None, show_header=False)
     for label, value in rows(found):
