@@ -14,6 +14,7 @@ from manifest_helpers import KUBERNETES, ROOT, Manifest, render
 MADE_UP = {
     "gpu": ["base", "components/gpu"],
     "milvus": ["base", "components/milvus"],
+    "tracing": ["base", "components/tracing"],
 }
 
 

@@ -140,7 +140,16 @@ def test_the_wheel_of_what_is_copied_has_every_file(tmp_path: Path) -> None:
 def test_requirements_are_the_projects() -> None:
     made = script("requirements")
     pyproject = (ROOT / "pyproject.toml").read_text()
-    cpu, gpu = made.requirements(pyproject, ["cpu"]), made.requirements(pyproject, ["gpu"])
+    extras = {
+        name: rest.partition("=")[2].strip('"').split()
+        for name in DOCKERFILES
+        for word, rest in instructions(name)
+        if word == "ARG" and rest.startswith("EXTRAS=")
+    }
+    cpu = made.requirements(pyproject, extras["Dockerfile"])
+    gpu = made.requirements(pyproject, extras["Dockerfile.cuda"])
+    for both in (cpu, gpu):  # docs/tracing.md: off by default, and there when it is wanted
+        assert any(one.startswith("opentelemetry-sdk") for one in both)
     assert any(one.startswith("faiss-cpu") for one in cpu)
     assert any(one.startswith("faiss-gpu") for one in gpu)
     assert not any(one.startswith("faiss-cpu") for one in gpu)

@@ -99,6 +99,7 @@ def peers(of_kind: Choose) -> dict[str, Peer]:
         "client": Peer({}, namespace("shop", **{"tidemark.io/client": "true"})),
         "stranger": Peer({}, namespace("elsewhere")),
         "milvus": Peer({}, namespace("milvus")),
+        "collector": Peer({}, namespace("observability")),
         "new pod here": Peer({"app": "debug"}, OURS, {"http": 8080, "metrics": 9100}),
     }
 
@@ -137,11 +138,25 @@ def test_nothing_else_is(
     assert not allowed(policies, peers[source], peers[target], port)
 
 
-def test_only_with_the_component_the_service_reaches_milvus(
-    policies: list[Manifest], peers: dict[str, Peer], overlay: str
+@pytest.mark.parametrize(
+    ("component", "source", "target", "port"),
+    [
+        ("milvus", "retrieval", "milvus", 19530),
+        ("tracing", "retrieval", "collector", 4318),
+        ("tracing", "worker", "collector", 4318),
+    ],
+)
+def test_what_a_component_needs_is_allowed_with_it_alone(
+    policies: list[Manifest],
+    peers: dict[str, Peer],
+    overlay: str,
+    component: str,
+    source: str,
+    target: str,
+    port: int,
 ) -> None:
-    reached = allowed(policies, peers["retrieval"], peers["milvus"], 19530)
-    assert reached is (overlay == "milvus")
+    reached = allowed(policies, peers[source], peers[target], port)
+    assert reached is (overlay == component)
 
 
 def test_every_pod_of_the_namespace_is_covered(policies: list[Manifest]) -> None:

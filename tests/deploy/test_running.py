@@ -167,6 +167,7 @@ def test_the_settings_exist_and_fit_the_manifests(
     if overlay == "milvus":
         assert retrieval.retrieval.index == "milvus"
         assert retrieval.retrieval.milvus_prefix == "tidemark_1_"
+    assert worker.tracing.enabled is retrieval.tracing.enabled is (overlay == "tracing")
     if overlay == "gpu":
         assert worker.encoder.device == "cuda"
 
