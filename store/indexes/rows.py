@@ -6,7 +6,6 @@ because others come, and little is allocated in advance.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,6 +21,7 @@ from store.indexes.kernels import offer, put_rows, take_rows
 from store.indexes.labels import Labels
 from store.indexes.protocol import Hits, IndexPart
 from store.indexes.slots import SlotMap
+from store.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -74,7 +74,7 @@ class RowIndex(ABC):
         #: ``(capacity, width)`` what each segment holds, and where that is in memory.
         self._segments: list[NDArray[Any]] = []
         self._addresses = np.zeros(0, np.int64)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or processors()
         self._pool: ThreadPoolExecutor | None = None
 
     @property

@@ -23,6 +23,7 @@ from tidemark.cli import (
     sentiment,
     services,
     settings,
+    sizing,
     soak,
     token,
     topics,
@@ -75,6 +76,7 @@ app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Operate it")(lag.lag)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
+app.command(rich_help_panel="Operate it")(sizing.sizing)
 app.command(rich_help_panel="Test it")(soak.soak)
 app.command(name="settings", rich_help_panel="Use it")(settings.show)
 

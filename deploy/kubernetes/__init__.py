@@ -1,0 +1,1 @@
+"""Manifests for Kubernetes, and what is made of other files for them."""
