@@ -37,6 +37,7 @@ from store.profile import Contribution
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
+from store.service.server import RetrievalServer
 from store.view import RetrievalView
 
 NOW_MS = 10_000
@@ -157,7 +158,7 @@ def listening(settings: ServiceSettings | None = None, **options: Any) -> Iterat
             config = uvicorn.Config(
                 service.app, port=0, lifespan="off", log_config=None, access_log=False, **options
             )
-            server = uvicorn.Server(config)
+            server = RetrievalServer(config, service.app.state.end_streams)
             task = asyncio.create_task(server.serve())
             while not server.started and not task.done():  # noqa: ASYNC110 # it tells no other way
                 await asyncio.sleep(0.01)
