@@ -1,6 +1,5 @@
 """The dashboard's endpoints. They are the page's own, and not part of the described interface."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -10,9 +9,10 @@ from starlette.responses import RedirectResponse, Response
 from store.catalogue import ANY
 from store.dashboard import exploring
 from store.dashboard.asking import asked_of
-from store.dashboard.letters import LetterBox, LetterSource
+from store.dashboard.letters import LetterBox
 from store.dashboard.map import MapMaker
 from store.dashboard.pages import SECURITY_HEADERS, Pages
+from store.dashboard.parts import DashboardParts
 from store.dashboard.sampler import Sampler
 from store.dashboard.streams import Streams
 from store.dashboard.targets import Targets
@@ -21,28 +21,11 @@ from store.service import queries
 from store.service.context import current
 from store.service.negotiation import encode
 
-__all__ = ["Dashboard", "DashboardParts"]
+__all__ = ["Dashboard"]
 
 #: In the query, not in the path: browsers take an id of two dots there for a folder.
 Id = Annotated[str, Query(max_length=1_000)]
 K = Annotated[int, Query(ge=1, le=100)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DashboardParts:
-    """What the dashboard is told beside what it is served with.
-
-    Attributes:
-        workers: addresses of the workers' metrics, ``http://host:port``.
-        refresh_seconds: between two frames.
-        letters: the dead letters; None where there is no topic to follow.
-        most_streams: pages that watch at once.
-    """
-
-    workers: tuple[str, ...] = ()
-    refresh_seconds: float = 1.0
-    letters: LetterSource | None = None
-    most_streams: int = 32
 
 
 class Dashboard:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Security
 from fastapi.responses import PlainTextResponse
@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from store.dashboard.endpoints import Dashboard, DashboardParts
+from store.dashboard.parts import DashboardParts
 from store.generations import Generations
 from store.sensor import Sensor
 from store.service.endpoints import Api, Forget
@@ -34,6 +34,9 @@ from store.service.models import (
 )
 from store.service.negotiation import JSON, MEDIA_TYPES
 from store.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from store.dashboard.endpoints import Dashboard
 
 __all__ = ["create_app"]
 
@@ -90,6 +93,8 @@ def create_app(
     Its ``state.end_streams`` is to be called when the server is about to stop: it waits for
     answers to end, and the dashboard's do not.
     """
+    from store.dashboard.endpoints import Dashboard  # noqa: PLC0415 # built on this package
+
     settings = settings or ServiceSettings()
     shown = Dashboard(generations, registry, dashboard or DashboardParts())
     api = Api(
@@ -125,7 +130,7 @@ def create_app(
     return app
 
 
-def _add_endpoints(app: FastAPI, api: Api, shown: Dashboard) -> None:
+def _add_endpoints(app: FastAPI, api: Api, shown: "Dashboard") -> None:
     # Said, for /docs; the guard sees to it.
     tokens = [Security(HTTPBearer(auto_error=False))]
     serving = [Depends(api.require_serving), *tokens]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry
 
-from store.dashboard.endpoints import DashboardParts
+from store.dashboard.parts import DashboardParts
 from store.follower import Follower
 from store.generations import Generation, Generations
 from store.indexes.factory import make_index

@@ -7,7 +7,7 @@ import { clock } from "./format.js";
 const HEIGHT = 150;
 let names = 0;
 /** Seconds that all charts show. */
-export const range = { seconds: 900 };
+export const range = { seconds: 300 };
 
 /** A colour of the theme, as the canvas wants it. */
 export function tone(name) {
@@ -33,6 +33,7 @@ export class Chart {
       onkeydown: (event) => this.#key(event),
       onblur: () => this.#plot?.setCursor({ left: -10, top: -10 }),
     });
+    this.nothing = h("p", { class: "nothing", hidden: true }, "No values in this time");
     this.said = h("p", { class: "hidden", "aria-live": "polite" });
     this.moment = h("th", { scope: "col", class: "number" }, "Now");
     this.rows = h("tbody");
@@ -42,7 +43,7 @@ export class Chart {
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "hidden" }, "Series")),
         this.moment, h("th", { scope: "col", class: "number" }, "Highest"))),
       this.rows);
-    this.element = h("figure", { class: "chart" }, this.wrap, this.said, this.legend);
+    this.element = h("figure", { class: "chart" }, h("div", { class: "stage" }, this.wrap, this.nothing), this.said, this.legend);
     this.resizing = new ResizeObserver(() => this.#resize());
     this.resizing.observe(this.wrap);
   }
@@ -52,6 +53,7 @@ export class Chart {
     const limit = this.limit();
     const drawn = JSON.stringify([series, limit, document.documentElement.dataset.theme ?? ""]);
     this.#data = this.store.slice(series.map((one) => one.name), range.seconds);
+    this.nothing.hidden = this.#data.slice(1).some((one) => one.some((value) => value !== null));
     if (limit) this.#data.push(this.#data[0].map(() => limit.value));
     if (drawn !== this.#drawn) {
       this.#drawn = drawn;

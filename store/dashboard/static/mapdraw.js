@@ -23,18 +23,25 @@ export class Plane {
   /** points: {x, y, kind, tone}; fits them into the canvas. */
   show(points) {
     this.points = points;
+    // Of many points the spread operator's arguments would be too many: there are 4,000 at most.
     const xs = points.map((one) => one.x), ys = points.map((one) => one.y);
     const [left, right] = [Math.min(...xs, 0), Math.max(...xs, 0)];
     const [low, high] = [Math.min(...ys, 0), Math.max(...ys, 0)];
     this.middle = [(left + right) / 2, (low + high) / 2];
-    this.reach = Math.max(right - left, (high - low) * 1.4, 1e-6) / 2;
+    this.reach = [Math.max(right - left, 1e-6) / 2, Math.max(high - low, 1e-6) / 2];
     this.draw();
+  }
+
+  /** Pixels for one unit of the plane: all is seen at a scale of 1, and both axes are alike. */
+  unit(scale = this.scale) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    return Math.max(1, Math.min((width / 2 - 24) / this.reach[0], (height / 2 - 24) / this.reach[1])) * scale;
   }
 
   /** Pixels of the canvas' element for a point. */
   place(point) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    const unit = (width / 2 - 24) / this.reach * this.scale;
+    const unit = this.unit();
     return [
       width / 2 + (point.x - this.middle[0] - this.centre[0]) * unit,
       height / 2 - (point.y - this.middle[1] - this.centre[1]) * unit,
@@ -70,7 +77,7 @@ export class Plane {
   }
 
   move(dx, dy) {
-    const unit = (this.canvas.clientWidth / 2 - 24) / this.reach * this.scale;
+    const unit = this.unit();
     this.centre = [this.centre[0] - dx / unit, this.centre[1] + dy / unit];
     this.draw();
   }
@@ -79,11 +86,10 @@ export class Plane {
   zoom(factor, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
     const before = this.scale;
     this.scale = Math.min(60, Math.max(0.5, this.scale * factor));
-    const unit = (scale) => (this.canvas.clientWidth / 2 - 24) / this.reach * scale;
     const dx = x - this.canvas.clientWidth / 2, dy = y - this.canvas.clientHeight / 2;
     this.centre = [
-      this.centre[0] + dx / unit(before) - dx / unit(this.scale),
-      this.centre[1] - dy / unit(before) + dy / unit(this.scale),
+      this.centre[0] + dx / this.unit(before) - dx / this.unit(),
+      this.centre[1] - dy / this.unit(before) + dy / this.unit(),
     ];
     this.draw();
   }
@@ -99,7 +105,7 @@ export class Plane {
     const { canvas } = this;
     const ratio = window.devicePixelRatio || 1;
     const width = canvas.clientWidth, height = canvas.clientHeight;
-    if (!width) return;
+    if (!width || !this.points.length) return;
     if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
     if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
     const pen = canvas.getContext("2d");

@@ -17,7 +17,7 @@ export function overview(store) {
   const dead = deadLetters(store);
   const panels = [
     throughput(store), freshness(store), lag(store), workers(store), batches(store), encoder(store),
-    quality(store), indexes(store), dead, requests(store),
+    quality(store), indexes(store), requests(store), dead,
   ];
   const ready = h("p", { class: "banner warn", hidden: true });
   const content = h(

@@ -4,14 +4,13 @@ import { h } from "./dom.js";
 
 let ids = 0;
 
-/** wide: over two columns. aside: what stands beside the title. */
-export function panel(title, { wide = false, aside = null, note = null } = {}, ...children) {
+/** wide: over all columns, two: over two. aside: what stands beside the title. */
+export function panel(title, { wide = false, two = false, aside = null } = {}, ...children) {
   const id = `panel-${++ids}`;
   return h(
-    "section", { class: wide ? "card panel wide" : "card panel", "aria-labelledby": id },
+    "section", { class: `card panel${wide ? " wide" : two ? " two" : ""}`, "aria-labelledby": id },
     h("div", { class: "panel-head" }, h("h2", { id }, title), aside),
-    children,
-    note && h("p", { class: "note" }, note));
+    children);
 }
 
 /** A figure with its name: value is filled by set(). */

@@ -8,6 +8,7 @@ import { empty, failed, loading } from "./states.js";
 import { badge } from "./panels/workers.js";
 
 const POLL_MS = 2_000;
+const SEEN = 24; // shown at once
 
 /** Search for users by a part of their id. */
 export function users() {
@@ -97,14 +98,14 @@ export function user(id) {
     if (closed) return;
     const first = seen.version === null;
     seen.version = now.version;
-    const open = new Set([...body.querySelectorAll("details[open][data-item]")].map((one) => one.dataset.item));
+    const open = first && candidates.candidates?.length ? new Set([candidates.candidates[0].item_id]) : new Set([...body.querySelectorAll("details[open][data-item]")].map((one) => one.dataset.item));
     closeCharts(first);
     seen.watching ??= watchChart();
     const past = pastChart(now.steps);
     seen.charts = [past];
     put(body, facts(now), h("div", { class: "columns" },
-      h("div", {}, made(now), card("How it came to be", past.element), card("While this page is open", seen.watching.element)),
-      h("div", {}, offered(candidates, open), recently(now), alike(neighbours))));
+      h("div", {}, made(now), card("How it came to be", past.element), card("While this page is open", seen.watching.element), alike(neighbours)),
+      h("div", {}, offered(candidates, open), recently(now, open))));
     seen.watching.update(seen.points);
     past.update();
   }
@@ -189,11 +190,14 @@ function reasons(because) {
     h("span", { class: "value" }, one.share === null ? "–" : percent(one.share, 0)))));
 }
 
-function recently(now) {
+function recently(now, openBefore) {
   if (!now.seen.length) return card("Recently seen", empty("Nothing yet"));
-  return card("Recently seen", h("ul", { class: "links" }, [...now.seen].reverse().map((one) => h("li", {},
+  const links = (some) => h("ul", { class: "links" }, some.map((one) => h("li", {},
     h("a", { href: itemHash(one.item_id) }, one.title ?? one.item_id),
-    one.title === null && badge("warn", "no longer held")))));
+    one.title === null && badge("warn", "no longer held"))));
+  const latest = [...now.seen].reverse(), rest = latest.slice(SEEN);
+  return card("Recently seen", links(latest.slice(0, SEEN)),
+    rest.length > 0 && h("details", { "data-item": "", open: openBefore.has("") }, h("summary", {}, `${number(rest.length)} more`), links(rest)));
 }
 
 function alike(answer) {

@@ -51,7 +51,7 @@ export function lag(store) {
     body.update();
     chart.update();
     rows.element.hidden = !store.frame.lag.length;
-    rows.show([...store.frame.lag].sort((a, b) => b.records - a.records || a.partition - b.partition));
+    rows.show([...store.frame.lag].sort((a, b) => b.records - a.records || a.topic.localeCompare(b.topic) || a.partition - b.partition));
   }
   return { element: panel("Lag", {}, body.element), update, charts: [chart] };
 }

@@ -37,7 +37,9 @@ export function deadLetters(store) {
   const chart = new Chart(store, "Dead letters per second by reason", {
     format: rate,
     series: () => {
-      const found = store.named("letters.");
+      // The workers name all reasons that there are; what never came is not drawn.
+      const totals = store.frame?.letters ?? {};
+      const found = store.named("letters.").filter((one) => totals[one.slice("letters.".length)] > 0);
       if (!found.length) return [{ name: "letters", label: "all", tone: "tone-1" }];
       return found.map((name, at) => ({ name, label: name.slice("letters.".length), tone: `tone-${(at % 6) + 1}` }));
     },
@@ -50,7 +52,7 @@ export function deadLetters(store) {
     chart.update();
     list.update();
     const known = store.frame.letters;
-    put(totals, known === null ? notReported() : Object.entries(known).map(
+    put(totals, known === null ? notReported() : Object.entries(known).filter(([, count]) => count > 0).map(
       ([reason, count]) => h("span", { class: "chip" }, reason, " ", h("b", {}, number(count)))));
   }
   const aside = h("a", { href: "#/letters" }, "All that are kept");

@@ -1,7 +1,7 @@
 // Batches and the encoder: where a worker's time goes.
 
 import { Chart } from "../chart.js";
-import { bar, h, table } from "../dom.js";
+import { h, table } from "../dom.js";
 import { bytes, number, percent, rate, seconds } from "../format.js";
 import { panel, stat } from "../panel.js";
 import { notReported } from "../states.js";
@@ -37,16 +37,16 @@ export function encoder(store) {
     format: rate, series: () => [{ name: "encoder.tokens", label: "tokens", tone: "tone-1" }],
   });
   const figures = [
-    ["Texts encoded", "encoder.texts", rate], ["Found in the cache", "encoder.hits", percent],
-    ["Padding", "encoder.padding", percent], ["Time in the encoder", "encoder.busy", percent],
+    ["Texts encoded", "encoder.texts", rate], ["Cache hits", "encoder.hits", percent],
+    ["Padding", "encoder.padding", percent], ["Encoder busy", "encoder.busy", percent],
   ].map(([name, series, format]) => ({ series, format, stat: stat(name) }));
   const devices = table("Devices", [
     { title: "Worker", cell: (one) => one.worker },
     { title: "Device", cell: (one) => one.device },
     { title: "Busy", number: true, cell: (one) => (one.utilization === undefined ? notReported()
-      : h("span", { class: "with-bar" }, bar(one.utilization), percent(one.utilization, 0))) },
+      : percent(one.utilization, 0)) },
     { title: "Memory", number: true, cell: (one) => (one.memory === undefined ? notReported()
-      : one.limit ? `${bytes(one.memory)} of ${bytes(one.limit)}` : bytes(one.memory)) },
+      : one.limit ? `${bytes(one.memory)} / ${bytes(one.limit)}` : bytes(one.memory)) },
   ], { hidden: true });
   const absent = h("p", { class: "note" }, "Utilisation and memory of devices: ", notReported());
   const stats = h("dl", { class: "stats" }, figures.map((one) => one.stat.element));

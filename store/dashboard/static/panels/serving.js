@@ -41,7 +41,7 @@ export function indexes(store) {
       fact("Generation", h("span", {}, h("code", {}, service.generation), " ", h("span", { class: "soft" }, service.encoder_id))),
       fact("Next generation", next ? h("span", {}, h("code", {}, next.generation), ` ${number(next.profiles)} profiles, ${number(next.items)} items; waits: ${next.waiting_for}`) : "none"));
   }
-  return { element: panel("Indexes", { wide: true }, h("div", { class: "split" }, h("div", {}, rows.element, facts), chart.element)), update, charts: [chart] };
+  return { element: panel("Indexes", { two: true }, h("div", { class: "split" }, h("div", {}, facts), chart.element), rows.element), update, charts: [chart] };
 }
 
 export function requests(store) {
