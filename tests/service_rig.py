@@ -171,7 +171,11 @@ def listening(
     async def run() -> None:
         async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
             config = uvicorn.Config(
-                service.app, port=0, lifespan="off", log_config=None, access_log=False, **options
+                service.app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                **{"port": 0, **options},
             )
             server = RetrievalServer(config, service.app.state.end_streams)
             task = asyncio.create_task(server.serve())

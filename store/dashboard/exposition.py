@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from store.dashboard.figures import Labels, Look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from prometheus_client import CollectorRegistry, Metric
 
@@ -43,14 +43,12 @@ def _look(metrics: Iterable[Metric], at: float) -> Look:
     families: set[str] = set()
     samples: dict[str, dict[Labels, float]] = {}
     for metric in metrics:
-        families.update(_names(metric))
+        if metric.name.endswith("_created"):
+            continue  # when a series began, which the text has as metrics of their own
+        # The registry and the text name counters differently.
+        families.add(metric.name.removesuffix("_total"))
         for sample in metric.samples:
             if not sample.name.endswith("_created"):
                 labels = tuple(sorted(sample.labels.items()))
                 samples.setdefault(sample.name, {})[labels] = sample.value
     return Look(at, frozenset(families), samples)
-
-
-def _names(metric: Metric) -> Iterator[str]:
-    """As `Look.families` has them: the registry and the text name counters differently."""
-    yield metric.name.removesuffix("_total")
