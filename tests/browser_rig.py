@@ -8,6 +8,7 @@ from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
+from system_helpers import wait_until
 
 __all__ = ["PHONE", "WIDE", "OpenPage", "Watched"]
 
@@ -55,7 +56,8 @@ class Watched:
 
     def waits_for(self, script: str) -> None:
         """Until a condition holds in the page."""
-        self.page.wait_for_function(script, timeout=WAIT_MS)
+        # Not Playwright's own waiting: it evaluates in the page, whose policy allows no such thing.
+        wait_until(lambda: bool(self.page.evaluate(script)), seconds=WAIT_MS / 1000)
 
     def has(self, words: str, selector: str = "main") -> None:
         """Until these words are shown."""

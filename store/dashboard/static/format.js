@@ -58,6 +58,11 @@ const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "
 export const clock = (ms) => CLOCK.format(ms);
 export const dateTime = (ms) => (ms ? DAY.format(ms) : DASH);
 
+/** A name that can be seen: an id or a title may be nothing but blanks. */
+export function name(text) {
+  return text.trim() ? text : `“${text}”, blank`;
+}
+
 /** How long ago: "3 min ago". */
 export function ago(ms, now = Date.now()) {
   if (!ms) return DASH;

@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { bar, h, put } from "./dom.js";
-import { decimal, number } from "./format.js";
+import { decimal, name, number } from "./format.js";
 import { empty, failed, loading } from "./states.js";
 import { itemHash, people } from "./user.js";
 
@@ -18,7 +18,7 @@ export function item(id) {
       put(heading, h("span", { class: "soft" }, "Item "), found.title || id);
       put(body, facts(id, found), h("div", { class: "columns" },
         card("Items like it", found.like.length ? h("ol", { class: "weights two" }, found.like.map((one) => h("li", {},
-          h("span", { class: "what" }, h("a", { href: itemHash(one.item_id) }, one.title)),
+          h("span", { class: "what" }, h("a", { href: itemHash(one.item_id) }, name(one.title))),
           bar(one.score), h("span", { class: "value" }, decimal(one.score))))) : empty("It is the only one")),
         card("Users near it", found.audience.length ? people(found.audience) : empty("No users yet"))));
     } catch (error) {
@@ -39,7 +39,7 @@ function facts(id, found) {
     ["Id", id], ["Categories", found.categories.join(", ") || "none"],
     ["Recently seen by", `${number(found.seen_by)} users`],
     ["Attributes", attributes.join(", ") || "none"],
-  ].map(([name, value]) => h("div", { class: "stat" }, h("dt", {}, name), h("dd", {}, value))));
+  ].map(([title, value]) => h("div", { class: "stat" }, h("dt", {}, title), h("dd", {}, value))));
 }
 
 function card(title, ...content) {

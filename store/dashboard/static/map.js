@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { h, put, table } from "./dom.js";
-import { number, percent } from "./format.js";
+import { name, number, percent } from "./format.js";
 import { Plane } from "./mapdraw.js";
 import { empty, failed, loading } from "./states.js";
 import { itemHash, userHash } from "./user.js";
@@ -48,7 +48,7 @@ function pointsOf({ users, items }) {
   const counts = new Map();
   for (const one of items.category ?? []) counts.set(one, (counts.get(one) ?? 0) + 1);
   counts.delete("");
-  const coloured = [...counts].sort((a, b) => b[1] - a[1]).slice(0, COLOURED).map(([name]) => name);
+  const coloured = [...counts].sort((a, b) => b[1] - a[1]).slice(0, COLOURED).map(([category]) => category);
   return [
     ...items.id.map((id, at) => {
       const place = coloured.indexOf(items.category[at]);
@@ -70,7 +70,7 @@ function drawn(found, points) {
   const hits = h("span", { class: "soft", role: "status" });
   const switches = { item: checkbox("Items", true), user: checkbox("Users", true) };
   const rows = table("Points", [
-    { title: "Title", cell: (one) => h("a", { href: hashOf(one) }, one.title || one.id) },
+    { title: "Title", cell: (one) => h("a", { href: hashOf(one) }, name(one.title || one.id)) },
     { title: "Kind", cell: (one) => (one.kind === "item" ? "item" : "user") },
     { title: "Category", cell: (one) => one.category ?? "" },
     { title: "x", number: true, cell: (one) => one.x.toFixed(3) },
@@ -171,8 +171,8 @@ function checkbox(words, checked) {
 const hashOf = (one) => (one.kind === "item" ? itemHash(one.id) : userHash(one.id));
 
 function wordsOf(one) {
-  return one.kind === "item" ? { title: one.title || one.id, under: `item${one.category ? `, ${one.category}` : ""}` }
-    : { title: one.id, under: `user, ${number(one.count)} actions` };
+  return one.kind === "item" ? { title: name(one.title || one.id), under: `item${one.category ? `, ${one.category}` : ""}` }
+    : { title: name(one.id), under: `user, ${number(one.count)} actions` };
 }
 
 /** Mouse, pen and fingers; returns how to stop. */

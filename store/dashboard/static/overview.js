@@ -55,7 +55,7 @@ export function overview(store) {
 
 export function letters(store) {
   const list = letterList(store, 100);
-  const where = h("p", { class: "soft" });
+  const where = h("p", { class: "soft under-head" });
   const element = h(
     "div", {},
     h("div", { class: "page-head" }, h("h1", {}, "Dead letters")), where,

@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { bar, h, put } from "./dom.js";
-import { ago, dateTime, decimal, number, percent } from "./format.js";
+import { ago, dateTime, decimal, name, number, percent } from "./format.js";
 import { pastChart, watchChart } from "./userpast.js";
 import { empty, failed, loading } from "./states.js";
 import { badge } from "./panels/workers.js";
@@ -51,7 +51,7 @@ function list(found, wanted) {
   if (!found.found.length) return empty("No such user", `No id holds “${wanted}”.${partial}`);
   return [
     h("h2", { class: "small" }, wanted ? "Found" : "The users that came last"),
-    h("ul", { class: "links" }, found.found.map((id) => h("li", {}, h("a", { href: userHash(id) }, id)))),
+    h("ul", { class: "links" }, found.found.map((id) => h("li", {}, h("a", { href: userHash(id) }, name(id))))),
     partial && h("p", { class: "note" }, partial.trim()),
   ];
 }
@@ -144,7 +144,7 @@ function facts(now) {
     ["Norm", decimal(now.norm), "how concentrated the interest is"],
     ["Partition", String(now.partition), ""],
     ["Encoder", now.encoder_id, ""],
-  ].map(([name, value, under]) => h("div", { class: "stat" }, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "sub" }, under))));
+  ].map(([title, value, under]) => h("div", { class: "stat" }, h("dt", {}, title), h("dd", {}, value), h("dd", { class: "sub" }, under))));
 }
 
 function made(now) {
@@ -166,7 +166,7 @@ function made(now) {
 
 function title(one) {
   if (one.item_id === null) return h("span", { class: "soft" }, "words of the user’s own");
-  return h("a", { href: itemHash(one.item_id) }, one.title ?? `${one.item_id} (no longer held)`);
+  return h("a", { href: itemHash(one.item_id) }, one.title === null ? `${name(one.item_id)} (no longer held)` : name(one.title));
 }
 
 function offered(answer, open) {
@@ -177,7 +177,7 @@ function offered(answer, open) {
     popular && h("p", { class: "note" }, "This profile has no direction: these are the most popular items that the user has not seen."),
     h("ol", { class: "candidates" }, answer.candidates.map((one) => h("li", {},
       h("details", { "data-item": one.item_id, open: open.has(one.item_id) },
-        h("summary", {}, h("span", { class: "what" }, one.title), h("span", { class: "soft" }, one.categories.join(", ")), h("span", { class: "value" }, popular ? number(one.score) : decimal(one.score))),
+        h("summary", {}, h("span", { class: "what" }, name(one.title)), h("span", { class: "soft" }, one.categories.join(", ")), h("span", { class: "value" }, popular ? number(one.score) : decimal(one.score))),
         h("p", {}, h("a", { href: itemHash(one.item_id) }, "Open the item")),
         reasons(one.because ?? []))))));
 }
@@ -193,7 +193,7 @@ function reasons(because) {
 function recently(now, openBefore) {
   if (!now.seen.length) return card("Recently seen", empty("Nothing yet"));
   const links = (some) => h("ul", { class: "links" }, some.map((one) => h("li", {},
-    h("a", { href: itemHash(one.item_id) }, one.title ?? one.item_id),
+    h("a", { href: itemHash(one.item_id) }, name(one.title ?? one.item_id)),
     one.title === null && badge("warn", "no longer held"))));
   const latest = [...now.seen].reverse(), rest = latest.slice(SEEN);
   return card("Recently seen", links(latest.slice(0, SEEN)),
@@ -208,6 +208,6 @@ function alike(answer) {
 
 export function people(scored) {
   return h("ol", { class: "weights two" }, scored.map((one) => h("li", {},
-    h("span", { class: "what" }, h("a", { href: userHash(one.user_id) }, one.user_id)),
+    h("span", { class: "what" }, h("a", { href: userHash(one.user_id) }, name(one.user_id))),
     bar(one.score), h("span", { class: "value" }, decimal(one.score)))));
 }

@@ -22,7 +22,7 @@ export function pastChart(steps) {
   rows.show(steps.map((one, at) => ({ ...one, place: at + 1 })).reverse());
   const chart = new Lines("The profile’s norm, and its likeness to the profile now, after each action", [
     { label: "norm", tone: "tone-1" }, { label: "cosine with the profile now", tone: "tone-2" },
-  ], (value) => String(Math.round(value)));
+  ], (value) => String(value), true);
   const note = known.length === steps.length
     ? "By the rule, taken back action by action from the profile as it is now."
     : `By the rule, taken back from the profile as it is now; what lies before the last ${known.length} actions cannot be told, since an action had words of its own, an item no longer held, or left too little of what was before.`;
@@ -62,7 +62,8 @@ class Lines {
   #plot = null;
   #data = null;
 
-  constructor(title, series, x) {
+  constructor(title, series, x, whole = false) {
+    this.whole = whole; // places on the x axis are whole numbers
     this.series = series;
     this.x = x;
     this.wrap = h("div", { class: "plot", role: "img", "aria-label": title });
@@ -84,7 +85,7 @@ class Lines {
       width: Math.max(120, this.wrap.clientWidth || 320), height: HEIGHT, padding: [8, 8, 0, 0],
       legend: { show: false }, cursor: { show: false },
       scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 0.1) * 1.08] } },
-      axes: [{ ...axis, size: 22, space: 60, values: (_, at) => at.map(this.x) },
+      axes: [{ ...axis, size: 22, space: 60, ...(this.whole ? { incrs: [1, 2, 5, 10] } : {}), values: (_, at) => at.map(this.x) },
         { ...axis, size: 44, values: (_, at) => at.map((one) => String(Number(one.toPrecision(3)))) }],
       series: [{}, ...this.series.map((one) => ({ stroke: tone(one.tone), width: 1.75, points: { show: data[0].length < 60, size: 5, fill: tone(one.tone) } }))],
     }, data, this.wrap);

@@ -17,7 +17,7 @@ export function letterList(store, most) {
     const letters = [...store.letters].reverse().slice(0, most);
     list.hidden = !letters.length;
     instead.hidden = letters.length > 0 && !reason;
-    put(instead, reason ? empty("The letters cannot be read", `${reason}.`)
+    put(instead, reason ? empty("The letters cannot be shown", `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`)
       : empty("No dead letters", `Nothing in ${topic ?? "the topic"}: every message could be processed.`));
     const wanted = letters.map((one) => {
       if (!shown.has(one.number)) shown.set(one.number, letterElement(one));

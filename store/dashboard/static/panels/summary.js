@@ -28,7 +28,7 @@ export function summary(store) {
     const up = frame.workers.filter((one) => one.up).length;
     const down = frame.workers.length - up;
     workers(actions, "actions", () => actions.set(
-      rate(store.value("actions")), `${up} of ${frame.workers.length} workers up`, down ? "bad" : ""));
+      rate(store.value("actions")), `${up} of ${frame.workers.length} workers up`, down ? (up ? "warn" : "bad") : ""));
     workers(lag, "lag.records", () => lag.set(
       `${number(store.value("lag.records"))}`,
       store.value("lag.seconds") === null ? "records" : `records, oldest ${seconds(store.value("lag.seconds"))}`));
