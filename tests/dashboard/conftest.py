@@ -6,11 +6,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from browser_rig import WIDE, OpenPage, Watched
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def open_page(browser: Browser, artefacts: Path) -> Iterator[OpenPage]:
         url: str, *, theme: Any = "light", size: Any = None, reduced: bool = True
     ) -> Watched:
         context = browser.new_context(
-            viewport=size or WIDE,
+            viewport=size if size is not None else cast("ViewportSize", WIDE),
             color_scheme=theme,
             reduced_motion="reduce" if reduced else "no-preference",
         )

@@ -69,12 +69,11 @@ def test_a_clock_that_was_set_back_begins_anew() -> None:
 
 def test_a_ledger_tells_what_grew_within_its_time() -> None:
     ledger = Ledger(kept=100, step=10)
-    for at in range(0, 301):
+    for at in range(301):
         ledger.add(float(at), {"n": float(at)})
     grown = ledger.grown({"n": 300.0, "new": 4.0})
     assert 100 <= grown["n"] <= 110
     assert grown["new"] == 4.0
-    assert len(ledger._entries) <= 12
 
 
 def test_a_young_ledger_tells_all_since_its_beginning() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -24,7 +26,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        named = {"registry": registry}
+        named: dict[str, Any] = {"registry": registry}
         self.actions = Counter("tidemark_actions", "-", ["type", "outcome"], **named)
         self.letters = Counter("tidemark_dead_letters", "-", ["reason"], **named)
         self.lag = Gauge("tidemark_consumer_lag_records", "-", ["topic", "partition"], **named)
@@ -51,7 +53,7 @@ def test_the_text_and_the_registry_say_the_same() -> None:
 
 
 def test_what_is_no_metrics_is_refused() -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         look_at_text("tidemark_actions_total{a=b} x\n", 0.0)
     assert look_at_text("<html>of something else</html>", 0.0).samples == {}
 
@@ -123,7 +125,7 @@ def test_values_of_the_service_are_none_where_nothing_was_measured() -> None:
 
 def test_the_error_budget_and_the_recall() -> None:
     registry = CollectorRegistry()
-    named = {"registry": registry}
+    named: dict[str, Any] = {"registry": registry}
     profiles = Counter("tidemark_freshness_profiles", "-", ["within_slo"], **named)
     Gauge("tidemark_freshness_slo_seconds", "-", **named).set(1)
     Gauge("tidemark_freshness_objective_ratio", "-", **named).set(0.9)

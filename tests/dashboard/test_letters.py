@@ -93,7 +93,7 @@ class FakeSource:
     def __init__(self, *answers: Sequence[FakeRecord] | Exception) -> None:
         self.answers = list(answers)
         self.polled = asyncio.Event()
-        self.closed = 0
+        self.closed, self.closing = 0, asyncio.Event()
 
     async def poll(self, most: int) -> Sequence[FakeRecord]:
         assert most == KEPT
@@ -108,6 +108,7 @@ class FakeSource:
 
     async def close(self) -> None:
         self.closed += 1
+        self.closing.set()
 
 
 def test_the_last_hundred_are_kept_and_numbered_while_someone_looks() -> None:
@@ -140,9 +141,7 @@ def test_a_topic_that_cannot_be_read_says_why() -> None:
         source = FakeSource(ConnectionError("no broker"))
         box = LetterBox(source, seconds=0)
         box.follow()
-        async with asyncio.timeout(20):
-            while (box.state()["reason"] or "").startswith("the topic is being"):
-                await asyncio.sleep(0)
+        await asyncio.wait_for(source.closing.wait(), 20)
         assert box.state()["reason"] == "the topic cannot be read: no broker"
         assert source.closed == 1
         await box.rest()
