@@ -88,6 +88,10 @@ class Catalogue:
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._items
 
+    def item_ids(self) -> Iterator[str]:
+        """All items', those that came last first."""
+        return reversed(self._items)
+
     def item(self, item_id: str) -> CatalogueItem | None:
         """The item, or None."""
         return self._items.get(item_id)

@@ -65,6 +65,10 @@ class FollowedProfiles:
         """All of them, in no order."""
         return self._users.values()
 
+    def user_ids(self) -> Iterator[str]:
+        """All users', those that came last first."""
+        return reversed(self._users)
+
     def fence(self, user_id: str) -> Fence | None:
         """What a forgotten user left behind; None where the user is held or was never forgotten."""
         return self._fences.get(user_id)

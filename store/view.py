@@ -239,6 +239,27 @@ class RetrievalView:
         unit = self._profiles.index.get([user_id]).get(user_id)
         return np.zeros(self.dim, dtype=np.float32) if unit is None else unit * np.float32(norm)
 
+    def holds_user(self, user_id: str) -> bool:
+        """Whether the user has a profile."""
+        return self._profiles.user(user_id) is not None
+
+    def user_ids(self) -> Iterator[str]:
+        """All users', those that came last first; to be read at once."""
+        return self._profiles.user_ids()
+
+    def item_ids(self) -> Iterator[str]:
+        """All items', those that came last first; to be read at once."""
+        return self._catalogue.item_ids()
+
+    def directions(self, user_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """As `direction`, of those of the users that have one."""
+        return self._profiles.index.get(user_ids)
+
+    def item_vectors(self, item_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """As `item_vector`, of those of the items that are held."""
+        found = self._catalogue.index.get(item_ids)
+        return {item_id: row[: self.dim] for item_id, row in found.items()}
+
     def item(self, item_id: str) -> CatalogueItem | None:
         """The item, or None."""
         return self._catalogue.item(item_id)

@@ -28,6 +28,7 @@ from store_fakes import (
     profile_record,
 )
 
+from store.dashboard.parts import DashboardParts
 from store.follower import Follower
 from store.generations import Generation, Generations
 from store.indexes.exact import ExactIndex
@@ -37,6 +38,7 @@ from store.profile import Contribution
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
+from store.service.server import RetrievalServer
 from store.view import RetrievalView
 
 NOW_MS = 10_000
@@ -109,7 +111,10 @@ async def no_pause(_: float) -> None:
 
 @asynccontextmanager
 async def serving(
-    *, stock: bool = True, settings: ServiceSettings | None = None
+    *,
+    stock: bool = True,
+    settings: ServiceSettings | None = None,
+    dashboard: DashboardParts | None = None,
 ) -> AsyncIterator[Service]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
@@ -128,6 +133,7 @@ async def serving(
             registry=registry,
             sensor=sensor,
             settings=settings,
+            dashboard=dashboard,
         )
         transport = httpx.ASGITransport(app)
         async with (
@@ -141,11 +147,21 @@ async def serving(
 
 
 @contextmanager
-def listening(settings: ServiceSettings | None = None, **options: Any) -> Iterator[int]:
-    """The service with its stock on a port of this machine, in a thread; the port.
+def listening(
+    settings: ServiceSettings | None = None,
+    *,
+    stock: bool = True,
+    dashboard: DashboardParts | None = None,
+    steps: Callable[[Service], None] = lambda _: None,
+    **options: Any,
+) -> Iterator[int]:
+    """The service on a port of this machine, in a thread; the port.
 
     Args:
         settings: of the service.
+        stock: whether it holds any.
+        dashboard: what the page at /dashboard shows beside it.
+        steps: told the service, in its loop, once it listens.
         options: of uvicorn.
     """
     ports: Queue[int | BaseException] = Queue()
@@ -153,14 +169,19 @@ def listening(settings: ServiceSettings | None = None, **options: Any) -> Iterat
     over = asyncio.Event()
 
     async def run() -> None:
-        async with serving(settings=settings) as service:
+        async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
             config = uvicorn.Config(
-                service.app, port=0, lifespan="off", log_config=None, access_log=False, **options
+                service.app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                **{"port": 0, **options},
             )
-            server = uvicorn.Server(config)
+            server = RetrievalServer(config, service.app.state.end_streams)
             task = asyncio.create_task(server.serve())
             while not server.started and not task.done():  # noqa: ASYNC110 # it tells no other way
                 await asyncio.sleep(0.01)
+            steps(service)
             ports.put(server.servers[0].sockets[0].getsockname()[1])
             await over.wait()
             server.should_exit = True
@@ -193,9 +214,10 @@ def with_service(
     *,
     stock: bool = True,
     settings: ServiceSettings | None = None,
+    dashboard: DashboardParts | None = None,
 ) -> None:
     async def run() -> None:
-        async with serving(stock=stock, settings=settings) as service:
+        async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
             await steps(service)
 
     asyncio.run(asyncio.wait_for(run(), 30))

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Security
 from fastapi.responses import PlainTextResponse
@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from store.dashboard.parts import DashboardParts
 from store.generations import Generations
 from store.sensor import Sensor
 from store.service.endpoints import Api, Forget
@@ -33,6 +34,9 @@ from store.service.models import (
 )
 from store.service.negotiation import JSON, MEDIA_TYPES
 from store.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from store.dashboard.endpoints import Dashboard
 
 __all__ = ["create_app"]
 
@@ -74,6 +78,7 @@ def create_app(
     registry: CollectorRegistry,
     sensor: Sensor | None = None,
     settings: ServiceSettings | None = None,
+    dashboard: DashboardParts | None = None,
 ) -> FastAPI:
     """The service. Its lifespan starts and stops the generations; they are the caller's to close.
 
@@ -83,8 +88,15 @@ def create_app(
         registry: served at /metrics.
         sensor: told of every request; usually a `PrometheusSensor` on the same registry.
         settings: limits, and who is let in.
+        dashboard: what the page at /dashboard shows beside this service.
+
+    Its ``state.end_streams`` is to be called when the server is about to stop: it waits for
+    answers to end, and the dashboard's do not.
     """
+    from store.dashboard.endpoints import Dashboard  # noqa: PLC0415 # built on this package
+
     settings = settings or ServiceSettings()
+    shown = Dashboard(generations, registry, dashboard or DashboardParts())
     api = Api(
         generations=generations,
         forget=forget,
@@ -95,9 +107,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await generations.start()
+        shown.start()
         try:
             yield
         finally:
+            await shown.stop()
             await generations.stop()
 
     # The pages at /docs and /redoc without what FastAPI's own would load from elsewhere.
@@ -110,15 +124,17 @@ def create_app(
     app.add_middleware(
         RequestGuard, settings=settings, sensor=sensor or Sensor(), generations=generations
     )
-    _add_endpoints(app, api)
+    _add_endpoints(app, api, shown)
+    app.state.end_streams = shown.streams.end
     add_handlers(app)
     return app
 
 
-def _add_endpoints(app: FastAPI, api: Api) -> None:
+def _add_endpoints(app: FastAPI, api: Api, shown: "Dashboard") -> None:
     # Said, for /docs; the guard sees to it.
     tokens = [Security(HTTPBearer(auto_error=False))]
     serving = [Depends(api.require_serving), *tokens]
+    shown.add_to(app, tokens, serving)
     user = "/v1/users/{user_id:id}"
     gets: tuple[tuple[str, Callable[..., Any], type[Any]], ...] = (
         (f"{user}/candidates", api.candidates, Candidates),

@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokens", "scope_of"]
 
-_OPEN = {"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
-_OPEN_FOLDER = "/static-offline-docs/"
-_ADMIN = {"/metrics", "/v1/status"}
+_OPEN = {
+    "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect",
+    "/dashboard",
+}  # fmt: skip
+_OPEN_FOLDERS = ("/static-offline-docs/", "/dashboard/")
+_ADMIN = {"/metrics", "/v1/status", "/v1/dashboard/stream"}
 
 
 def scope_of(method: str, path: str) -> Scope | None:
     """What a request needs; None where everyone may. What is not named here needs ``read``.
 
-    Open are the two probes, and the pages that describe the interface but none of its data.
+    Open are the two probes, and the pages that describe the interface or ask for its data, but have
+    none of it.
     """
-    if path in _OPEN or path.startswith(_OPEN_FOLDER):
+    if path in _OPEN or path.startswith(_OPEN_FOLDERS):
         return None
     if path in _ADMIN:
         return "admin"

@@ -14,7 +14,7 @@ from store.service.body import read_body, replay, with_json_body
 from store.service.context import RequestContext, current, request
 from store.service.errors import ApiError, answer_error, invalid, without_words
 from store.service.models import ErrorDetail
-from store.service.negotiation import MEDIA_TYPES, negotiate
+from store.service.negotiation import EVENT_STREAM, MEDIA_TYPES, negotiate
 from store.service.places import Places
 
 if TYPE_CHECKING:
@@ -79,18 +79,22 @@ class RequestGuard:
         headers = _headers(scope)
         context = RequestContext(id=_id_of(headers))
         token = request.set(context)
-        status = 0
+        status, answered = 0, None
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
+                given = dict(message.get("headers", []))
+                if given.get(b"content-type", b"").startswith(EVENT_STREAM.encode()):
+                    answered = time.perf_counter()
                 message["headers"] = [
                     *message.get("headers", []),
                     (b"x-request-id", context.id.encode()),
                     (b"vary", b"accept"),
-                    (b"cache-control", b"no-store"),
                 ]
+                if b"cache-control" not in given:
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         try:
@@ -111,7 +115,8 @@ class RequestGuard:
             )
             await answer_error(500, detail)(scope, receive, noted)
         finally:
-            seconds = time.perf_counter() - started
+            # A stream is answered when it begins, and open for as long as someone watches.
+            seconds = (answered or time.perf_counter()) - started
             self._sensor.on_request(_route(scope), status, seconds)
             logger.debug(
                 "answered: request=%s route=%s status=%d seconds=%.4f token=%s",

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 import msgspec
 
 __all__ = [
-    "JSON", "MEDIA_TYPES", "BodyError", "MediaType", "encode", "media_type_of", "negotiate",
-    "to_json",
+    "EVENT_STREAM", "JSON", "MEDIA_TYPES", "BodyError", "MediaType", "encode", "media_type_of",
+    "negotiate", "to_json",
 ]  # fmt: skip
 
 MediaType = Literal[
@@ -19,6 +19,8 @@ MediaType = Literal[
 ]
 MEDIA_TYPES: tuple[MediaType, ...] = get_args(MediaType)
 JSON: MediaType = "application/json"
+#: Of an answer that goes on; it is not negotiated.
+EVENT_STREAM = "text/event-stream"
 
 _json, _msgpack = msgspec.json.Encoder(), msgspec.msgpack.Encoder()
 _read_msgpack = msgspec.msgpack.Decoder()

@@ -228,8 +228,8 @@ def retrieval(
             "tokens and answers travel in plain text: set retrieval.cert_file and key_file, or "
             "serve on 127.0.0.1 behind a proxy on this machine that does TLS"
         )
-    import uvicorn  # noqa: PLC0415 # with FastAPI, what only this command needs
-
+    # Only this command needs FastAPI and uvicorn.
+    from store.service.server import serve  # noqa: PLC0415
     from tidemark.compose.retrieval import build_retrieval  # noqa: PLC0415
 
     following = None
@@ -239,7 +239,7 @@ def retrieval(
         app, close = build_retrieval(settings, state, following, tracer=tracer)
         _spare_the_collector()
         try:
-            uvicorn.run(
+            serve(
                 app,
                 host=served.host,
                 port=served.port,

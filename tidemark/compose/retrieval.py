@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry
 
+from store.dashboard.parts import DashboardParts
 from store.follower import Follower
 from store.generations import Generation, Generations
 from store.indexes.factory import make_index
@@ -26,6 +27,7 @@ from streams.progress import WorkerProgress
 from streams.publisher import ActionPublisher
 from streams.tail import TopicTail
 from streams.topics import check_topics, identify
+from tidemark.compose.letters import LetterTail
 from tidemark.compose.metrics import add_common_metrics
 from tidemark.compose.parts import (
     build_encoding,
@@ -130,6 +132,11 @@ def build_retrieval(
         registry=registry,
         sensor=sensor,
         settings=_service_settings(settings),
+        dashboard=DashboardParts(
+            workers=settings.dashboard.workers,
+            refresh_seconds=settings.dashboard.refresh_seconds,
+            letters=LetterTail(bootstrap, names.dead_letters, security),
+        ),
     )
     return app, close
 
