@@ -129,7 +129,7 @@ def dashboard() -> Dashboard:
             curves(
                 "Failed requests",
                 "Share of the requests answered with 5xx or 429, probes left out.", "percentunit",
-                ("max(job:tidemark_retrieval_errors:ratio_rate5m{@}) or vector(0)", "failed"),
+                ("max(job:tidemark_retrieval_errors:ratio_rate5m{@})", "failed"),
                 thresholds=(0.01, 0.02),
             ),
         ],

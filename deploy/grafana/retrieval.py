@@ -64,7 +64,7 @@ def dashboard() -> Dashboard:
             curves(
                 "Failed requests",
                 "Share of the requests answered with 5xx or 429, probes left out.", "percentunit",
-                ("max(job:tidemark_retrieval_errors:ratio_rate5m{@}) or vector(0)", "failed"),
+                ("max(job:tidemark_retrieval_errors:ratio_rate5m{@})", "failed"),
                 thresholds=(0.01, 0.02),
             ),
             curves(
@@ -96,16 +96,12 @@ def dashboard() -> Dashboard:
                 ("tidemark_index_vectors{*}", "{{index}} {{instance}}"),
             ),
             curves(
-                "Memory of the indexes", "Rows and accelerators.", "bytes",
-                ("tidemark_index_memory_bytes{*}", "{{index}} {{instance}}"), stacked=True,
-            ),
-            curves(
                 "Memory of the process", "Resident.", "bytes",
-                ("process_resident_memory_bytes{*}", "{{instance}}"),
+                ("process_resident_memory_bytes{*}", "{{instance}}"), width=12,
             ),
             curves(
                 "CPU", "Cores that the process uses.", "short",
-                ("rate(process_cpu_seconds_total{*}[$__rate_interval])", "{{instance}}"),
+                ("rate(process_cpu_seconds_total{*}[$__rate_interval])", "{{instance}}"), width=12,
             ),
             row("Following the topics"),
             curves(
