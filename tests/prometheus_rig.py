@@ -15,7 +15,7 @@ from system_helpers import wait_until
 from streams.processes import Child, free_port
 
 #: Of scraping and of evaluating rules.
-INTERVAL = "500ms"
+INTERVAL = "1s"
 
 
 class PrometheusServer:
