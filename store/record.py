@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
     from store.sensor import Sensor
 
-__all__ = ["Record", "RecordTally", "key_of"]
+__all__ = ["OUTCOMES", "Record", "RecordTally", "key_of"]
 
 logger = logging.getLogger(__name__)
+
+#: What may become of a record: see `RecordTally`.
+OUTCOMES = ("applied", "stale", "corrupt", "foreign")
 
 
 class Record(Protocol):

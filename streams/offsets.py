@@ -27,12 +27,14 @@ class Delivery(Generic[P]):
         next_offset: to read after it.
         number: its place in the order.
         first_ms: when its first record was written, ms since the epoch.
+        first_offset: of that record.
     """
 
     partition: P
     next_offset: int
     number: int = 0
     first_ms: int | None = None
+    first_offset: int | None = None
     done: bool = field(default=False)
 
 
@@ -46,10 +48,16 @@ class OffsetTracker(Generic[P]):
         self._delivered = 0
         self._latest_done = 0
 
-    def deliver(self, partition: P, last_offset: int, first_ms: int | None = None) -> Delivery[P]:
+    def deliver(
+        self,
+        partition: P,
+        last_offset: int,
+        first_ms: int | None = None,
+        first_offset: int | None = None,
+    ) -> Delivery[P]:
         """A batch that ends at ``last_offset`` is handed over; see `Delivery`."""
         self._delivered += 1
-        delivery = Delivery(partition, last_offset + 1, self._delivered, first_ms)
+        delivery = Delivery(partition, last_offset + 1, self._delivered, first_ms, first_offset)
         self._in_flight.setdefault(partition, deque()).append(delivery)
         return delivery
 
@@ -83,6 +91,11 @@ class OffsetTracker(Generic[P]):
         """`Delivery.first_ms` of the oldest in flight; None where there is none."""
         queue = self._in_flight.get(partition)
         return queue[0].first_ms if queue else None
+
+    def oldest_offset(self, partition: P) -> int | None:
+        """`Delivery.first_offset` of the oldest in flight; None where there is none."""
+        queue = self._in_flight.get(partition)
+        return queue[0].first_offset if queue else None
 
     def acknowledged(self, partition: P) -> int | None:
         """The offset after the last durable batch, committed or not; None before the first."""

@@ -215,6 +215,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
                 self.offsets.in_flight(tp),
                 self.offsets.overtaken(tp),
                 self.offsets.oldest_ms(tp),
+                self.offsets.oldest_offset(tp),
             )
             for tp, (position, highwater) in self._thread.fetch_positions().items()
         ]
@@ -223,7 +224,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
         self, tp: TP, records: RecordChunk, generation: int, era: int
     ) -> ConsumerMessage:
         last = records[-1]
-        delivery = self.offsets.deliver(tp, last.offset, records[0].timestamp)
+        first = records[0]
+        delivery = self.offsets.deliver(tp, last.offset, first.timestamp, first.offset)
         return ConsumerMessage(
             tp.topic,
             tp.partition,

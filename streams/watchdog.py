@@ -45,6 +45,7 @@ class PartitionReading:
         in_flight: batches fetched whose effects are not durable.
         overtaken: batches fetched after its oldest in flight that are durable already.
         oldest_ms: when the first record of the oldest in flight was written, ms since the epoch.
+        oldest_offset: of that record.
     """
 
     topic: str
@@ -55,6 +56,7 @@ class PartitionReading:
     in_flight: int = 0
     overtaken: int = 0
     oldest_ms: int | None = None
+    oldest_offset: int | None = None
 
     @property
     def lag(self) -> int:
@@ -70,8 +72,8 @@ class PartitionReading:
             return 0
         # With nothing in flight all before the position is done, also what is no record.
         begin = self.acknowledged if self.in_flight else self.position
-        if begin is None:
-            begin = self.position
+        if begin is None:  # nothing was done yet since the partition was assigned
+            begin = self.position if self.oldest_offset is None else self.oldest_offset
         return 0 if begin is None else max(0, self.end - begin)
 
     @property

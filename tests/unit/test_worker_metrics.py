@@ -29,6 +29,8 @@ def reading(**seen: Any) -> PartitionReading:
         ({"position": None, "end": 7}, 0),
         ({"in_flight": 2, "acknowledged": 60}, 40),
         ({"in_flight": 2, "acknowledged": 60, "end": 130}, 70),
+        # fetched, and nothing was done since the partition was assigned
+        ({"in_flight": 2, "oldest_offset": 60, "end": 130}, 70),
         # nothing in flight: what lies between the last batch and the position is no record
         ({"acknowledged": 60}, 0),
     ],

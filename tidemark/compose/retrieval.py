@@ -17,6 +17,7 @@ from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
 from store.policies import Policy
 from store.receipt import ForgetReceipt
+from store.record import OUTCOMES
 from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
 from store.state_scan import warm_up
@@ -92,6 +93,10 @@ def build_retrieval(
     encodings: dict[str, EncoderService] = {}
 
     def build(of: Settings, *, on: bool) -> Generation:
+        # Counters are there before the first record is: Prometheus sees no rise in one that begins.
+        for topic in (of.topics.profiles, of.topics.item_vectors):
+            for outcome in OUTCOMES:
+                sensor.on_records(topic, outcome, 0)
         switched = SwitchedSensor(sensor, on=on)
         generation, encoding = _build_generation(of, folder, switched, tracer)
         encodings[generation.name] = encoding
