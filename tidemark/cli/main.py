@@ -20,6 +20,7 @@ from tidemark.cli import (
     lag,
     local,
     publish,
+    replay,
     sentiment,
     services,
     settings,
@@ -74,6 +75,7 @@ app.command(rich_help_panel="Use it")(forget.forget)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Operate it")(lag.lag)
+app.command(rich_help_panel="Operate it")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
 app.command(rich_help_panel="Test it")(soak.soak)
 app.command(name="settings", rich_help_panel="Use it")(settings.show)
