@@ -15,6 +15,7 @@ from tidemark import __version__
 from tidemark.cli import (
     ask,
     dead_letters,
+    doctor,
     encode,
     forget,
     lag,
@@ -74,6 +75,7 @@ app.command(rich_help_panel="Use it")(ask.candidates)
 app.command(rich_help_panel="Use it")(forget.forget)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
+app.command(rich_help_panel="Operate it")(doctor.doctor)
 app.command(rich_help_panel="Operate it")(lag.lag)
 app.command(rich_help_panel="Operate it")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
