@@ -27,6 +27,7 @@ from tidemark.cli import (
     settings,
     soak,
     token,
+    top,
     topics,
 )
 from tidemark.cli.common import FAILED, INTERRUPTED, WRONG_USAGE, fail, use_json_for_errors
@@ -76,6 +77,7 @@ app.command(rich_help_panel="Use it")(forget.forget)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
 app.command(rich_help_panel="Operate it")(doctor.doctor)
+app.command(rich_help_panel="Operate it")(top.top)
 app.command(rich_help_panel="Operate it")(lag.lag)
 app.command(rich_help_panel="Operate it")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
