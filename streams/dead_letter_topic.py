@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Self
 
+from aiokafka.errors import KafkaError as ConsumerError
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from streams.admin import admin_client
 from streams.errors import BrokerUnavailableError, PublishError
 from streams.letters import read_letter
 from streams.reach import CONNECT_SECONDS, require_access
@@ -52,6 +55,11 @@ async def read_letters(
         AccessRefusedError: the brokers do not let us in, or are not trusted.
         TopicMismatchError: the topic does not exist.
     """
+    if begin is not None:
+        there = await asyncio.to_thread(_partitions, bootstrap, topic, security)
+        begin = {number: offset for number, offset in begin.items() if number < there}
+        if not begin:
+            return
     tail = TopicTail(
         bootstrap,
         {topic: None if begin is None else sorted(begin)},
@@ -67,8 +75,17 @@ async def read_letters(
             for record in chunk:
                 if until is None or record.offset < until.get(record.partition, 0):
                     yield read_letter(record)
+    except (ConsumerError, TimeoutError) as error:
+        raise BrokerUnavailableError(f"{topic} cannot be read: {error!r}") from error
     finally:
         await tail.stop()
+
+
+def _partitions(bootstrap: str, topic: str, security: Security) -> int:
+    """How many partitions the topic has; 0 where it is not there."""
+    with admin_client(bootstrap, security) as admin:
+        told = [one for one in admin.describe_topics() if one["name"] == topic]
+        return sum(len(one["partitions"]) for one in told)
 
 
 class LetterPublisher:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from streams.topics import create_topics
 from tidemark.client import RetrievalClient, open_client
 from tidemark.compose.parts import topic_names
 from tidemark.errors import NotReadyError, TidemarkError
+from tidemark.restarts import Restarts
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
@@ -35,6 +37,15 @@ __all__ = ["BrokerKind", "LocalSystem"]
 BrokerKind = Literal["given", "kafka", "embedded"]
 #: Loading a model on a busy machine takes long; a restore longer.
 _READY_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A child that can be started again: how, since when it runs, and how often it was."""
+
+    command: tuple[str, ...]
+    started: float
+    restarts: Restarts
 
 
 class LocalSystem:
@@ -74,6 +85,7 @@ class LocalSystem:
         self._env = {"TIDEMARK_WORKER__METRICS_HOST": "127.0.0.1", **(env or {})}
         self._stack = ExitStack()
         self._children: list[Child] = []
+        self._parts: dict[str, _Part] = {}  # that are started again where they end
         self.settings: Settings = load_settings(config)
         if (
             bootstrap is None
@@ -127,12 +139,32 @@ class LocalSystem:
     def watch(self, stopping: Callable[[float], bool]) -> None:
         """Return when ``stopping(seconds)``, which may wait so long, says so.
 
+        A worker or service that ends by itself is told of and started again; see `Restarts`.
+
         Raises:
-            ChildFailedError: a part ended by itself.
+            ChildFailedError: the broker ended, or another part again and again.
         """
         while not stopping(0.5):
-            for child in self._children:
-                child.check()
+            for child in list(self._children):
+                if not child.alive() and self._again(child, stopping):
+                    return
+
+    def _again(self, child: Child, stopping: Callable[[float], bool]) -> bool:
+        """Start a part again that has ended; whether it was asked to stop meanwhile."""
+        part = self._parts.get(child.name)
+        pause = part.restarts.pause(time.monotonic() - part.started) if part is not None else None
+        if part is None or pause is None:
+            child.check()
+            raise AssertionError("unreachable: it has ended")
+        self._on_step(
+            f"the {child.name} ended with exit status {child.process.returncode}; see {child.log}. "
+            f"It is started again in {pause:g} s"
+        )
+        if stopping(pause):
+            return True
+        self._children.remove(child)
+        self._spawn(*part.command)
+        return False
 
     def worker_metrics(self) -> list[Sample]:
         """The worker's samples."""
@@ -209,6 +241,10 @@ class LocalSystem:
             else self._env,
         )
         self._children.append(self._stack.enter_context(child))
+        before = self._parts.get(name)
+        self._parts[name] = _Part(
+            command, time.monotonic(), Restarts() if before is None else before.restarts
+        )
 
     def _wait(self, name: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -99,6 +99,7 @@ def check_what_is_shown(
     told = json.loads(dead_letters(deployment, "show", late["place"], "--json"))
     assert told["content"]["user_id"] == "ann"
     assert "there is no letter at 0:999999" in dead_letters(deployment, "show", "0:999999", code=1)
+    assert "there is no letter at 99:0" in dead_letters(deployment, "show", "99:0", code=1)
     assert "expected PARTITION:OFFSET" in dead_letters(deployment, "show", "7", code=2)
 
 

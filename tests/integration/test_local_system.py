@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -52,15 +53,19 @@ def up(tmp_path: Path, *options: str) -> Iterator[tuple[Child, dict[str, int]]]:
         yield parent, roles
 
 
-def test_the_demo_ends_with_a_report() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tidemark", "demo", "--limit", "5000"],
+def demo(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tidemark", "demo", "--limit", "5000", *words],
         capture_output=True,
         text=True,
         timeout=150,
         check=False,
-        env={**os.environ, **BASE_ENV, "COLUMNS": "120"},
+        env={**os.environ, **BASE_ENV, "COLUMNS": "120", "TMPDIR": str(tmp_path)},
     )
+
+
+def test_the_demo_ends_with_a_report(tmp_path: Path) -> None:
+    done = demo(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"actions +5,000 in \d+\.\d s", done.stdout)
     assert re.search(r"p50 \d+ ms, p99 \d+ ms", done.stdout)
@@ -69,6 +74,12 @@ def test_the_demo_ends_with_a_report() -> None:
     assert len(re.findall(r"\(\d{4}\) ", done.stdout)) >= 30  # titles with their year
     assert "nearest profiles" in done.stdout
     assert done.stderr == ""
+    # what only a failure leaves behind
+    assert list(tmp_path.glob("tidemark-demo-*")) == []
+    told = json.loads(demo(tmp_path, "--json").stdout)
+    assert (told["actions"], told["dead_letters"]) == (5_000, 0)
+    assert len(told["users"]) == 3
+    assert len(told["users"][0]["after"]["candidates"]) == 10
 
 
 def test_up_serves_and_stops_everything(tmp_path: Path) -> None:
@@ -106,15 +117,29 @@ def test_ctrl_c_while_it_starts_stops_it(tmp_path: Path) -> None:
         assert all(gone(pid) for pid in children)
 
 
-@pytest.mark.parametrize("role", ["worker", "retrieval", "broker"])
-def test_a_part_that_dies_ends_the_rest_and_is_named(tmp_path: Path, role: str) -> None:
+def test_a_broker_that_dies_ends_the_rest_and_is_named(tmp_path: Path) -> None:
     with up(tmp_path) as (parent, roles):
-        os.kill(roles[role], signal.SIGKILL)
+        os.kill(roles["broker"], signal.SIGKILL)
         wait_until(lambda: not parent.alive())
         assert parent.stop() == 1
         said = parent.log.read_text()
-        assert f"{role} ended with exit status -9" in said
+        assert "broker ended with exit status -9" in said
         assert "Traceback" not in said
+        assert all(gone(pid) for pid in roles.values())
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    with up(tmp_path) as (parent, roles):
+        os.kill(roles["worker"], signal.SIGKILL)
+        wait_until(lambda: "started again in 1 s" in parent.log.read_text(), check=parent.check)
+        said = parent.log.read_text()
+        assert "the worker ended with exit status -9; see" in said
+
+        def workers() -> list[int]:
+            return [pid for pid in children_of(parent.pid) if " worker " in command_of(pid)]
+
+        wait_until(lambda: bool(workers()) and workers() != [roles["worker"]], check=parent.check)
+        assert parent.stop() == 0
         assert all(gone(pid) for pid in roles.values())
 
 

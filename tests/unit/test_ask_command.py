@@ -224,3 +224,13 @@ def test_forgetting_takes_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
         done = CliRunner().invoke(app, ["forget", "ann", "--yes", "--wait", "0"])
         assert done.exit_code == 3, done.output
         assert "not told to this token" in done.output
+
+
+def test_a_settings_file_before_inspect_counts_too(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "here.toml"
+    file.write_text(f"[client]\nurl = '{url}'\n")
+    for words in (
+        ["retrieval", "-c", str(file), "inspect"],
+        ["retrieval", "inspect", "-c", str(file)],
+    ):
+        assert "of test-encoder" in run(*words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer  # noqa: TC002 # typer reads it at run time
 from rich.table import Table
 
 from tidemark.cli.ask import ask
@@ -12,8 +13,13 @@ from tidemark.cli.common import AsJson, ConfigFile, Url, console, print_json, sh
 __all__ = ["inspect"]
 
 
-def inspect(config: ConfigFile = None, url: Url = None, as_json: AsJson = False) -> None:
+def inspect(
+    context: typer.Context, config: ConfigFile = None, url: Url = None, as_json: AsJson = False
+) -> None:
     """Show what a running service holds: kinds, sizes, recall, generation, offsets, lag."""
+    # `retrieval -c FILE inspect` means the same as `retrieval inspect -c FILE`.
+    above = context.parent.params if context.parent is not None else {}
+    config = config or above.get("config")
     found = ask(config, url, "/v1/status", scope="admin")
     if as_json:
         print_json(found)

@@ -15,17 +15,20 @@ from tidemark import __version__
 from tidemark.cli import (
     ask,
     dead_letters,
+    doctor,
     encode,
     forget,
     lag,
     local,
     publish,
+    replay,
     sentiment,
     services,
     settings,
     sizing,
     soak,
     token,
+    top,
     topics,
 )
 from tidemark.cli.common import FAILED, INTERRUPTED, WRONG_USAGE, fail, use_json_for_errors
@@ -74,7 +77,10 @@ app.command(rich_help_panel="Use it")(ask.candidates)
 app.command(rich_help_panel="Use it")(forget.forget)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
+app.command(rich_help_panel="Operate it")(doctor.doctor)
+app.command(rich_help_panel="Operate it")(top.top)
 app.command(rich_help_panel="Operate it")(lag.lag)
+app.command(rich_help_panel="Operate it")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
 app.command(rich_help_panel="Operate it")(sizing.sizing)
 app.command(rich_help_panel="Test it")(soak.soak)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from tidemark.cli.common import console
+from tidemark.cli.common import console, shown
 from tidemark.demo import LAST_ACTIONS, WINDOW
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def _print_user(before: UserView, after: UserView) -> None:
 
 def _scored(candidate: tuple[str, float]) -> str:
     title, score = candidate
-    return f"{title}  [dim]{score:.2f}[/]"
+    return f"{shown(title)}  [dim]{score:.2f}[/]"
 
 
 def _neighbours(view: UserView) -> str:
-    near = ", ".join(f"{user} [dim]{score:.2f}[/]" for user, score in view.neighbours)
+    near = ", ".join(f"{shown(user)} [dim]{score:.2f}[/]" for user, score in view.neighbours)
     return f"nearest profiles: {near}"

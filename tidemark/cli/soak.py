@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tidemark.cli.common import console, fail
+from tidemark.cli.common import AsJson, console, errors, fail, print_json
 from tidemark.soak.plan import FaultKind  # noqa: TC001 # typer reads it at run time
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def soak(
         Path | None,
         typer.Option(help="Folder for data and logs.", show_default="a temporary one"),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Hurt a running system by a seeded plan, and compare every profile with the log's replay.
 
@@ -79,17 +80,19 @@ def soak(
     options = SoakOptions(
         kafka_home, folder, kills, seed, rate, workers, brokers, frozenset(skip or ())
     )
-    console.print(
+    # With JSON, the report alone is on standard output.
+    out = errors if as_json else console
+    out.print(
         f"[dim]· seed {seed}, {os.cpu_count()} cores; data and logs in {folder}[/]", highlight=False
     )
     with Progress(
         TextColumn("faults"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        console=out, transient=True, disable=not out.is_terminal,
     ) as progress:  # fmt: skip
         task = progress.add_task("faults", total=kills)
 
         def told(one: Happened) -> None:
-            console.print(
+            out.print(
                 f"{one.seconds:8.1f} s  {one.number:4d}  [bold]{one.kind}[/]: {one.what}",
                 highlight=False,
             )
@@ -99,7 +102,7 @@ def soak(
             run_soak(
                 options,
                 published,
-                on_step=lambda what: console.print(f"[dim]· {what}[/]", highlight=False),
+                on_step=lambda what: out.print(f"[dim]· {what}[/]", highlight=False),
                 on_fault=told,
             )
         )
@@ -107,7 +110,10 @@ def soak(
 
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    _print(result)
+    if as_json:
+        print_json(msgspec.to_builtins(result) | {"clean": result.clean})
+    else:
+        _print(result)
     if not result.clean:
         raise typer.Exit(1)
 

@@ -52,7 +52,7 @@ _WHY = {
 def replay(
     places: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PARTITION:OFFSET]...", help="These letters; else by filter."),
+        typer.Argument(metavar="PARTITION:OFFSET", help="These letters; else by filter."),
     ] = None,
     reason: ReasonOption = None,
     source: SourceOption = None,

@@ -1,0 +1,123 @@
+"""Figures of two looks, and how they are shown."""
+
+from __future__ import annotations
+
+import io
+import socket
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from rich.console import Console
+
+from tidemark.cli.top.figures import Seen, figures
+from tidemark.cli.top.samples import Look, Looks, parse
+from tidemark.cli.top.scrape import addresses_of
+from tidemark.cli.top.view import view
+
+
+class Process:
+    """Metrics as a process has them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.actions = Counter("tidemark_actions", "", ["type", "outcome"], registry=self.registry)
+        self.batches = Histogram(
+            "tidemark_batch_actions", "", buckets=[10, 100], registry=self.registry
+        )
+        self.lag = Gauge(
+            "tidemark_consumer_lag_records", "", ["topic", "partition"], registry=self.registry
+        )
+        self.letters = Counter("tidemark_dead_letters", "", ["reason"], registry=self.registry)
+
+    def look(self, at: float) -> Look:
+        return parse(generate_latest(self.registry).decode(), at)
+
+
+def test_rates_and_shares() -> None:
+    process = Process()
+    process.actions.labels("view", "applied").inc(5)
+    before = process.look(10.0)
+    process.actions.labels("view", "applied").inc(20)
+    process.actions.labels("view", "duplicate").inc(5)  # a series of its own from now on
+    looks = Looks([(before, process.look(12.0))])
+    assert looks.rate("tidemark_actions_total", outcome="applied") == 10.0
+    assert looks.rate("tidemark_actions_total") == 12.5
+    assert looks.label_values("tidemark_actions_total", "outcome") == ["applied", "duplicate"]
+    assert looks.rate("no_such_thing") is None
+    assert looks.share("tidemark_actions_total", "no_such_thing") == 1.0
+    assert looks.share("no_such_thing") is None
+    assert Looks([(None, before)]).rate("tidemark_actions_total") is None
+    assert Looks([(None, before)]).value("tidemark_actions_total") == 5.0
+
+
+def test_a_process_that_began_anew_counts_from_its_start() -> None:
+    first, again = Process(), Process()
+    first.actions.labels("view", "applied").inc(1_000)
+    again.actions.labels("view", "applied").inc(30)
+    looks = Looks([(first.look(0.0), again.look(10.0))])
+    assert looks.rate("tidemark_actions_total") == 3.0
+
+
+def test_quantiles_over_processes() -> None:
+    one, two = Process(), Process()
+    before = one.look(0.0), two.look(0.0)
+    for _ in range(50):
+        one.batches.observe(5)
+        two.batches.observe(50)
+    looks = Looks([(before[0], one.look(1.0)), (before[1], two.look(1.0))])
+    assert looks.quantile(0.5, "tidemark_batch_actions") == 10.0
+    assert looks.quantile(0.25, "tidemark_batch_actions") == 5.0
+    assert looks.quantile(0.75, "tidemark_batch_actions") == 55.0
+    two.batches.observe(1_000)
+    beyond = Looks([(before[1], two.look(1.0))])
+    assert beyond.quantile(1.0, "tidemark_batch_actions") == 100.0
+    assert Looks([(one.look(1.0), one.look(2.0))]).quantile(0.5, "tidemark_batch_actions") is None
+
+
+def found() -> dict[str, Any]:
+    process = Process()
+    before = process.look(0.0)
+    process.actions.labels("view\x1b[2J", "applied").inc(20)
+    process.lag.labels("actions", "0").set(7)
+    process.letters.labels("malformed").inc(3)
+    up = Seen("http://a:9100", before, process.look(2.0))
+    down = Seen("http://b:9100", error="[Errno 111] Connection refused")
+    return figures([up, down], Seen("http://r:8080", error="refused"), 1_700_000_000_000)
+
+
+def test_all_figures() -> None:
+    told = found()
+    assert told["throughput"]["actions_per_second"] == 10.0
+    assert told["lag"]["records"] == 7
+    assert told["dead_letters"] == {"malformed": {"total": 3.0, "per_second": 1.5}}
+    assert [one["up"] for one in told["workers"]] == [True, False]
+    assert told["retrieval"]["up"] is False
+    assert told["freshness"]["p50_seconds"] is None
+    assert told["index"] == {}
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_the_view_fits_any_width(width: int) -> None:
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=False).print(view(found(), width))
+    said = out.getvalue()
+    assert max(len(line) for line in said.splitlines()) <= width
+    assert "\x1b" not in said
+    if width >= 40:
+        assert "Connection refused" in " ".join(said.split())
+        assert "malformed" in said
+
+
+def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host == "gone":
+            raise socket.gaierror("no such host")
+        count = {"many": 3, "one": 1}[host]
+        return [(socket.AF_INET, 1, 6, "", (f"10.0.0.{n}", port)) for n in range(count)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert addresses_of("http://many:9100") == [f"http://10.0.0.{n}:9100" for n in range(3)]
+    assert addresses_of("http://one:9100") == ["http://one:9100"]
+    assert addresses_of("http://gone:9100") == ["http://gone:9100"]
+    assert addresses_of("https://many:9100") == ["https://many:9100"]

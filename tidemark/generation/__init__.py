@@ -1,0 +1,1 @@
+"""A generation made anew beside the one that answers; see docs/generations.md."""
