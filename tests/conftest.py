@@ -18,3 +18,8 @@ _ROOT = Path(__file__).parents[1]
 _sources = b"".join(path.read_bytes() for path in sorted((_ROOT / "store").rglob("*.py")))
 _name = f"numba-{hashlib.sha256(_sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / _name))
+
+# Where pictures of pages go. Not under its own name any more: processes that tests start refuse a
+# variable of Tidemark's that is no setting.
+if "TIDEMARK_ARTEFACTS" in os.environ:
+    os.environ["PYTEST_ARTEFACTS"] = os.environ.pop("TIDEMARK_ARTEFACTS")

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def artefacts() -> Path:
-    """Where pictures go; CI keeps them."""
-    folder = Path(os.environ.get("TIDEMARK_ARTEFACTS", ROOT / "artefacts")) / "dashboard"
+    """Where pictures go, for CI to keep: $TIDEMARK_ARTEFACTS, or ``artefacts``."""
+    folder = Path(os.environ.get("PYTEST_ARTEFACTS", ROOT / "artefacts")) / "dashboard"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
