@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_files import ROOT, RUNBOOKS, alerts
+from prometheus_files import ROOT, RUNBOOKS, alerts, dashboards, panels
 
 SECTIONS = ["What it means", "Look", "Do", "Escalate", "It is over when"]
 
@@ -50,3 +50,27 @@ def test_a_runbook_says_all_that_is_needed(path: Path) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
         assert (path.parent / link).resolve().exists(), link
+
+
+@pytest.mark.parametrize("path", runbooks(), ids=lambda path: path.stem)
+def test_the_panels_that_a_runbook_names_are_there(path: Path) -> None:
+    titles = {panel["title"] for dashboard in dashboards().values() for panel in panels(dashboard)}
+    notes = {
+        note["name"]
+        for dashboard in dashboards().values()
+        for note in dashboard["annotations"]["list"]
+    }
+    named = {
+        " ".join(found.split())
+        for found in re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", path.read_text())
+    }
+    assert named
+    assert named <= titles | notes
+
+
+@pytest.mark.parametrize("path", runbooks(), ids=lambda path: path.stem)
+def test_the_settings_that_a_runbook_names_are_there(path: Path) -> None:
+    documented = (ROOT / "docs" / "settings.md").read_text()
+    sections = "kafka|topics|limits|policy|memory|encoder|worker|retrieval"
+    for setting in re.findall(rf"`((?:{sections})\.[a-z_.]+)[` ]", path.read_text()):
+        assert f"`{setting}`" in documented, setting
