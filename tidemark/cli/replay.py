@@ -173,7 +173,8 @@ class _Run:
                 }
             )
             return
-        console.print(f"[green]caught up[/]: {self._total:,} records read", highlight=False)
+        read = f"{self._total:,} records read" if self._total else "nothing more was to be read"
+        console.print(f"[green]caught up[/]: {read}", highlight=False)
         if dead_letters > _MANY * self._total:
             console.print(
                 f"[yellow]{dead_letters:,} of them could not be processed[/]: look before you let"
@@ -219,25 +220,31 @@ class _Run:
 
         if not self._as_json:
             _say("its workers go on until Ctrl-C")
-        answers, said = False, ""
+        said = ""
         with open_client(self._settings, timeout=10.0) as http:
-            while not asked.wait(_WATCH_SECONDS):
+            while True:
                 self._following.check()
-                if answers:
-                    continue
                 try:
                     status = RetrievalClient(http).get("/v1/status", scope="admin")
-                    answers = status["generation"] == self._following.names.profiles
-                    upcoming = status["upcoming"] or {}
-                    now = f"the service waits: {upcoming['waiting_for']}" if upcoming else (
-                        "the service answers from this generation" if answers
-                        else "the service does not follow this generation yet: see step 2"
-                    )  # fmt: skip
                 except RetrievalError as error:
-                    now = str(error)
+                    answers, now = False, str(error)
+                else:
+                    answers, now = self._service(status)
                 if now != said:
                     said = now
                     self._tell_service(now, answers)
+                if asked.wait(_WATCH_SECONDS):
+                    return
+
+    def _service(self, status: dict[str, Any]) -> tuple[bool, str]:
+        """Whether the service answers from this generation, and what is to be said of it."""
+        mine = self._following.names.profiles
+        if status["generation"] == mine:
+            return True, "the service answers from this generation: go on with step 4"
+        upcoming = status["upcoming"]
+        if upcoming is None or upcoming["generation"] != mine:
+            return False, "the service does not follow this generation yet: see step 2"
+        return False, f"the service waits: {upcoming['waiting_for']}"
 
     def _tell_service(self, now: str, answers: bool) -> None:
         if self._as_json:
