@@ -51,7 +51,6 @@ _SERVICE = {
     "freshness": "tidemark_freshness_seconds",
     "requests": "tidemark_retrieval_requests_total",
     "search": "tidemark_index_search_seconds",
-    "index.memory": "tidemark_index_memory_bytes",
     "index.recall": "tidemark_index_recall",
     "quality": "tidemark_online_recall_trials_total",
 }
@@ -182,7 +181,6 @@ def index_rows(now: Window, slow: Window, kinds: Mapping[str, str]) -> list[dict
         row: dict[str, Any] = {"index": name, "kind": kind}
         for key, metric in (
             ("vectors", "tidemark_index_vectors"),
-            ("memory", "tidemark_index_memory_bytes"),
             ("recall", "tidemark_index_recall"),
         ):
             row[key] = next(

@@ -2,7 +2,7 @@
 
 import { Chart } from "../chart.js";
 import { h, put, table } from "../dom.js";
-import { bytes, number, percent, rate, seconds } from "../format.js";
+import { number, percent, rate, seconds } from "../format.js";
 import { panel, stat } from "../panel.js";
 import { empty, notReported } from "../states.js";
 import { badge } from "./workers.js";
@@ -21,7 +21,6 @@ export function indexes(store) {
     { title: "Index", cell: (one) => one.index },
     { title: "Kind", cell: (one) => one.kind },
     { title: "Vectors", number: true, cell: (one) => (one.vectors === null ? notReported() : number(one.vectors)) },
-    { title: "Memory", number: true, cell: (one) => (one.memory === null ? notReported() : bytes(one.memory)) },
     { title: "Recall probe", number: true, cell: (one) => (one.recall !== null ? percent(one.recall, 2)
       : /exact|flat/i.test(one.kind) ? "finds all" : notReported()) },
     { title: "Search p50", number: true, cell: (one) => (store.absent("search") ? notReported() : seconds(one.p50)) },
