@@ -160,7 +160,11 @@ EXPORTS = {
     "streams": ["Action", "Item", "Limits", "RejectReason", "StreamsError"],
     "tidemark": ["__version__"],
     "tidemark.cli": ["main"],
+    "tidemark.cli.dead_letters": ["app"],
+    "tidemark.cli.top": ["top"],
     "tidemark.compose": [],
+    "tidemark.doctor": [],
+    "tidemark.generation": [],
     "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
 }  # fmt: skip
 
