@@ -187,6 +187,7 @@ def _print_urls(system: LocalSystem, *, as_json: bool) -> None:
     console.print(
         f"\n  broker      {system.bootstrap}\n"
         f"  retrieval   {system.retrieval_url}/docs\n"
+        f"  dashboard   {system.retrieval_url}/dashboard\n"
         f"  status      {system.retrieval_url}/v1/status\n"
         f"  metrics     {system.retrieval_url}/metrics  {system.worker_url}/metrics\n"
         f"  logs        {system.folder}\n\n"
