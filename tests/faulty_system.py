@@ -18,7 +18,7 @@ from system_helpers import BASE_ENV, Deployment
 
 from streams.processes import Child, free_port
 from streams.schema import Item
-from tidemark.soak.control import Control, ControlFile
+from tidemark.soak.control import REFUSED, Control, ControlFile
 
 #: Thirty items that everybody goes to, which have nothing in common, and ten of each one's kind.
 THEMES = 30
@@ -86,10 +86,11 @@ class Load:
         bad: a producer sends what is no action.
         late: and another holds its records back for `LATE_MS`.
         words: users search with words of their own, each with others.
+        refused: with such that the encoder raises on.
     """
 
     def __init__(self, side: Side) -> None:
-        self.popular = self.bad = self.late = False
+        self.popular = self.bad = self.late = self.refused = False
         self.words = True
         self._side = side
         self._stopping = threading.Event()
@@ -140,6 +141,8 @@ class Load:
                 send(kafka, topic, user, late_ms=late, **fields)
                 if self.words and turn % 5 == 0:
                     send(kafka, topic, f"w{turn}", action="search", text=f"words number {turn}")
+                if self.refused:
+                    send(kafka, topic, f"r{turn}", action="search", text=f"{REFUSED} {turn}")
                 if self.bad:
                     kafka.send(topic, b"nonsense", key=b"u")
 

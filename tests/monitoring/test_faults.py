@@ -155,17 +155,11 @@ def test_a_record_that_no_worker_wrote(system: System) -> None:
 
 
 @pytest.mark.usefixtures("slow_faults")
-def test_an_encoder_out_of_memory(system: System) -> None:
-    system.load.words = False
-    system.a.control.change(out_of_memory_above=0)
-    a = system.a.deployment
-    with producer(a) as kafka:
-        for number in range(40):
-            text = f"of memory {number}"
-            send(kafka, a.names.actions[0].name, f"m{number}", action="search", text=text)
+def test_an_encoder_that_raises(system: System) -> None:
+    """On every text that is new; one without memory is tried again too rarely for short times."""
+    system.load.words, system.load.refused = False, True
     system.wait_firing("TidemarkEncoderFailing", job="tidemark-worker")
-    system.a.control.change(out_of_memory_above=None)
-    system.load.words = True
+    system.load.words, system.load.refused = True, False
     system.wait_over("TidemarkEncoderFailing", job="tidemark-worker")
 
 

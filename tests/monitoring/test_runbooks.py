@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_files import ROOT, RUNBOOKS, alerts, dashboards, panels
+from typer.main import get_command
+
+from tidemark.cli.main import app
 
 SECTIONS = ["What it means", "Look", "Do", "Escalate", "It is over when"]
 
@@ -74,3 +78,14 @@ def test_the_settings_that_a_runbook_names_are_there(path: Path) -> None:
     sections = "kafka|topics|limits|policy|memory|encoder|worker|retrieval"
     for setting in re.findall(rf"`((?:{sections})\.[a-z_.]+)[` ]", path.read_text()):
         assert f"`{setting}`" in documented, setting
+
+
+def test_the_commands_that_runbooks_name_are_there() -> None:
+    text = "".join(path.read_text() for path in RUNBOOKS.glob("*.md"))
+    named = set(re.findall(r"(?m)(?:`|^    )tidemark ((?:[a-z][a-z-]*(?: |`|$))+)", text))
+    assert len(named) > 5
+    for words in named:
+        command: Any = get_command(app)
+        for word in words.strip("` ").split():
+            command = getattr(command, "commands", {}).get(word)
+            assert command is not None, f"tidemark {words}"
