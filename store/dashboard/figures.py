@@ -111,11 +111,12 @@ class Window:
             for labels, value in now.samples.get(name, {}).items()
         ]
 
-    def total(self, name: str) -> float | None:
-        """The sum of a gauge or counter over processes and labels."""
+    def total(self, name: str, **wanted: str) -> float | None:
+        """The sum of a gauge or counter over processes and labels, of those that have these."""
         if not self.reported(name):
             return None
-        return sum(one.value for one in self.readings(name))
+        found = self.readings(name)
+        return sum(one.value for one in found if wanted.items() <= one.labels.items())
 
     def totals(self, name: str, label: str) -> dict[str, float] | None:
         """`total` by the values of a label; empty where nothing was counted yet."""

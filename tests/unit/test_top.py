@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from rich.console import Console
 
+from store.dashboard.exposition import look_at_text
+from store.dashboard.figures import Look
 from tidemark.cli.top.figures import Seen, figures
-from tidemark.cli.top.samples import Look, Looks, parse
 from tidemark.cli.top.scrape import addresses_of
 from tidemark.cli.top.view import view
 
@@ -31,48 +32,7 @@ class Process:
         self.letters = Counter("tidemark_dead_letters", "", ["reason"], registry=self.registry)
 
     def look(self, at: float) -> Look:
-        return parse(generate_latest(self.registry).decode(), at)
-
-
-def test_rates_and_shares() -> None:
-    process = Process()
-    process.actions.labels("view", "applied").inc(5)
-    before = process.look(10.0)
-    process.actions.labels("view", "applied").inc(20)
-    process.actions.labels("view", "duplicate").inc(5)  # a series of its own from now on
-    looks = Looks([(before, process.look(12.0))])
-    assert looks.rate("tidemark_actions_total", outcome="applied") == 10.0
-    assert looks.rate("tidemark_actions_total") == 12.5
-    assert looks.label_values("tidemark_actions_total", "outcome") == ["applied", "duplicate"]
-    assert looks.rate("no_such_thing") is None
-    assert looks.share("tidemark_actions_total", "no_such_thing") == 1.0
-    assert looks.share("no_such_thing") is None
-    assert Looks([(None, before)]).rate("tidemark_actions_total") is None
-    assert Looks([(None, before)]).value("tidemark_actions_total") == 5.0
-
-
-def test_a_process_that_began_anew_counts_from_its_start() -> None:
-    first, again = Process(), Process()
-    first.actions.labels("view", "applied").inc(1_000)
-    again.actions.labels("view", "applied").inc(30)
-    looks = Looks([(first.look(0.0), again.look(10.0))])
-    assert looks.rate("tidemark_actions_total") == 3.0
-
-
-def test_quantiles_over_processes() -> None:
-    one, two = Process(), Process()
-    before = one.look(0.0), two.look(0.0)
-    for _ in range(50):
-        one.batches.observe(5)
-        two.batches.observe(50)
-    looks = Looks([(before[0], one.look(1.0)), (before[1], two.look(1.0))])
-    assert looks.quantile(0.5, "tidemark_batch_actions") == 10.0
-    assert looks.quantile(0.25, "tidemark_batch_actions") == 5.0
-    assert looks.quantile(0.75, "tidemark_batch_actions") == 55.0
-    two.batches.observe(1_000)
-    beyond = Looks([(before[1], two.look(1.0))])
-    assert beyond.quantile(1.0, "tidemark_batch_actions") == 100.0
-    assert Looks([(one.look(1.0), one.look(2.0))]).quantile(0.5, "tidemark_batch_actions") is None
+        return look_at_text(generate_latest(self.registry).decode(), at)
 
 
 def found() -> dict[str, Any]:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from store.dashboard.exposition import look_at_text
 from tidemark.cli.top.figures import Seen
-from tidemark.cli.top.samples import parse
 from tidemark.client import RetrievalClient, open_client
 from tidemark.errors import RetrievalError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from tidemark.cli.top.samples import Look
+    from store.dashboard.figures import Look
     from tidemark.settings import Settings
 
 __all__ = ["Scraper", "addresses_of"]
@@ -77,7 +77,7 @@ class Scraper:
             answer = http.get(path)
             if answer.status_code in {401, 403}:
                 return Seen(url, before, error="it wants TIDEMARK_CLIENT__TOKEN, scope admin")
-            now = parse(answer.raise_for_status().text, time.monotonic())
+            now = look_at_text(answer.raise_for_status().text, time.monotonic())
         except (httpx.HTTPError, ValueError) as error:
             return Seen(url, before, error=str(error) or type(error).__name__)
         self._before[url] = now
