@@ -1,0 +1,69 @@
+"""What mkdocs calls while it builds the site (`hooks` in mkdocs.yml)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File
+
+from docsite.commands import commands_page
+from docsite.errors_page import errors_page
+from docsite.http_api import http_api_page
+from docsite.links import ADOPTED, Places, resolved
+from docsite.python_api import python_page
+from docsite.settings_page import settings_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+__all__ = ["GENERATED", "on_files", "on_page_markdown"]
+
+ROOT = Path(__file__).parents[1]
+
+#: Pages that are written anew at each build, and what they are for.
+GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
+    "reference/commands.md": ("every command with its arguments and options", commands_page),
+    "reference/settings.md": (
+        "every setting with its type, bounds, unit and environment variable",
+        settings_page,
+    ),
+    "reference/http-api.md": (
+        "every request of the retrieval service, its parameters, answers and models",
+        http_api_page,
+    ),
+    "reference/python.md": ("publishers, actions, items and security in Python", python_page),
+    "reference/errors.md": (
+        "errors of the packages, reasons of dead letters, exit codes",
+        errors_page,
+    ),
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages, and those that the repository keeps outside docs/."""
+    for uri, (_, make) in GENERATED.items():
+        files.append(File.generated(config, uri, content=make()))
+    for path, uri in ADOPTED.items():
+        files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Have links lead somewhere on the site; list the generated pages on the reference's own."""
+    if page.file.src_uri == "reference/index.md":
+        lines = [
+            f"- [{_title(make())}]({Path(uri).name}): {purpose}"
+            for uri, (purpose, make) in GENERATED.items()
+        ]
+        markdown += "\n" + "\n".join(lines) + "\n"
+    places = Places(frozenset(files.src_uris), config.repo_url)
+    return resolved(markdown, page.file.src_uri, places)
+
+
+def _title(markdown: str) -> str:
+    return next(line[2:] for line in markdown.splitlines() if line.startswith("# "))
