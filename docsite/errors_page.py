@@ -1,8 +1,7 @@
-"""The page of errors: what each means, whether a retry helps, and what programs exit with."""
+"""The page of errors: what each means, and whether a retry helps."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from types import ModuleType
@@ -10,24 +9,22 @@ from types import ModuleType
 import encoders.errors
 import store.errors
 import streams.errors
-import tidemark.cli.main
 import tidemark.errors
 from docsite.tables import cell, table
 
-__all__ = ["errors_of", "errors_page", "exit_codes", "reject_reasons"]
+__all__ = ["errors_of", "errors_page", "reject_reasons"]
 
-_HEAD = """# Errors and exit codes
+_HEAD = """# Errors
 
 Every error of Tidemark says what was wrong, what was expected and what to do. Answers of the retrieval service have
-[errors of their own](../retrieval-api.md#errors).
+[errors of their own](../retrieval-api.md#errors), and commands end with [exit codes](../command-line.md#exit-codes).
 """
 
 
 def errors_page() -> str:
     """Markdown: exit codes, reasons of dead letters, and the errors of each package."""
-    parts = [_HEAD, "## Exit codes\n", "Of every command; [the command line](../command-line.md) says more.\n"]
-    parts.append(table(("code", "meaning"), [(f"`{code}`", text) for code, text in exit_codes()]))
-    parts += [
+    parts = [
+        _HEAD,
         "## Reasons of dead letters\n",
         "The header `error` of a dead letter, and the label `reason` of `tidemark_dead_letters_total`; "
         "[the wire format](../wire-format.md#dead-letters) has the other headers.\n",
@@ -63,12 +60,3 @@ def reject_reasons() -> list[tuple[str, str]]:
     """Each reason and the comment beside it."""
     return re.findall(r'= "(\w+)"  # (.+)', inspect.getsource(streams.errors.RejectReason))
 
-
-def exit_codes() -> list[tuple[int, str]]:
-    """Each code and its meaning, as the command line's module says them."""
-    said = " ".join(str(ast.get_docstring(ast.parse(inspect.getsource(tidemark.cli.main)))).split())
-    listed = said.partition("Exit codes: ")[2]
-    return [
-        (int(code), text.rstrip(" ,."))
-        for code, text in re.findall(r"(\d+) (.+?)(?=, \d+ |\.(?: |$))", listed)
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mkdocs.structure.files import File
 
@@ -11,6 +11,7 @@ from docsite.commands import commands_page
 from docsite.errors_page import errors_page
 from docsite.http_api import http_api_page
 from docsite.links import ADOPTED, Places, resolved
+from docsite.lists import widened
 from docsite.python_api import python_page
 from docsite.settings_page import settings_page
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-__all__ = ["GENERATED", "on_files", "on_page_markdown"]
+__all__ = ["GENERATED", "on_config", "on_files", "on_page_markdown"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,10 +39,16 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     ),
     "reference/python.md": ("publishers, actions, items and security in Python", python_page),
     "reference/errors.md": (
-        "errors of the packages, reasons of dead letters, exit codes",
+        "errors of the packages, and reasons of dead letters",
         errors_page,
     ),
 }
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """In the navigation, a name with a ``*`` stands for all such pages that it does not name."""
+    config.nav = _expanded(config.nav, Path(config.docs_dir), _named(config.nav))
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -62,7 +69,32 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         ]
         markdown += "\n" + "\n".join(lines) + "\n"
     places = Places(frozenset(files.src_uris), config.repo_url)
-    return resolved(markdown, page.file.src_uri, places)
+    return widened(resolved(markdown, page.file.src_uri, places))
+
+
+def _named(nav: Any) -> set[str]:
+    if isinstance(nav, str):
+        return {nav}
+    parts = nav.values() if isinstance(nav, dict) else nav
+    return {name for part in parts for name in _named(part)}
+
+
+def _expanded(nav: list[Any], folder: Path, named: set[str]) -> list[Any]:
+    found: list[Any] = []
+    for entry in nav:
+        if isinstance(entry, dict):
+            found.append(
+                {
+                    title: _expanded(below, folder, named) if isinstance(below, list) else below
+                    for title, below in entry.items()
+                }
+            )
+        elif "*" in entry:
+            pages = {path.relative_to(folder).as_posix() for path in folder.glob(entry)}
+            found += sorted(pages - named)
+        else:
+            found.append(entry)
+    return found
 
 
 def _title(markdown: str) -> str:

@@ -28,6 +28,8 @@ _HEAD = """# Settings, with types and bounds
 [Settings](../settings.md) says where settings are read from, and what the actions, templates and topics among them look like.
 This page is made from their classes. `tidemark settings --explain` prints each as it stands for you, and who set it.
 """
+#: Beyond it Python would write a number with an exponent, sooner or later.
+_PLAIN = 1_000
 _NAMES: dict[Any, str] = {
     str: "text", int: "whole number", float: "number", bool: "`true` or `false`",
     Path: "path", SecretStr: "text, secret",
@@ -118,13 +120,13 @@ def _bounds(field: FieldInfo) -> str:
     for one in [*field.metadata, *_inner(field.annotation)]:
         match one:
             case annotated_types.Gt(gt=value):
-                found.append(f"> {value}")
+                found.append(f"> {value:g}")
             case annotated_types.Ge(ge=value):
-                found.append(f"≥ {value}")
+                found.append(f"≥ {value:g}")
             case annotated_types.Lt(lt=value):
-                found.append(f"< {value}")
+                found.append(f"< {value:g}")
             case annotated_types.Le(le=value):
-                found.append(f"≤ {value:,}")
+                found.append(f"≤ {value:,g}")
             case annotated_types.MinLen(min_length=value):
                 found.append("not empty" if value == 1 else f"at least {value}")
             case _:
@@ -149,7 +151,8 @@ def _default(one: Setting) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, int | float):
-        return f"{value:,g}" if value < 1_000 else f"{value:,.0f}" + (f" {unit}" if unit else "")
+        number = f"{value:,g}" if abs(value) < _PLAIN else f"{value:,.0f}"
+        return f"{number} {unit}" if unit else number
     if isinstance(value, str | Path):
         return f"`{value}`"
     plain = [x.model_dump() if isinstance(x, BaseModel) else x for x in value]
