@@ -26,7 +26,7 @@ types: $(READY)
 check: lint types test  ## what CI runs
 
 docs: $(READY)  ## the docs site, into build/docs; needs no network
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open it by: $(BIN)/python -m mkdocs serve"
 
 # AREA=streams  ONLY=growth  QUICK=1: see benchmarks/README.md

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 from typer.cli import get_docs_for_click
+from typer.core import MARKUP_MODE_KEY
 from typer.rich_utils import MARKUP_MODE_RICH
 
 from tidemark.cli.main import app
@@ -25,7 +26,7 @@ def root_command() -> TyperGroup:
 def commands_page() -> str:
     """Markdown: each command with its usage, arguments and options."""
     root = root_command()
-    context = typer.Context(root, info_name="tidemark", obj={"TYPER_RICH_MARKUP_MODE": MARKUP_MODE_RICH})
+    context = typer.Context(root, info_name="tidemark", obj={MARKUP_MODE_KEY: MARKUP_MODE_RICH})
     text = get_docs_for_click(obj=root, ctx=context, name="tidemark", title="Commands and options")
     return _without_help(text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import encoders.errors
 import store.errors
@@ -12,23 +12,33 @@ import streams.errors
 import tidemark.errors
 from docsite.tables import cell, table
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 __all__ = ["errors_of", "errors_page", "reject_reasons"]
 
 _HEAD = """# Errors
 
-Every error of Tidemark says what was wrong, what was expected and what to do. Answers of the retrieval service have
-[errors of their own](../retrieval-api.md#errors), and commands end with [exit codes](../command-line.md#exit-codes).
+Every error of Tidemark says what was wrong, what was expected and what to do. Answers of the
+retrieval service have [errors of their own](../retrieval-api.md#errors), and commands end with
+[exit codes](../command-line.md#exit-codes).
+"""
+_REASONS = """## Reasons of dead letters
+
+The header `error` of a dead letter, and the label `reason` of `tidemark_dead_letters_total`;
+[the wire format](../wire-format.md#dead-letters) has the other headers.
 """
 
 
 def errors_page() -> str:
-    """Markdown: exit codes, reasons of dead letters, and the errors of each package."""
+    """Markdown: reasons of dead letters, and the errors of each package."""
     parts = [
         _HEAD,
-        "## Reasons of dead letters\n",
-        "The header `error` of a dead letter, and the label `reason` of `tidemark_dead_letters_total`; "
-        "[the wire format](../wire-format.md#dead-letters) has the other headers.\n",
-        table(("reason", "the message"), [(f"`{name}`", cell(text)) for name, text in reject_reasons()]),
+        _REASONS,
+        table(
+            ("reason", "the message"),
+            [(f"`{name}`", cell(text)) for name, text in reject_reasons()],
+        ),
     ]
     for module in (streams.errors, encoders.errors, store.errors, tidemark.errors):
         parts += [
@@ -59,4 +69,3 @@ def errors_of(module: ModuleType) -> list[type[Exception]]:
 def reject_reasons() -> list[tuple[str, str]]:
     """Each reason and the comment beside it."""
     return re.findall(r'= "(\w+)"  # (.+)', inspect.getsource(streams.errors.RejectReason))
-

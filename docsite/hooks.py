@@ -47,7 +47,8 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """In the navigation, a name with a ``*`` stands for all such pages that it does not name."""
-    config.nav = _expanded(config.nav, Path(config.docs_dir), _named(config.nav))
+    nav: list[Any] = config.nav or []
+    config.nav = _expanded(nav, Path(config.docs_dir), _named(nav))
     return config
 
 
@@ -62,6 +63,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Have links lead somewhere on the site; list the generated pages on the reference's own."""
+    if page.file.src_uri == "index.md":
+        page.meta["hide"] = ["navigation", "toc"]  # it has room for the picture then
     if page.file.src_uri == "reference/index.md":
         lines = [
             f"- [{_title(make())}]({Path(uri).name}): {purpose}"

@@ -1,4 +1,4 @@
-"""The page of the HTTP interface, from the OpenAPI document that a running service has at /openapi.json."""
+"""The page of the HTTP interface, from the OpenAPI document that a service has at /openapi.json."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ __all__ = ["http_api_page", "openapi_document", "schema_words"]
 
 _HEAD = """# HTTP, request by request
 
-[The retrieval service's interface](../retrieval-api.md) says what holds for all requests: formats, errors, deadlines, tokens. This page is
-made from the OpenAPI document, which a running service has at `/openapi.json`, and shows at `/docs`.
+[The retrieval service's interface](../retrieval-api.md) says what holds for all requests: formats,
+errors, deadlines, tokens. This page is made from the OpenAPI document, which a running service has
+at `/openapi.json`, and shows at `/docs`.
 
 Every request may be answered with an error, of the model [ErrorResponse](#errorresponse).
 """
@@ -81,7 +82,11 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
             if "schema" in one
         } - {"[ErrorResponse](#errorresponse)"}
         if kinds or status.startswith("2"):
-            words = "" if answer["description"] == "Successful Response" else f", {answer['description']}"
+            words = (
+                ""
+                if answer["description"] == "Successful Response"
+                else f", {answer['description']}"
+            )
             yield f"Answer {status}{words}: {' or '.join(sorted(kinds))}.\n"
 
 
@@ -131,13 +136,12 @@ def _plain(schema: dict[str, Any]) -> str:
 
 def _bounds(schema: dict[str, Any]) -> str:
     words = {
-        "minimum": "≥ {}", "maximum": "≤ {}", "exclusiveMinimum": "> {}", "exclusiveMaximum": "< {}",
+        "minimum": "≥ {}", "maximum": "≤ {}", "exclusiveMinimum": "> {}",
+        "exclusiveMaximum": "< {}",
         "minLength": "at least {} long", "maxLength": "at most {} long",
         "minItems": "at least {}", "maxItems": "at most {}", "maxProperties": "at most {}",
     }  # fmt: skip
-    found = [
-        form.format(f"{schema[key]:,g}") for key, form in words.items() if key in schema
-    ]
+    found = [form.format(f"{schema[key]:,g}") for key, form in words.items() if key in schema]
     return f" ({', '.join(found)})" if found else ""
 
 

@@ -1,4 +1,4 @@
-"""Links between pages that are right in a browser of the repository, made right on the site as well.
+"""Links that are right in a browser of the repository, made right on the site as well.
 
 A page may link to anything in the repository by its relative path. What is a page of the site is
 linked there; the rest is where `repo_url` of mkdocs.yml says the repository can be looked at, and
@@ -68,9 +68,7 @@ def resolved(markdown: str, uri: str, places: Places) -> str:
         if target is None or re.match(r"[a-z]+:|#|/", target):
             return found[0]
         path, _, anchor = target.partition("#")
-        place = posixpath.normpath(
-            posixpath.join(posixpath.dirname(repository_path(uri)), path)
-        )
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(repository_path(uri)), path))
         page = _page(place)
         if page in places.pages:
             here = posixpath.relpath(page, posixpath.dirname(uri) or ".")

@@ -16,9 +16,9 @@ _WIDTH = 4
 
 
 def widened(markdown: str) -> str:
-    """What belongs to an item of a list, indented by four spaces.
+    r"""What belongs to an item of a list, indented by four spaces.
 
-    >>> print(widened("1. Make it:\\n\\n       make\\n\\n   Look at it.\\n2. Done\\n"), end="")
+    >>> print(widened("1. Make it:\n\n       make\n\n   Look at it.\n2. Done\n"), end="")
     1. Make it:
     <BLANKLINE>
             make
@@ -47,6 +47,9 @@ def widened(markdown: str) -> str:
                 found.append(" " * max(0, _WIDTH - width) + line)
                 continue
             if not found[-1].strip():
-                width, apart = 0, False  # after an empty line, what is not indented is no longer of the list
+                width, apart = (
+                    0,
+                    False,
+                )  # after an empty line, what is not indented is no longer of the list
         found.append(line)
     return "".join(found)

@@ -22,8 +22,8 @@ _SHOWN = {
 
 _HEAD = """# Python: publishing
 
-What event producers in Python use; [the wire format](../wire-format.md) is for all other languages. Queries go over
-[HTTP](../retrieval-api.md).
+What event producers in Python use; [the wire format](../wire-format.md) is for all other languages.
+Queries go over [HTTP](../retrieval-api.md).
 
 ```python
 from streams.publisher import ActionPublisher, ItemPublisher

@@ -25,8 +25,9 @@ __all__ = ["Setting", "all_settings", "settings_page"]
 
 _HEAD = """# Settings, with types and bounds
 
-[Settings](../settings.md) says where settings are read from, and what the actions, templates and topics among them look like.
-This page is made from their classes. `tidemark settings --explain` prints each as it stands for you, and who set it.
+[Settings](../settings.md) says where settings are read from, and what the actions, templates and
+topics among them look like. This page is made from their classes. `tidemark settings --explain`
+prints each as it stands for you, and who set it.
 """
 #: Beyond it Python would write a number with an exponent, sooner or later.
 _PLAIN = 1_000

@@ -9,6 +9,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -45,7 +46,7 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_commands_and_options_exist(path: Path) -> None:
     for words in command_lines(path):
-        command = root_command()
+        command: Any = root_command()
         rest = list(words)
         while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
             name = rest.pop(0)
@@ -54,8 +55,12 @@ def test_commands_and_options_exist(path: Path) -> None:
             if not re.fullmatch(r"[a-z][a-z-]*", name):
                 break  # a file, or what stands for a name
             assert name in command.commands, f"tidemark {shlex.join(words)}: there is no {name}"
-            command = command.commands[name]  # type: ignore[assignment] # a group's are commands
-        known = {one for parameter in command.params for one in (*parameter.opts, *parameter.secondary_opts)}
+            command = command.commands[name]
+        known = {
+            one
+            for parameter in command.params
+            for one in (*parameter.opts, *parameter.secondary_opts)
+        }
         for word in rest:
             if re.match(r"--?[a-z]", word):
                 option = word.partition("=")[0]
@@ -90,7 +95,9 @@ def test_settings_in_files_are_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_metrics_are_those_that_are_served(path: Path) -> None:
-    served = set(re.findall(r"^\| `(tidemark_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
+    served = set(
+        re.findall(r"^\| `(tidemark_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+    )
     # label values and the prefix of collections in Milvus look alike
     others = {"tidemark_", "tidemark_items", "tidemark_profiles"}
     for name in re.findall(r"\btidemark_[a-z0-9_]*", path.read_text()):

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 #: Width and height of the screens looked at.
 _SCREENS = {"desk": (1280, 900), "phone": (390, 844)}
 
@@ -34,6 +35,14 @@ def address(site: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Path:
+    """Where pictures go, for CI to keep: $TIDEMARK_ARTEFACTS, or ``artefacts``."""
+    folder = Path(os.environ.get("PYTEST_ARTEFACTS", ROOT / "artefacts")) / "docs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +87,13 @@ class Watched:
     ],
 )
 def test_pages_open_without_a_complaint(
-    chromium: Browser, address: str, path: str, title: str, screen: str, scheme: str
+    chromium: Browser,
+    address: str,
+    artefacts: Path,
+    path: str,
+    title: str,
+    screen: str,
+    scheme: str,
 ) -> None:
     watched = Watched(chromium, screen, scheme)
     watched.page.goto(f"{address}{path}", wait_until="networkidle")
@@ -86,10 +101,8 @@ def test_pages_open_without_a_complaint(
     # tables and code scroll in boxes of their own
     wide = watched.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     assert not wide, "the page is wider than the screen"
-    if folder := os.environ.get("PYTEST_ARTEFACTS"):
-        name = f"{path.strip('/').replace('/', '-') or 'index'}-{screen}-{scheme}.png"
-        (Path(folder) / "docs").mkdir(parents=True, exist_ok=True)
-        watched.page.screenshot(path=Path(folder) / "docs" / name)
+    name = f"{path.strip('/').replace('/', '-') or 'index'}-{screen}-{scheme}.png"
+    watched.page.screenshot(path=artefacts / name)
     assert watched.complaints == []
     assert all(url.startswith((address, "data:", "blob:")) for url in watched.asked), watched.asked
     watched.page.close()
@@ -97,8 +110,10 @@ def test_pages_open_without_a_complaint(
 
 def test_the_search_finds_how_to_forget(chromium: Browser, address: str) -> None:
     watched = Watched(chromium, "desk", "light")
-    watched.page.goto(address)
-    watched.page.get_by_role("textbox", name="Search").fill("forget")
+    watched.page.goto(address, wait_until="networkidle")
+    box = watched.page.get_by_role("textbox", name="Search")
+    box.click()  # the index is loaded now
+    box.press_sequentially("forget")
     result = watched.page.locator(".md-search-result__item a[href*='how-to/forget/']").first
     expect(result).to_be_visible(timeout=15_000)
     result.click()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 
+import docsite.lists
 from docsite.errors_page import errors_of, errors_page, reject_reasons
 from docsite.http_api import http_api_page, schema_words
 from docsite.links import Places, resolved
@@ -14,7 +17,9 @@ from streams import errors as streams_errors
 from streams.errors import RejectReason
 from tidemark.explain import meanings
 
-PAGES = frozenset({"index.md", "design.md", "how-to/deploy.md", "how-to/tune.md", "contributing.md"})
+PAGES = frozenset(
+    {"index.md", "design.md", "how-to/deploy.md", "how-to/tune.md", "contributing.md"}
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +62,10 @@ def test_what_belongs_to_an_item_is_indented_by_four() -> None:
     )
     assert widened("- one\n\nAfter.\n  deeper\n") == "- one\n\nAfter.\n  deeper\n"
     assert widened("```\n- one\n  two\n```\n- a\n  b\n") == "```\n- one\n  two\n```\n- a\n    b\n"
+
+
+def test_the_example_of_lists_is_right() -> None:
+    assert doctest.testmod(docsite.lists) == (0, 1)
 
 
 def test_every_setting_has_a_type_and_a_variable() -> None:

@@ -1,4 +1,4 @@
-"""The site as it is built: whole, of itself alone, and as a browser of the repository shows its pages."""
+"""The site as it is built: whole, by itself, and as a browser of the repository has its pages."""
 
 from __future__ import annotations
 
@@ -79,11 +79,23 @@ def test_a_page_reads_alike_here_and_in_a_browser_of_the_repository(site: Path, 
     assert elements(page(site, uri), within="article").found == expected.found
 
 
+def test_links_lead_somewhere_in_the_repository() -> None:
+    for path, _ in written():
+        text = re.sub(
+            r"^```.*?^```|`[^`\n]*`", "", path.read_text(), flags=re.DOTALL | re.MULTILINE
+        )
+        for target in re.findall(r"\]\(([^)#\s]+)", text):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.relative_to(ROOT)}: {target}"
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     for path in site.rglob("*.html"):
         assert elements(path.read_text()).asked_for == [], path
     for path in site.rglob("*.css"):
-        addresses = re.findall(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')]+)", path.read_text())
+        addresses = re.findall(
+            r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')]+)", path.read_text()
+        )
         assert addresses == [], path
 
 

@@ -35,7 +35,9 @@ class Block:
     @property
     def commands(self) -> list[str]:
         return [
-            line.removeprefix(_PROMPT) for line in self.text.splitlines() if line.startswith(_PROMPT)
+            line.removeprefix(_PROMPT)
+            for line in self.text.splitlines()
+            if line.startswith(_PROMPT)
         ]
 
     @property
@@ -73,7 +75,13 @@ class Reader:
 
     def run(self, commands: list[str]) -> subprocess.CompletedProcess[str]:
         script = "\n".join(
-            [f". {self._variables}", *commands, "code=$?", f"export -p > {self._variables}", "exit $code"]
+            [
+                f". {self._variables}",
+                *commands,
+                "code=$?",
+                f"export -p > {self._variables}",
+                "exit $code",
+            ]
         )
         return subprocess.run(
             ["bash", "-c", script],
@@ -89,14 +97,16 @@ class Reader:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """A terminal as wide as the page's, with `tidemark` and `python` on the path, and no settings."""
+    """A terminal as wide as the page's, with the commands on the path, and no settings."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     for name, words in (("tidemark", "-m tidemark"), ("python", "")):
         file = bin_folder / name
         file.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
         file.chmod(0o755)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TIDEMARK_") and k != "KAFKA_HOME"}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith("TIDEMARK_") and k != "KAFKA_HOME"
+    }
     return {
         **kept,
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
@@ -134,7 +144,9 @@ def test_every_step_does_as_the_page_says(
         assert block.language == "console", block
         commands = [one.replace(f":{_PORT}", f":{port}") for one in block.commands]
         commands = [re.sub(r"=127\.0\.0\.1:\d+$", f"={broker[1]}", one) for one in commands]
-        changes = any(word in one for one in commands for word in ("publish", "python", "replay", "forget"))
+        changes = any(
+            word in one for one in commands for word in ("publish", "python", "replay", "forget")
+        )
         _expect(reader, commands, block.output, once=changes)
     for path in re.findall(rf"<http://localhost:{_PORT}(/\S*)>", PAGE.read_text()):
         answer = httpx.get(f"http://127.0.0.1:{port}{path}", follow_redirects=True)
