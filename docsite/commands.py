@@ -35,6 +35,9 @@ def _without_help(text: str) -> str:
     """Every command has --help; that is said once."""
     found = re.sub(r"^\* `--help`: .*\n", "", text, flags=re.MULTILINE)
     found = re.sub(r"\*\*Options\*\*:\n\n(?=\n|#|\*\*|\Z)", "", found)
+    # Summaries are cut, and all commands follow.
+    found = re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n*", "", found)
+    found = found.replace("docs/command-line.md", "[The command line](../command-line.md)", 1)
     return found.replace(
         "**Usage**:", "Every command explains itself with `--help`.\n\n**Usage**:", 1
     )

@@ -75,15 +75,14 @@ def settings_page() -> str:
     for group, members in groups.items():
         rows = [
             (
-                f"`{one.name}`",
+                f"`{one.name}`<br>`{one.variable}`",
                 one.kind + (f", {one.bounds}" if one.bounds else ""),
                 _default(one),
                 cell(texts[one.name]),
-                f"`{one.variable}`",
             )
             for one in members
         ]
-        head = ("setting", "type", "default", "meaning", "variable")
+        head = ("setting, and variable", "type", "default", "meaning")
         parts += [f"## {group}\n", f"{members[0].group}\n", table(head, rows)]
     return "\n".join(parts)
 
