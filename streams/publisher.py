@@ -200,8 +200,9 @@ def _trace_headers() -> list[tuple[str, bytes]]:
 class ActionPublisher(_Publisher):
     """Publishes what users do.
 
-    >>> with ActionPublisher("localhost:9092") as actions:  # doctest: +SKIP
-    ...     actions.publish("ann", "view", item_id="42")
+    Examples:
+        >>> with ActionPublisher("localhost:9092") as actions:  # doctest: +SKIP
+        ...     actions.publish("ann", "view", item_id="42")
     """
 
     default_topic = "actions"
@@ -214,7 +215,19 @@ class ActionPublisher(_Publisher):
         wire: WireFormat = "msgpack",
         **options: Unpack[PublisherOptions],
     ) -> None:
-        """See `_Publisher`; ``wire`` is the topic's format."""
+        """Connect.
+
+        Args:
+            bootstrap: ``host:port`` of brokers, separated by commas.
+            topic: where to publish; `actions` where it is not given.
+            wire: the topic's format, `msgpack` or `json`.
+            options: see `PublisherOptions`.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+            AccessRefusedError: the brokers do not let us in, or are not trusted.
+            BrokerUnsupportedError: the brokers are too old.
+        """
         super().__init__(bootstrap, topic, **options)
         self._pack = msgspec.json.encode if wire == "json" else msgpack.packb
 

@@ -44,7 +44,16 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry of the catalogue. Topic ``items`` (compacted), key ``item_id``; null deletes."""
+    """One entry of the catalogue. Topic ``items`` (compacted), key ``item_id``; null deletes.
+
+    Attributes:
+        item_id: equals the record's key.
+        title: not blank.
+        description: in words, where there is one.
+        categories: names; candidates are filtered by them.
+        attributes: scalars that candidates are filtered by; not encoded.
+        v: schema version.
+    """
 
     item_id: str
     title: str
