@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from streams.admin import admin_client
 from streams.errors import BrokerUnavailableError, PublishError
-from streams.letters import read_letter
+from streams.letters import read_letter, read_mark
 from streams.reach import CONNECT_SECONDS, require_access
 from streams.security import PLAINTEXT
 from streams.tail import TopicTail
@@ -19,7 +19,7 @@ from streams.tail import TopicTail
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from streams.letters import DeadLetter
+    from streams.letters import DeadLetter, Source
     from streams.records import OutRecord
     from streams.security import Security
 
@@ -37,6 +37,7 @@ async def read_letters(
     security: Security = PLAINTEXT,
     begin: Mapping[int, int] | None = None,
     until: Mapping[int, int] | None = None,
+    replayed: set[Source] | None = None,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> AsyncIterator[DeadLetter]:
     """All letters that are there now, in the order of each partition.
@@ -48,6 +49,8 @@ async def read_letters(
         begin: offsets by partition to begin at, of these partitions alone; else all from the
             beginning.
         until: offsets by partition to stop before.
+        replayed: filled with the source records that were replayed, as their marks come, which is
+            after their letters.
         on_progress: told how many offsets were read and how many there are to read.
 
     Raises:
@@ -73,7 +76,11 @@ async def read_letters(
             done += len(chunk)
             on_progress(done, done + (tail.lag() or 0))
             for record in chunk:
-                if until is None or record.offset < until.get(record.partition, 0):
+                mark = read_mark(record)
+                if mark is not None:
+                    if replayed is not None:
+                        replayed.add(mark)
+                elif until is None or record.offset < until.get(record.partition, 0):
                     yield read_letter(record)
     except (ConsumerError, TimeoutError) as error:
         raise BrokerUnavailableError(f"{topic} cannot be read: {error!r}") from error

@@ -1,5 +1,9 @@
 """Dead letters as they are read back: what they say of themselves, and which may be replayed.
 
+What was replayed has a mark in the topic of dead letters, behind the letter in its partition: a
+record without a key, of no bytes, whose header names the source record. So that another run does not
+send it again, and the list says so.
+
 Pure: `streams.dead_letter_topic` reads and publishes.
 """
 
@@ -15,15 +19,24 @@ from streams.records import OutRecord
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from store.record import Record
     from streams.fetching import FetchedRecord
 
-__all__ = ["DeadLetter", "LetterFilter", "ReplayPlan", "Verdict", "read_letter"]
+__all__ = [
+    "DeadLetter", "LetterFilter", "ReplayPlan", "Source", "Verdict", "mark_of", "read_letter",
+    "read_mark",
+]  # fmt: skip
+
+#: Topic, partition and offset that a letter came from.
+Source = tuple[str, int, int]
 
 #: The headers that `streams.dead_letters` and `OutRecord.shortened` write.
 _OWN = {"error", "reason", "source-topic", "source-partition", "source-offset", "time"}
 _SHORTENED = "truncated-from-bytes"
 #: Says where a replayed record was a letter.
 _REPLAYED = "replayed-from"
+#: Of a mark: ``partition/offset/topic`` of the source record.
+_MARK = "replayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,7 @@ class DeadLetter:
     offset: int
     reason: str
     detail: str
-    source: tuple[str, int, int] | None
+    source: Source | None
     time_ms: int
     key: bytes | None
     value: bytes | None
@@ -85,6 +98,26 @@ def read_letter(record: FetchedRecord) -> DeadLetter:
     )
 
 
+def mark_of(letter: DeadLetter) -> OutRecord | None:
+    """What says that the letter was replayed; None where it does not say where it came from."""
+    if letter.source is None:
+        return None
+    topic, partition, offset = letter.source
+    said = f"{partition}/{offset}/{topic}".encode()
+    return OutRecord(letter.topic, letter.partition, None, b"", ((_MARK, said),))
+
+
+def read_mark(record: Record) -> Source | None:
+    """The source record that a mark says was replayed; None of a letter."""
+    for name, value in record.headers:
+        if name == _MARK and value is not None and record.key is None and not record.value:
+            partition, _, rest = value.decode("utf-8", "replace").partition("/")
+            offset, _, topic = rest.partition("/")
+            if topic and partition.isdecimal() and offset.isdecimal():
+                return topic, int(partition), int(offset)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
     """Which letters are meant.
@@ -117,7 +150,8 @@ class Verdict(StrEnum):
     """What becomes of a letter that is to be replayed."""
 
     REPLAYED = "replayed"
-    REPEATED = "repeated"  # a crash wrote it again, or it was replayed by this run already
+    REPEATED = "repeated"  # a crash wrote it again
+    ALREADY = "already"  # an earlier run replayed it
     SHORTENED = "shortened"  # only the beginning of its value was kept
     NO_SOURCE = "no_source"  # it does not say where it came from
     OTHER_TOPIC = "other_topic"  # not one of those that the settings name
@@ -131,13 +165,15 @@ class ReplayPlan:
     Attributes:
         topics: that may be published to: those of actions, and of items where it was asked for.
         items: the catalogue's topic.
+        replayed: source records that earlier runs replayed, and this one does not.
         counts: of letters by verdict and reason.
     """
 
     topics: Collection[str]
     items: str
+    replayed: Collection[Source] = frozenset()
     counts: Counter[tuple[Verdict, str]] = field(default_factory=Counter)
-    _done: set[tuple[str, int, int]] = field(default_factory=set)
+    _done: set[Source] = field(default_factory=set)
 
     def judge(self, letter: DeadLetter) -> OutRecord | None:
         """The record to publish, or None; `counts` says why."""
@@ -166,4 +202,6 @@ class ReplayPlan:
             return Verdict.SHORTENED
         if letter.source[0] not in self.topics:
             return Verdict.CATALOGUE if letter.source[0] == self.items else Verdict.OTHER_TOPIC
+        if letter.source in self.replayed:
+            return Verdict.ALREADY
         return Verdict.REPEATED if letter.source in self._done else Verdict.REPLAYED

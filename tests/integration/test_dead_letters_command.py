@@ -122,6 +122,14 @@ def check_replay(deployment: Deployment, broken: dict[str, Any]) -> None:
     assert "replayed 1 letters, all acknowledged" in said
     assert unread(deployment) == 2
     assert "replayed 1" in dead_letters(deployment, "replay", broken["place"], "--yes")
+    # A second run leaves out what the first one sent, unless it is told otherwise.
+    said = dead_letters(deployment, "replay", "--reason", "unknown_item", "--yes")
+    assert "replayed before" in said
+    assert unread(deployment) == 3
+    dry = dead_letters(deployment, "replay", "--all", "--again", "--dry-run", "--json")
+    assert sum(one["count"] for one in json.loads(dry)["letters"]) == 4
+    sent = sorted(one["reason"] for one in listed(deployment) if one["replayed"])
+    assert sent == ["malformed", "unknown_item"]
     with deployment.worker() as again:
         wait_until(lambda: unread(deployment) == 0, check=again.check)
     assert asyncio.run(counts(deployment)) == {"ann": 1}

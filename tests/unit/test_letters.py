@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from aiokafka import TopicPartition
 
 from streams.dead_letters import dead_letter
 from streams.errors import RejectedError, RejectReason
 from streams.fetching import FetchedRecord
-from streams.letters import DeadLetter, LetterFilter, ReplayPlan, Verdict, read_letter
+from streams.letters import (
+    DeadLetter,
+    LetterFilter,
+    ReplayPlan,
+    Verdict,
+    mark_of,
+    read_letter,
+    read_mark,
+)
 from streams.records import OutRecord
 from tidemark.cli.dead_letters.common import ReasonChoice
 from tidemark.cli.dead_letters.replay import _WHY
@@ -72,6 +82,36 @@ def test_a_record_is_replayed_once() -> None:
     assert plan.total(Verdict.REPEATED) == 2
 
 
+@pytest.mark.parametrize("topic", ["actions", "a/b.c", "größe"])
+def test_a_mark_says_what_was_replayed(topic: str) -> None:
+    letter = read(written(source=TopicPartition(topic, 3)))
+    mark = mark_of(letter)
+    assert mark is not None
+    # behind the letter: both expire together
+    assert (mark.topic, mark.partition, mark.key, mark.value) == ("dead", 3, None, b"")
+    record = FetchedRecord("dead", 3, 9, 8_000, None, b"", mark.headers)
+    assert read_mark(record) == (topic, 3, 17)
+    plan = ReplayPlan({topic}, "items", replayed={(topic, 3, 17)})
+    assert plan.judge(letter) is None
+    assert plan.total(Verdict.ALREADY) == 1
+    assert ReplayPlan({topic}, "items", replayed={(topic, 3, 18)}).judge(letter) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers"),
+    [
+        (None, None, ()),
+        (None, None, (("replayed", b"3/17"),)),
+        (None, None, (("replayed", b"x/17/actions"),)),
+        (None, None, (("replayed", None),)),
+        (b"ann", b"{", (("replayed", b"3/17/actions"),)),  # a message of a producer's
+    ],
+)
+def test_what_is_no_mark(key: bytes | None, value: bytes | None, headers: tuple[Any, ...]) -> None:
+    assert read_mark(FetchedRecord("dead", 3, 9, 8_000, key, value, headers)) is None
+    assert mark_of(read(written()._replace(headers=()))) is None
+
+
 def test_what_cannot_be_replayed_is_counted() -> None:
     plan = ReplayPlan(TOPICS, "items")
     large = written(b"x" * 100_000).shortened()
@@ -82,6 +122,7 @@ def test_what_cannot_be_replayed_is_counted() -> None:
     assert {verdict: plan.total(verdict) for verdict in Verdict} == {
         Verdict.REPLAYED: 0,
         Verdict.REPEATED: 0,
+        Verdict.ALREADY: 0,
         Verdict.SHORTENED: 1,
         Verdict.NO_SOURCE: 1,
         Verdict.OTHER_TOPIC: 1,

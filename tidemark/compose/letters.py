@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from streams.admin import admin_client
 from streams.errors import BrokerUnavailableError, TopicMismatchError
+from streams.letters import read_mark
 from streams.peek import TopicPeek
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class LetterTail:
                 if begin >= end:
                     continue
                 async for records, position in self._peek.read(topic, partition, begin, end):
-                    found += records
+                    found += (one for one in records if read_mark(one) is None)
                     self._read[topic, partition] = position
         except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailableError(

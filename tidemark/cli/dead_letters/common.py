@@ -104,8 +104,8 @@ def as_text(value: bytes | None) -> str | None:
         return None
 
 
-def plain(letter: DeadLetter, *, with_value: bool) -> dict[str, Any]:
-    """A letter as JSON; bytes are base64."""
+def plain(letter: DeadLetter, *, with_value: bool, replayed: bool | None = None) -> dict[str, Any]:
+    """A letter as JSON; bytes are base64. ``replayed``: whether it was; None where not asked."""
     source = letter.source
     found: dict[str, Any] = {
         "place": place_of(letter),
@@ -122,6 +122,8 @@ def plain(letter: DeadLetter, *, with_value: bool) -> dict[str, Any]:
         "value_bytes": None if letter.value is None else len(letter.value),
         "shortened_from_bytes": letter.shortened_from,
     }
+    if replayed is not None:
+        found["replayed"] = replayed
     if with_value:
         found["headers"] = [
             {"name": name, "value": as_text(value), "value_base64": _base64(value)}

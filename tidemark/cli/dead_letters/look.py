@@ -39,7 +39,7 @@ from tidemark.cli.dead_letters.common import (
 )
 
 if TYPE_CHECKING:
-    from streams.letters import DeadLetter
+    from streams.letters import DeadLetter, Source
     from tidemark.settings import Settings
 
 __all__ = ["listed", "show"]
@@ -63,6 +63,7 @@ def listed(
     wanted = letter_filter(reason, source, since)
     kept: deque[DeadLetter] = deque(maxlen=limit or None)
     reasons: Counter[str] = Counter()
+    replayed: set[Source] = set()
 
     async def read() -> None:
         from streams.dead_letter_topic import read_letters  # noqa: PLC0415 # a Kafka client
@@ -71,6 +72,7 @@ def listed(
             settings.kafka.bootstrap,
             settings.topics.dead_letters,
             security=settings.kafka.security.security(),
+            replayed=replayed,
         ):
             if wanted.takes(letter):
                 kept.append(letter)
@@ -80,12 +82,12 @@ def listed(
     found = sorted(kept, key=lambda one: (one.time_ms, one.partition, one.offset))
     if as_json:
         for one in found:
-            print_json_line(plain(one, with_value=False))
+            print_json_line(plain(one, with_value=False, replayed=one.source in replayed))
         return
-    _print(found, reasons)
+    _print(found, reasons, replayed)
 
 
-def _print(found: list[DeadLetter], reasons: Counter[str]) -> None:
+def _print(found: list[DeadLetter], reasons: Counter[str], replayed: set[Source]) -> None:
     if not found:
         console.print("no dead letters" + (" of this kind" if reasons else ""))
         return
@@ -102,7 +104,7 @@ def _print(found: list[DeadLetter], reasons: Counter[str]) -> None:
             moment(one.time_ms).removesuffix(" UTC"),
             shown(one.reason or "?"),
             shown(f"{topic}/{partition}/{offset}"),
-            shown(one.detail),
+            shown(one.detail) + (" [green](replayed)[/]" if one.source in replayed else ""),
         )
     console.print(table, highlight=False)
     total = sum(reasons.values())

@@ -32,7 +32,8 @@ from tidemark.cli.dead_letters.common import (
 )
 
 if TYPE_CHECKING:
-    from streams.letters import LetterFilter, ReplayPlan
+    from streams.dead_letter_topic import LetterPublisher
+    from streams.letters import DeadLetter, LetterFilter, ReplayPlan, Source
     from tidemark.settings import Settings
 
 __all__ = ["replay"]
@@ -42,6 +43,7 @@ _IN_FLIGHT = 1_000
 _WHY = {
     "replayed": "replayed",
     "repeated": "left out: another letter of the same record",
+    "already": "left out: replayed before; again with --again",
     "shortened": "refused: only the beginning of the value was kept",
     "no_source": "refused: the letter does not say where it came from",
     "other_topic": "refused: from a topic that the settings do not name",
@@ -58,6 +60,7 @@ def replay(
     source: SourceOption = None,
     since: SinceOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what was replayed before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing, say what.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigFile = None,
@@ -67,8 +70,8 @@ def replay(
     """Publish letters as they came, to the topic and partition that they came from.
 
     For what could be processed now: an item that was missing is there, a limit was raised. Each
-    source record is replayed once, with a header replayed-from. What still cannot be processed
-    becomes a letter again.
+    source record is replayed once, with a header replayed-from, and what was replayed is marked in
+    the topic of dead letters. What still cannot be processed becomes a letter again.
     """
     setup_logging(LogLevel.error)
     if not (places or reason or source or since or everything):
@@ -78,7 +81,8 @@ def replay(
     settings = load(config, kafka={"bootstrap": bootstrap})
     chosen = [parse_place(one) for one in places or ()]
     wanted = letter_filter(reason, source, since, chosen)
-    run = _Run(settings, wanted, items_too=settings.topics.items in (source or ()) or bool(chosen))
+    items_too = settings.topics.items in (source or ()) or bool(chosen)
+    run = _Run(settings, wanted, items_too=items_too, again=again)
     # What is replayed now may become a letter again: those are not read.
     planned = asyncio.run(run.survey())
     count = planned.total(_replayed())
@@ -111,19 +115,23 @@ def _replayed() -> Any:
 class _Run:
     """One replay: a look at all letters, and then the same letters published."""
 
-    def __init__(self, settings: Settings, wanted: LetterFilter, *, items_too: bool) -> None:
+    def __init__(
+        self, settings: Settings, wanted: LetterFilter, *, items_too: bool, again: bool
+    ) -> None:
         self._settings, self._wanted = settings, wanted
         self._topics = {one.name for one in settings.topics.actions}
         if items_too:
             self._topics.add(settings.topics.items)
         self._until: dict[int, int] = {}
+        self._again = again
+        self._replayed: set[Source] = set()
 
     def _plan(self) -> ReplayPlan:
         from streams.letters import ReplayPlan  # noqa: PLC0415 # see tidemark.cli.common
 
-        return ReplayPlan(self._topics, self._settings.topics.items)
+        return ReplayPlan(self._topics, self._settings.topics.items, self._replayed)
 
-    def _letters(self, until: dict[int, int] | None) -> Any:
+    def _letters(self, until: dict[int, int] | None, marks: set[Source] | None = None) -> Any:
         from streams.dead_letter_topic import read_letters  # noqa: PLC0415 # a Kafka client
 
         return read_letters(
@@ -131,10 +139,15 @@ class _Run:
             self._settings.topics.dead_letters,
             security=self._settings.kafka.security.security(),
             until=until,
+            replayed=marks,
         )
 
     async def survey(self) -> ReplayPlan:
         """What would become of each letter that is meant."""
+        if not self._again:
+            # A mark comes after its letter.
+            async for _ in self._letters(None, self._replayed):
+                pass
         plan = self._plan()
         async for letter in self._letters(None):
             if self._wanted.takes(letter):
@@ -160,7 +173,8 @@ class _Run:
                 console=console, transient=True, disable=not bar,
             ) as progress,
         ):  # fmt: skip
-            task, sent, place = progress.add_task("replaying", total=count), 0, ""
+            task, done, place = progress.add_task("replaying", total=count), 0, ""
+            sent: list[DeadLetter] = []
             try:
                 async for letter in self._letters(self._until):
                     record = plan.judge(letter) if self._wanted.takes(letter) else None
@@ -168,17 +182,33 @@ class _Run:
                         continue
                     place = f"{letter.partition}:{letter.offset}"
                     publisher.send(record)
-                    sent += 1
-                    if sent % _IN_FLIGHT == 0:
-                        publisher.flush()
-                        progress.update(task, completed=sent)
-                publisher.flush()
+                    sent.append(letter)
+                    if len(sent) == _IN_FLIGHT:
+                        done += _settle(publisher, sent)
+                        progress.update(task, completed=done)
+                done += _settle(publisher, sent)
             except PublishError as error:
                 raise fail(
-                    f"{error}; {publisher.acknowledged:,} of {count:,} letters were replayed and "
-                    f"acknowledged, the last one tried was {place}"
+                    f"{error}; {done:,} of {count:,} letters were replayed and marked so, the last "
+                    f"one tried was {place}. Of those after the {done:,} some may have been sent, "
+                    "and would be again"
                 ) from error
-            return publisher.acknowledged
+            return done
+
+
+def _settle(publisher: LetterPublisher, sent: list[DeadLetter]) -> int:
+    """Wait until these are acknowledged, then mark them as replayed; how many there were."""
+    from streams.letters import mark_of  # noqa: PLC0415 # see tidemark.cli.common
+
+    publisher.flush()
+    for letter in sent:
+        mark = mark_of(letter)
+        if mark is not None:
+            publisher.send(mark)
+    publisher.flush()
+    count = len(sent)
+    sent.clear()
+    return count
 
 
 def _print(plan: ReplayPlan, word: str) -> None:
