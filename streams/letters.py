@@ -1,7 +1,7 @@
 """Dead letters as they are read back: what they say of themselves, and which may be replayed.
 
 What was replayed has a mark in the topic of dead letters, behind the letter in its partition: a
-record without a key, of no bytes, whose header names the source record. So that another run does not
+record without a key, of no bytes, whose header names the source record. So another run does not
 send it again, and the list says so.
 
 Pure: `streams.dead_letter_topic` reads and publishes.
