@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["CpuUse", "DeviceReading", "DeviceUse", "GpuUse", "use_of"]
 
 #: Of a control group, version 2: what a container may have. ``max`` where there is no limit.
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
+_WINDOW_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,29 @@ class DeviceUse(Protocol):
 class CpuUse:
     """What this process uses of the processor and the memory that it may have."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call begins the interval
+        self._clock = clock
+        self._seen: deque[tuple[float, float]] = deque([(clock(), self._busy())])
+
+    def _busy(self) -> float:
+        """Seconds of CPU that the process took so far."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
 
     def read(self) -> DeviceReading:
-        """Utilisation since the last call, of all cores that the process may run on."""
+        """Utilisation over the last 15 seconds or so, of all cores that the process may run on.
+
+        Not since the last call: several scrape, each would shorten the others' time.
+        """
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        share = self._process.cpu_percent() / 100 / (cores or os.cpu_count() or 1)
+        now, busy = self._clock(), self._busy()
+        while len(self._seen) > 1 and now - self._seen[1][0] >= _WINDOW_S:
+            self._seen.popleft()
+        begun, before = self._seen[0]
+        share = (busy - before) / max(now - begun, 1e-3) / (cores or os.cpu_count() or 1)
+        if now - self._seen[-1][0] >= 1:
+            self._seen.append((now, busy))
         total = float(psutil.virtual_memory().total)
         return DeviceReading(
             "cpu", min(1.0, share), self._process.memory_info().rss, min(total, _limit(_LIMIT))

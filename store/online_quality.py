@@ -8,11 +8,12 @@ algorithms", Machine Learning 90, 2013). How far the same updates turn the profi
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from store.errors import CorruptRecordError
+from store.errors import CorruptRecordError, StoreError
 from store.record import key_of
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["K", "OnlineQuality"]
 
+logger = logging.getLogger(__name__)
+
 #: Of the ranking so many are looked at, as recall@10 says.
 K = 10
-#: Profiles that are watched a second, of all that change: each costs a search of the items.
-_PER_SECOND = 10.0
 #: Of the most popular items so many are kept, for those that a user has seen are left out.
 _POPULAR = 500
 #: They are ranked anew at most so often; with many items more rarely, as that costs.
@@ -52,6 +53,7 @@ class OnlineQuality:
         catalogue: the items.
         search: the ids of the K items nearest to a unit vector, without those given.
         sensor: told what came of it.
+        per_second: profiles that are watched, of all that change: each costs a search of the items.
         seed: of the sample.
     """
 
@@ -61,6 +63,8 @@ class OnlineQuality:
         catalogue: Catalogue,
         search: Callable[[NDArray[np.float32], Collection[str]], Sequence[str]],
         sensor: Sensor,
+        *,
+        per_second: float = 10.0,
         seed: int = 0,
     ) -> None:
         self._profiles = profiles
@@ -68,7 +72,8 @@ class OnlineQuality:
         self._search = search
         self._sensor = sensor
         self._random = np.random.default_rng(seed)
-        self._budget, self._seen_ms = _PER_SECOND, 0
+        self._per_second = per_second
+        self._budget, self._seen_ms = per_second, 0
         self._popular: list[str] = []
         self._popular_ms: float = 0
 
@@ -80,15 +85,29 @@ class OnlineQuality:
             now_ms: wall clock; not more profiles a second than are worth their cost.
         """
         passed = max(0, now_ms - self._seen_ms) / 1000
-        self._budget = min(_PER_SECOND, self._budget + passed * _PER_SECOND)
+        self._budget = min(self._per_second, self._budget + passed * self._per_second)
         self._seen_ms = now_ms
         count = min(int(self._budget), len(records))
         if not count:
             return []
         self._budget -= count
         chosen = self._random.choice(len(records), count, replace=False).tolist()
+        try:
+            return self._before([records[place] for place in chosen], now_ms)
+        except StoreError as error:
+            _give_up(error)
+            return []
+
+    def after(self, watched: Sequence[_Before]) -> None:
+        """Compare what is held now with what was before."""
+        try:
+            self._after(watched)
+        except StoreError as error:
+            _give_up(error)
+
+    def _before(self, records: Sequence[Record], now_ms: int) -> list[_Before]:
         held = {}
-        for record in (records[place] for place in chosen):
+        for record in records:
             try:
                 user_id = key_of(record)
             except CorruptRecordError:
@@ -104,8 +123,7 @@ class OnlineQuality:
             if user_id in units
         ]
 
-    def after(self, watched: Sequence[_Before]) -> None:
-        """Compare what is held now with what was before."""
+    def _after(self, watched: Sequence[_Before]) -> None:
         changed = []
         for one in watched:
             now = self._profiles.user(one.user_id)
@@ -139,6 +157,11 @@ class OnlineQuality:
             popularity = self._profiles.count_some(0)
             self._popular = popularity.top(_POPULAR, self._catalogue.__contains__)
             self._popular_ms = now_ms
+
+
+def _give_up(error: StoreError) -> None:
+    """A sample that could not be taken is left out: what is followed goes on."""
+    logger.warning("the quality of profiles could not be sampled: %s", error)
 
 
 def _taken_to(before: UserProfile, now: UserProfile) -> str | None:

@@ -76,6 +76,7 @@ class RetrievalView:
         encoder_id: the encoder whose vectors these are; records of others are not mixed in.
         index_factory: makes an empty index of a dim, for what is named.
         sensor: told what happens.
+        watched_per_second: profiles whose changes are looked at; see `OnlineQuality`.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -88,6 +89,7 @@ class RetrievalView:
         index_factory: Callable[[int, Literal["items", "profiles"]], VectorIndex],
         *,
         sensor: Sensor | None = None,
+        watched_per_second: float = 10.0,
     ) -> None:
         self.dim = dim
         self.encoder_id = encoder_id
@@ -99,8 +101,12 @@ class RetrievalView:
         self._catalogue = Catalogue(encoder_id, dim, items, self.records)
         self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "profiles"), self.records)
         self._quality = OnlineQuality(
-            self._profiles, self._catalogue, self._nearest_items, self._sensor
-        )
+            self._profiles, self._catalogue, self._nearest_items, self._sensor,
+            per_second=watched_per_second,
+        )  # fmt: skip
+        # Also before the first record there is something to be told.
+        for name, index in (("items", items), ("profiles", self._profiles.index)):
+            self._sensor.on_index_size(name, len(index))
 
     @property
     def mismatch(self) -> str | None:

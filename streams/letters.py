@@ -75,8 +75,7 @@ def read_letter(record: FetchedRecord) -> DeadLetter:
         return found.get(name, b"").decode("utf-8", "replace")
 
     def number(name: str) -> int | None:
-        said = text(name)
-        return int(said) if said.isascii() and said.isdigit() else None
+        return _number(text(name))
 
     partition, offset = number("source-partition"), number("source-offset")
     source = None
@@ -113,9 +112,16 @@ def read_mark(record: Record) -> Source | None:
         if name == _MARK and value is not None and record.key is None and not record.value:
             partition, _, rest = value.decode("utf-8", "replace").partition("/")
             offset, _, topic = rest.partition("/")
-            if topic and partition.isdecimal() and offset.isdecimal():
-                return topic, int(partition), int(offset)
+            places = _number(partition), _number(offset)
+            if topic and places[0] is not None and places[1] is not None:
+                return topic, places[0], places[1]
     return None
+
+
+def _number(text: str) -> int | None:
+    """An offset has 19 digits at most; anybody may write any number of them."""
+    known = text.isascii() and text.isdigit() and len(text) <= 19  # noqa: PLR2004
+    return int(text) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from service_rig import Service, listening
 from store_fakes import FakeRecord
 
+from store.dashboard.letters import letter_of
 from store.dashboard.parts import DashboardParts
 from store.service import ServiceSettings
 from streams.processes import free_port
@@ -75,11 +76,11 @@ class FakeLetters:
     letters: list[FakeRecord] = field(default_factory=list)
     error: Exception | None = None
 
-    async def poll(self, most: int) -> Sequence[FakeRecord]:
+    async def poll(self, most: int) -> list[dict[str, Any]]:
         if self.error is not None:
             raise self.error
         came, self.letters = self.letters[-most:], []
-        return came
+        return [letter_of(one) for one in came]
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -184,6 +185,14 @@ class LocalSystem:
         except OSError as error:
             raise TidemarkError(
                 f"the state folder {self.folder} cannot be used: {error.strerror}; "
+                "name another with --state"
+            ) from error
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise TidemarkError(
+                f"the state folder {self.folder} cannot be written to: {error.strerror}; "
                 "name another with --state"
             ) from error
         require_free_port(self.settings.retrieval.host, self.retrieval_port, "--port")

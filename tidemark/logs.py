@@ -29,6 +29,8 @@ _LIBRARIES = (
 _PLACEHOLDER = re.compile(r"(?:\b([a-z_]+)=)?%(?:%|[-+ #0]*\d*(?:\.\d+)?[a-zA-Z])")
 #: A library's line that was just logged is not logged again for so long.
 _REPEAT_SECONDS = 10.0
+#: Lines beyond which those from longer ago are forgotten.
+_REMEMBERED = 500
 #: Normal while a group is joined or a broker restarts, and tried again by whoever says it.
 _EXPECTED = re.compile(
     r"Group Coordinator Request failed|Heartbeat failed.*rebalanc|Failed fetch messages"
@@ -109,6 +111,10 @@ class RepeatFilter(logging.Filter):
         if now - at < _REPEAT_SECONDS:
             self._last[like] = at, left_out + 1
             return False
+        if len(self._last) >= _REMEMBERED:  # what was said long ago may be said again
+            self._last = {
+                one: said for one, said in self._last.items() if now - said[0] < _REPEAT_SECONDS
+            }
         self._last[like] = now, 0
         if left_out:
             record.msg, record.args = f"{record.getMessage()} ({left_out:,} more like it)", ()

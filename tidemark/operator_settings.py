@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tidemark.setting_types import Group, Positive
 
@@ -12,7 +13,25 @@ __all__ = ["DashboardSettings", "LogFormat", "LogLevelName", "LoggingSettings", 
 
 LogLevelName = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
+
+
+def _has_host_and_port(url: str) -> str:
+    """An address that can be asked, without credentials: it is shown and logged."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} has a port that is none: {error}") from None
+    if not parts.hostname or port == 0:
+        raise ValueError(f"{url!r} names no host; expected http://HOST:PORT")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the address holds credentials; expected none")
+    return url
+
+
+HttpUrl = Annotated[
+    str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$"), AfterValidator(_has_host_and_port)
+]
 
 
 class DashboardSettings(Group):

@@ -8,7 +8,7 @@ that change, users are divided among several deployments, here called cells.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from tidemark.errors import SettingsError
@@ -69,6 +69,9 @@ class Load:
     replication: int = 3
 
     def __post_init__(self) -> None:
+        for name, given in asdict(self).items():
+            if isinstance(given, float) and not math.isfinite(given):
+                raise SettingsError(f"{name} is {given}; expected a number")
         for name in (
             "actions_per_second",
             "users",
@@ -79,6 +82,9 @@ class Load:
         ):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; expected more than 0")
+        for name in ("queries_per_second", "retention_days", "worker_memory", "action_bytes"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; expected 0 or more")
         if not 0 <= self.new_texts <= 1:
             raise SettingsError(f"new_texts is {self.new_texts}; expected a share, 0 to 1")
 

@@ -10,7 +10,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import (
+    SpanKind,
+    Status,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from streams.traces import TRACEPARENT
@@ -20,6 +26,7 @@ from tidemark.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Span, Tracer
 
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["ActionTraces", "index_traces", "open_tracer", "tracer_of"]
 
 _propagator = TraceContextTextMapPropagator()
+#: Actions of a micro-batch that are followed: a producer may choose all of them.
+_MOST = 1_000
 
 
 @contextmanager
@@ -93,10 +102,13 @@ class _Open:
         self._to_wall = time.time_ns() - time.perf_counter_ns()
         self._spans: list[tuple[TracedAction, Span]] = []
         self.headers: dict[tuple[int, bytes], bytes] = {}
-        for one in actions:
+        for one in actions[:_MOST]:
+            context = _valid(one.parent)
+            if context is None:
+                continue
             span = tracer.start_span(
                 "process action",
-                _propagator.extract({TRACEPARENT: one.parent}),
+                context,
                 SpanKind.CONSUMER,
                 {**_of_kafka(one.topic, one.partition, one.offset), "tidemark.batch": number},
                 start_time=self._wall(one.arrived),
@@ -140,10 +152,13 @@ def index_traces(tracer: Tracer) -> Callable[[Sequence[Record]], None]:
         now = time.time_ns()
         for record in records:
             for name, value in record.headers:
+                context = None
                 if name == TRACEPARENT and value is not None:
+                    context = _valid(value.decode("ascii", "replace"))
+                if context is not None:
                     tracer.start_span(
                         "index profile",
-                        _propagator.extract({TRACEPARENT: value.decode("ascii", "replace")}),
+                        context,
                         SpanKind.CONSUMER,
                         _of_kafka(record.topic, record.partition, record.offset),
                         # the broker's clock may run ahead of ours
@@ -151,6 +166,12 @@ def index_traces(tracer: Tracer) -> Callable[[Sequence[Record]], None]:
                     ).end(now)
 
     return on_retrievable
+
+
+def _valid(parent: str) -> Context | None:
+    """The context that a header's value names; None where it names none, which began no trace."""
+    context = _propagator.extract({TRACEPARENT: parent})
+    return context if get_current_span(context).get_span_context().is_valid else None
 
 
 def _of_kafka(topic: str, partition: int, offset: int) -> dict[str, Any]:

@@ -29,10 +29,10 @@ class LetterSource(Protocol):
         """What it is called."""
         ...
 
-    async def poll(self, most: int) -> Sequence[Record]:
-        """What came since the last poll, at the first what is there: the last ``most``.
+    async def poll(self, most: int) -> Sequence[dict[str, Any]]:
+        """What came since the last poll, at the first what is there: the last ``most``, about.
 
-        Connects where it is not connected.
+        Oldest first, as `letter_of` makes them. Connects where it is not connected.
         """
         ...
 
@@ -58,8 +58,11 @@ def shown(data: bytes | None, most: int = SHOWN_BYTES) -> dict[str, Any] | None:
     }
 
 
-def letter_of(record: Record, number: int) -> dict[str, Any]:
-    """A record of the topic as the page shows it; headers that are not there are null."""
+def letter_of(record: Record) -> dict[str, Any]:
+    """A record of the topic as the page shows it; headers that are not there are null.
+
+    Small, however large the record is.
+    """
     headers = {name: value for name, value in record.headers if value is not None}
 
     def word(name: str) -> str | None:
@@ -68,10 +71,11 @@ def letter_of(record: Record, number: int) -> dict[str, Any]:
 
     def count(name: str) -> int | None:
         text = word(name) or ""
-        return int(text) if text.isascii() and text.isdigit() else None
+        # An offset has 19 digits at most; anybody may write any number of them.
+        known = text.isascii() and text.isdigit() and len(text) <= 19  # noqa: PLR2004
+        return int(text) if known else None
 
     return {
-        "number": number,
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
@@ -132,20 +136,22 @@ class LetterBox:
             while True:
                 wait = self._seconds
                 try:
-                    records = await source.poll(KEPT)
+                    letters = await source.poll(KEPT)
                 except Exception as error:
                     # What the streams raise says what is wrong; another error is a defect.
-                    logger.warning(
-                        "dead letters cannot be read: %s", error,
-                        exc_info=not hasattr(error, "retriable"),
-                    )  # fmt: skip
-                    self._reason, wait = f"the topic cannot be read: {error}", _RETRY_S
+                    reason = f"the topic cannot be read: {error}"
+                    if reason != self._reason:
+                        logger.warning(
+                            "dead letters cannot be read: %s", error,
+                            exc_info=not hasattr(error, "retriable"),
+                        )  # fmt: skip
+                    self._reason, wait = reason, _RETRY_S
                     await source.close()
                 else:
                     self._reason = None
-                    for record in records[-KEPT:]:
+                    for letter in letters[-KEPT:]:
                         self._number += 1
-                        self._letters.append(letter_of(record, self._number))
+                        self._letters.append({"number": self._number, **letter})
                 await asyncio.sleep(wait)
         finally:
             await source.close()

@@ -153,7 +153,9 @@ class Sampler:
         targets = await self._targets.ask(0.8 * self._refresh)
         begun = time.thread_time()
         state = self._state()
+        looked = time.thread_time() - begun
         own, cost = await asyncio.to_thread(self._own)
+        begun = time.thread_time()  # others ran here meanwhile
         values, frame = self._figures(targets, own, state)
         now = self._now_ms()
         self._history.add(now, values)
@@ -162,7 +164,7 @@ class Sampler:
         )
         arrived, self._arrived = self._arrived, asyncio.Event()
         arrived.set()
-        return cost + time.thread_time() - begun + sum(target.cost for target in targets)
+        return cost + looked + time.thread_time() - begun + sum(target.cost for target in targets)
 
     def _own(self) -> tuple[Look, float]:
         """This service's look; not in the loop, since some metrics ask the system."""

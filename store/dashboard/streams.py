@@ -105,6 +105,8 @@ class Streams:
     def _closed(self) -> None:
         self._open -= 1
         if not self._open and not self._ending.is_set():
+            if self._resting is not None:
+                self._resting.cancel()
             self._resting = asyncio.create_task(self._rest(), name="tidemark-letters-rest")
 
     async def _watch(self) -> AsyncGenerator[bytes, None]:
@@ -135,4 +137,5 @@ class Streams:
 
     async def _rest(self) -> None:
         await asyncio.sleep(_REST_S)
-        await self._letters.rest()
+        if not self._open:
+            await self._letters.rest()

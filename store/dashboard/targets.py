@@ -109,7 +109,11 @@ class Targets:
     async def _resolved(self, url: str) -> tuple[list[_Place], str | None]:
         """The processes behind a URL: one for each address of its host."""
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            return [_Place("", url, parts.netloc)], f"{url} cannot be asked: {error}"
+        port = port or (443 if parts.scheme == "https" else 80)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from store_fakes import FakeRecord
 
 from store.dashboard.letters import KEPT, LetterBox, letter_of, shown
+from streams.security import PLAINTEXT
+from tidemark.compose.letters import LetterTail
 
 
 @pytest.mark.parametrize(
@@ -67,9 +70,9 @@ def letter(offset: int = 7, **headers: bytes | None) -> FakeRecord:
 
 
 def test_a_letter_has_where_it_came_from_and_why() -> None:
-    found = letter_of(letter(), 5)
-    assert {name: found[name] for name in ("number", "partition", "offset", "time", "error")} == {
-        "number": 5, "partition": 2, "offset": 7, "time": 1_700_000_000_000, "error": "malformed",
+    found = letter_of(letter())
+    assert {name: found[name] for name in ("partition", "offset", "time", "error")} == {
+        "partition": 2, "offset": 7, "time": 1_700_000_000_000, "error": "malformed",
     }  # fmt: skip
     assert (found["source_topic"], found["source_partition"], found["source_offset"]) == (
         "actions", 3, 41,
@@ -80,9 +83,10 @@ def test_a_letter_has_where_it_came_from_and_why() -> None:
 
 def test_headers_that_are_missing_or_odd_are_not_told() -> None:
     """Anyone may have written to the topic."""
-    record = FakeRecord("dead", None, None, (("source-offset", b"-1\xff"),), 0, 0, 99)
-    found = letter_of(record, 1)
-    assert found["time"] == 99
+    odd = (("source-offset", b"-1\xff"), ("source-partition", b"9" * 5_000))
+    record = FakeRecord("dead", None, None, odd, 0, 0, 99)
+    found = letter_of(record)
+    assert (found["time"], found["source_partition"]) == (99, None)
     for name in ("error", "reason", "source_topic", "source_offset", "key", "value"):
         assert found[name] is None
 
@@ -95,7 +99,7 @@ class FakeSource:
         self.polled = asyncio.Event()
         self.closed, self.closing = 0, asyncio.Event()
 
-    async def poll(self, most: int) -> Sequence[FakeRecord]:
+    async def poll(self, most: int) -> list[dict[str, Any]]:
         assert most == KEPT
         if not self.answers:
             self.polled.set()
@@ -104,7 +108,7 @@ class FakeSource:
         if isinstance(answer, Exception):
             self.polled.set()
             raise answer
-        return answer
+        return [letter_of(one) for one in answer]
 
     async def close(self) -> None:
         self.closed += 1
@@ -155,5 +159,32 @@ def test_without_a_topic_it_says_so() -> None:
         box.follow()
         assert box.state()["topic"] is None
         await box.rest()
+
+    asyncio.run(run())
+
+
+class FakePeek:
+    """A topic of one partition: letters, then what was replayed of them."""
+
+    def __init__(self, letters: int, marks: int) -> None:
+        self.records = [letter(one) for one in range(letters)]
+        mark = (("replayed", b"3/41/actions"),)
+        self.records += [FakeRecord("dead", None, b"", mark, 2, letters + n) for n in range(marks)]
+
+    async def ends(self, partitions: Any) -> dict[tuple[str, int], int]:
+        return dict.fromkeys(partitions, len(self.records))
+
+    async def read(self, topic: str, partition: int, first: int, stop: int) -> Any:
+        assert (topic, partition) == ("dead", 2)
+        yield self.records[first:stop], stop
+
+
+def test_marks_of_replays_do_not_hide_the_letters_before_them() -> None:
+    async def run() -> None:
+        tail = LetterTail("nowhere:1", "dead", PLAINTEXT)
+        tail._peek = FakePeek(50, 300)  # type: ignore[assignment] # noqa: SLF001
+        tail._read = {("dead", 2): 0}  # noqa: SLF001
+        assert [one["offset"] for one in await tail.poll(KEPT)] == list(range(50))
+        assert await tail.poll(KEPT) == []  # each is told once
 
     asyncio.run(run())

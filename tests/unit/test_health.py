@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from encoders import EncoderService, HashingEncoder, VectorCache
-from encoders.device_use import use_of
+from encoders.device_use import CpuUse, use_of
 from encoders.metrics import EncoderCollector
 from encoders.redaction import Redactor
 from streams.health import Health
@@ -114,3 +114,19 @@ def test_it_listens_on_ipv6() -> None:
         pytest.skip("no IPv6 on this machine")
     with server:
         assert httpx.get(f"http://[::1]:{server.port}/healthz").text == "ok\n"
+
+
+def test_several_who_scrape_do_not_shorten_each_others_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, busy = 0.0, 0.0
+    monkeypatch.setattr("encoders.device_use.os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(CpuUse, "_busy", lambda _: busy)
+    use = CpuUse(lambda: now)
+    for second in range(1, 41):  # one core of two for twenty seconds, then none
+        now, busy = float(second), min(second, 20.0)
+        shares = [use.read().utilization for _ in range(3)]
+        assert shares[0] == shares[1] == shares[2]
+        if second == 20:
+            assert shares[0] == pytest.approx(0.5)
+    assert shares[0] == 0

@@ -103,6 +103,7 @@ def test_a_mark_says_what_was_replayed(topic: str) -> None:
         (None, None, ()),
         (None, None, (("replayed", b"3/17"),)),
         (None, None, (("replayed", b"x/17/actions"),)),
+        (None, None, (("replayed", b"9" * 5_000 + b"/17/actions"),)),
         (None, None, (("replayed", None),)),
         (b"ann", b"{", (("replayed", b"3/17/actions"),)),  # a message of a producer's
     ],

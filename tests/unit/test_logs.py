@@ -126,3 +126,12 @@ def test_what_is_normal_while_a_group_forms_is_no_error() -> None:
     grave = record_of(name, "Topic authorization failed", level=level)
     assert repeats.filter(grave)
     assert grave.levelno == logging.ERROR
+
+
+def test_lines_of_long_ago_are_forgotten() -> None:
+    now = 0.0
+    repeats = RepeatFilter(lambda: now)
+    for number in range(5_000):
+        now = number / 10
+        assert repeats.filter(record_of("kafka", f"a line of its own: {number}"))
+    assert len(repeats._last) <= 600  # noqa: SLF001

@@ -19,6 +19,7 @@ from store_fakes import (
     profile_record,
 )
 
+from store.errors import VectorIndexError
 from store.profile import Contribution
 from store.view import RetrievalView
 
@@ -137,3 +138,17 @@ def test_so_many_are_watched_a_second_and_no_more(view: RetrievalView, sensor: S
     assert len(sensor.drifts) == 5
     told(view, *all_at(4), at=NOW + 60_000)
     assert len(sensor.drifts) == 15
+
+
+def test_a_sample_that_fails_does_not_stop_what_is_followed(
+    view: RetrievalView, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(view, state("ann", 1, 0, ("i0", 1.0), seen="i0"))
+
+    def broken(*_: object) -> list[str]:
+        raise VectorIndexError("the index does not answer")
+
+    monkeypatch.setattr(view._quality, "_search", broken)  # noqa: SLF001
+    told(view, state("ann", 2, 4, ("i0", 1.0), ("i3", 1.0), seen="i0 i3"))
+    assert sensor.trials == []
+    assert view.profile("ann").count == 2

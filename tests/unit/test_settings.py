@@ -212,3 +212,19 @@ def test_a_template_of_no_action_is_named(tmp_path: Path) -> None:
         load_settings(file)
     file.write_text('[actions.rewiev]\n[encoder.templates]\nrewiev = "{text}"\nitem = "{title}"\n')
     assert load_settings(file).encoder.templates["rewiev"] == "{text}"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://localhost:99999", "has a port that is none"),
+        ("http://localhost:abc", "has a port that is none"),
+        ("http://:9100", "names no host"),
+        ("http://ann:secret@host:9100", "holds credentials"),
+        ("ftp://host", "match pattern"),
+    ],
+)
+def test_addresses_that_cannot_be_asked_are_refused(url: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as told:
+        load_settings(dashboard={"workers": [url]})
+    assert "dashboard.workers" in str(told.value)

@@ -211,3 +211,17 @@ def test_the_command_refuses_an_unknown_precision() -> None:
 
 def test_a_load_is_what_the_page_says() -> None:
     assert Load(actions_per_second=1_000, users=1_000_000, items=100_000) == SMALL
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"actions_per_second": float("nan")},
+        {"actions_per_second": float("inf")},
+        {"queries_per_second": -9.0},
+        {"retention_days": -3.0},
+    ],
+)
+def test_a_load_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        Load(**{"actions_per_second": 1_000.0, **wrong}, users=1_000_000, items=100_000)

@@ -25,6 +25,8 @@ from tidemark.tracing import ActionTraces, index_traces, tracer_of
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 FOLLOWED = f"00-{TRACE}-{SPAN}-01"
 NOT_CHOSEN = f"00-{TRACE}-{SPAN}-00"
+#: By the standard no trace at all.
+NO_TRACE = f"00-{'0' * 32}-{SPAN}-01"
 
 
 def fetched(*records: tuple[bytes, bytes | None, dict[str, str]], first: int = 0) -> RecordChunk:
@@ -93,6 +95,7 @@ async def test_an_action_is_followed_from_its_record_to_the_profiles() -> None:
         (b"ann", search("ann").value, {TRACEPARENT: FOLLOWED}),
         (b"bob", wrong, {TRACEPARENT: FOLLOWED.replace(SPAN, "11" * 8)}),
         (b"cid", search("cid").value, {TRACEPARENT: NOT_CHOSEN}),
+        (b"dan", search("dan").value, {TRACEPARENT: NO_TRACE}),
     )
     await rig.process(inbound(chunk))
     done = spans.get_finished_spans()
@@ -109,7 +112,7 @@ async def test_an_action_is_followed_from_its_record_to_the_profiles() -> None:
     )  # fmt: skip
     headers = {one.key: dict(one.headers) for one in rig.outbox.records("profiles")}
     passed_on = f"00-{TRACE}-{ann.context.span_id:016x}-01"
-    assert headers == {b"ann": {TRACEPARENT: passed_on.encode()}, b"cid": {}}
+    assert headers == {b"ann": {TRACEPARENT: passed_on.encode()}, b"cid": {}, b"dan": {}}
 
 
 def test_the_index_goes_on_with_the_trace(spans: InMemorySpanExporter) -> None:
@@ -118,10 +121,10 @@ def test_the_index_goes_on_with_the_trace(spans: InMemorySpanExporter) -> None:
         FakeRecord("profiles", b"ann", b"x", ((TRACEPARENT, FOLLOWED.encode()),), offset=7),
         FakeRecord("profiles", b"bob", b"x", ((TRACEPARENT, b"\xff nonsense"),)),
         FakeRecord("profiles", b"cid", b"x"),
+        FakeRecord("profiles", b"eve", b"x", ((TRACEPARENT, NO_TRACE.encode()),)),
         FakeRecord("profiles", b"dan", b"x", ((TRACEPARENT, NOT_CHOSEN.encode()),)),
     ])  # fmt: skip
-    of_trace = [one for one in spans.get_finished_spans() if one.parent is not None]
-    (span,) = of_trace
+    (span,) = spans.get_finished_spans()
     assert span.name == "index profile"
     assert f"{span.context.trace_id:032x}" == TRACE
     assert span.attributes["messaging.kafka.offset"] == 7  # type: ignore[index] # it has some

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tidemark.cli.common import AsJson, console, print_json
+from tidemark.cli.common import WRONG_USAGE, AsJson, console, fail, print_json
 from tidemark.sizing import GIBIBYTE, Load, plan
 from tidemark.sizing_tables import rows
 
@@ -64,6 +65,8 @@ def sizing(
     as_json: AsJson = False,
 ) -> None:
     """Reckon what a load needs: workers, GPUs, memory, disk, partitions. See docs/sizing.md."""
+    if not math.isfinite(worker_memory):
+        raise fail(f"--worker-memory is {worker_memory}; expected a number of GiB", WRONG_USAGE)
     load = Load(
         actions_per_second=actions_per_second,
         users=users,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 
+from store.dashboard.letters import letter_of
 from streams.admin import admin_client
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.letters import read_mark
 from streams.peek import TopicPeek
 
 if TYPE_CHECKING:
-    from streams.fetching import FetchedRecord
     from streams.security import Security
 
 __all__ = ["LetterTail"]
+
+#: Letters of a partition that are read at first at least, and offsets that are looked back.
+_LEAST, _FURTHEST = 10, 2_000
 
 
 class LetterTail:
@@ -35,29 +39,38 @@ class LetterTail:
         self._peek: TopicPeek | None = None
         self._read: dict[tuple[str, int], int] = {}  # the offset to go on from, by partition
 
-    async def poll(self, most: int) -> list[FetchedRecord]:
-        """What came since the last poll, the last ``most`` of each partition, oldest first.
+    async def poll(self, most: int) -> list[dict[str, Any]]:
+        """See `LetterSource.poll`.
+
+        Of each record no more is kept than is shown: one may have megabytes.
 
         Raises:
             StreamsError: no broker answers, or there is no such topic.
         """
         if self._peek is None:
             await self._connect()
-        assert self._peek is not None  # noqa: S101 # connected
-        found: list[FetchedRecord] = []
+        peek = self._peek
+        assert peek is not None  # noqa: S101 # connected
+        share = max(_LEAST, most // max(1, len(self._read)))
+        found: list[dict[str, Any]] = []
         try:
-            for (topic, partition), end in (await self._peek.ends(self._read)).items():
-                begin = max(self._read[topic, partition], end - most, 0)
-                if begin >= end:
-                    continue
-                async for records, position in self._peek.read(topic, partition, begin, end):
-                    found += (one for one in records if read_mark(one) is None)
-                    self._read[topic, partition] = position
+            for (topic, partition), end in (await peek.ends(self._read)).items():
+                begin, position = self._read[topic, partition], end
+                width = share
+                while begin < end:
+                    first = max(begin, end - width)
+                    letters, position = await _letters(peek, topic, partition, first, end)
+                    # What was replayed has marks, which may fill the end of a partition.
+                    if len(letters) >= share or first == begin or width >= _FURTHEST:
+                        found += letters
+                        break
+                    width *= 4
+                self._read[topic, partition] = max(begin, position)
         except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailableError(
                 f"the broker at {self._bootstrap} does not answer: {error}"
             ) from error
-        return sorted(found, key=lambda one: one.timestamp)
+        return sorted(found, key=itemgetter("time"))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -81,3 +94,15 @@ class LetterTail:
         raise TopicMismatchError(
             f"topic {self.topic!r} does not exist; create it with: tidemark topics create"
         )
+
+
+async def _letters(
+    peek: TopicPeek, topic: str, partition: int, first: int, end: int
+) -> tuple[list[dict[str, Any]], int]:
+    """The letters from ``first`` to ``end``, and the offset up to which all were read."""
+    found: list[dict[str, Any]] = []
+    reached = first
+    async for records, position in peek.read(topic, partition, first, end):
+        found += (letter_of(one) for one in records if read_mark(one) is None)
+        reached = position
+    return found, reached

@@ -163,6 +163,8 @@ def _build_generation(
             encoding.encoder_id,
             lambda dim, name: _make_index(settings, dim, name),
             sensor=sensor,
+            # there a search is a call over the network, in the path of the writes
+            watched_per_second=1.0 if wanted.index == "milvus" else 10.0,
         )
 
     begin: dict[tuple[str, int], int] = {}

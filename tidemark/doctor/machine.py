@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -114,8 +115,11 @@ def find_disk(settings: Settings, folder: Path) -> DiskFacts:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".tidemark-doctor-"):
             pass
         free = shutil.disk_usage(there).free
-        files = [one for one in folder.rglob("*") if one.is_file()] if folder.exists() else []
-        sizes = {one: one.stat().st_size for one in files}
+        sizes = {}
+        for one in folder.rglob("*") if folder.exists() else ():
+            with contextlib.suppress(FileNotFoundError):  # a snapshot was just renamed
+                if one.is_file():
+                    sizes[one] = one.stat().st_size
     except OSError as error:
         return DiskFacts(str(folder), error=error.strerror or str(error))
     snapshots = sum(size for one, size in sizes.items() if one.suffix in _SNAPSHOTS)

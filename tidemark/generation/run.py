@@ -114,11 +114,12 @@ class NextGeneration:
                     "# Settings of a next generation, written by: tidemark replay --generation.\n"
                     "# See docs/generations.md.\n" + toml_text(self._values)
                 )
-        self.settings = load_settings(self.file)
-        self._require_not_overridden()
-        from tidemark.compose.retrieval import require_apart  # noqa: PLC0415 # loads FastAPI
-
-        require_apart(self._serving, self.settings)
+        try:
+            self._load()
+        except SettingsError:
+            if not resumed:  # so that another try may say other things
+                self.file.unlink()
+            raise
         there = shape_of(self._bootstrap, topic_names(self._serving), security=self._security)
         assert there is not None  # noqa: S101 # they were checked above
         create_topics(
@@ -129,6 +130,14 @@ class NextGeneration:
             security=self._security,
         )
         return resumed
+
+    def _load(self) -> None:
+        """Read the settings as its worker will. Raises `SettingsError`."""
+        from tidemark.compose.retrieval import require_apart  # noqa: PLC0415 # loads FastAPI
+
+        self.settings = load_settings(self.file)
+        self._require_not_overridden()
+        require_apart(self._serving, self.settings)
 
     def oldest_action_ms(self) -> int | None:
         """The time of the oldest action that is still there; None without any."""

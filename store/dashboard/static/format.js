@@ -55,8 +55,14 @@ export function decimal(value, digits = 3) {
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
-export const clock = (ms) => CLOCK.format(ms);
-export const dateTime = (ms) => (ms ? DAY.format(ms) : DASH);
+/** Producers may write any number: not every one is a moment. */
+const isMoment = (ms) => Number.isFinite(ms) && Math.abs(ms) <= 8.64e15;
+
+export const clock = (ms) => (isMoment(ms) ? CLOCK.format(ms) : DASH);
+export const dateTime = (ms) => (!ms ? DASH : isMoment(ms) ? DAY.format(ms) : `${ms} ms`);
+
+/** For `<time>`; undefined where there is no such moment. */
+export const isoTime = (ms) => (isMoment(ms) ? new Date(ms).toISOString() : undefined);
 
 /** A name that can be seen: an id or a title may be nothing but blanks. */
 export function name(text) {

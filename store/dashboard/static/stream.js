@@ -87,12 +87,21 @@ export class Stream {
           if (JSON.parse(one.data).reason === "time") return; // another is asked for at once
           throw new Error("the service is stopping");
         }
-        this.onEvent(one.event, JSON.parse(one.data));
+        this.#tell(one.event, JSON.parse(one.data));
         if (one.event === "frame") {
           this.#attempt = 0;
           this.onState({ state: "live" });
         }
       }
+    }
+  }
+
+  /** A page that cannot show something is no reason to think the connection broken. */
+  #tell(name, data) {
+    try {
+      this.onEvent(name, data);
+    } catch (error) {
+      console.error(`an event ${name} could not be shown:`, error);
     }
   }
 

@@ -78,7 +78,7 @@ class Scraper:
             if answer.status_code in {401, 403}:
                 return Seen(url, before, error="it wants TIDEMARK_CLIENT__TOKEN, scope admin")
             now = look_at_text(answer.raise_for_status().text, time.monotonic())
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return Seen(url, before, error=str(error) or type(error).__name__)
         self._before[url] = now
         return Seen(url, before, now)
@@ -88,6 +88,10 @@ def addresses_of(url: str) -> list[str]:
     """One URL for each address of a plain-HTTP URL's name; itself where it has not several."""
     parts = urlsplit(url)
     host = parts.hostname or ""
+    try:
+        _ = parts.port
+    except ValueError:
+        return [url]  # asking it says what is wrong
     if parts.scheme != "http":
         return [url]  # a certificate names the host, not its addresses
     try:

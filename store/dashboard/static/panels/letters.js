@@ -2,7 +2,7 @@
 
 import { Chart } from "../chart.js";
 import { h, put } from "../dom.js";
-import { bytes, dateTime, number, rate } from "../format.js";
+import { bytes, dateTime, isoTime, number, rate } from "../format.js";
 import { panel } from "../panel.js";
 import { empty, notReported } from "../states.js";
 import { needsWorkers } from "./workers.js";
@@ -69,7 +69,7 @@ function letterElement(one) {
         h("span", { class: "badge warn" }, one.error ?? "no reason given"),
         h("span", { class: "letter-reason" }, one.reason ?? ""),
         h("span", { class: "letter-source" }, source),
-        h("time", { datetime: new Date(one.time).toISOString() }, dateTime(one.time))),
+        h("time", { datetime: isoTime(one.time) ?? "" }, dateTime(one.time))),
       h("dl", { class: "facts" },
         fact("Source", `topic ${one.source_topic ?? "–"}, partition ${one.source_partition ?? "–"}, offset ${one.source_offset ?? "–"}`),
         fact("Kept at", `topic ${one.topic}, partition ${one.partition}, offset ${one.offset}`)),

@@ -17,8 +17,10 @@ export function summary(store) {
     [actions, lag, fresh, budget, letters, quality].map((one) => one.element));
 
   function workers(which, series, set) {
-    if (store.frame.workers_configured && store.absent(series)) which.set(notReported());
-    else if (!store.frame.workers_configured) which.set("–", "no workers configured");
+    const { workers: known, workers_configured: configured } = store.frame;
+    if (!configured) which.set("–", "no workers configured");
+    else if (known.length && !known.some((one) => one.up)) which.set("–", `0 of ${known.length} workers up`, "bad");
+    else if (store.absent(series)) which.set(notReported());
     else set();
   }
 
