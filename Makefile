@@ -11,7 +11,7 @@ demo: $(READY)  ## replay MovieLens 100K through an embedded broker, and show wh
 	$(BIN)/tidemark demo
 
 test: $(READY)  ## unit, contract and integration tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 unit: $(READY)  ## the tests that start no broker
 	$(BIN)/python -m pytest -m 'not integration'
