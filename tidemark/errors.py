@@ -3,6 +3,7 @@
 TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
 ├── NotReadyError      a part did not start in time
+├── EvaluationError    a log cannot be read, or what is learned from it is not to be had
 ├── RetrievalError     the retrieval service did not answer, or not what was asked
 └── SoakError          a fault test cannot be run as asked
     └── FaultMissedError   a fault did not come about
@@ -11,6 +12,7 @@ TidemarkError
 from __future__ import annotations
 
 __all__ = [
+    "EvaluationError",
     "FaultMissedError",
     "NotReadyError",
     "RetrievalError",
@@ -30,6 +32,10 @@ class SettingsError(TidemarkError):
 
 class NotReadyError(TidemarkError):
     """A part did not start in time."""
+
+
+class EvaluationError(TidemarkError):
+    """A log of actions cannot be read, or does not hold what was asked of it."""
 
 
 class RetrievalError(TidemarkError):

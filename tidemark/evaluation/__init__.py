@@ -1,0 +1,1 @@
+"""Replays real logs in time order, and measures what would have been retrieved."""

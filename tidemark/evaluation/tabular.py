@@ -1,0 +1,113 @@
+"""Columns of a file, CSV (also gzipped) or Parquet, as strings; and what is made of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidemark.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["codes", "numbers", "read_columns", "times_ms"]
+
+#: Times below this are seconds: in milliseconds it is 1973.
+_SECONDS_BELOW = 100_000_000_000
+
+
+def read_columns(file: Path, separator: str = ",") -> dict[str, list[str | None]]:
+    """Every column as strings; empty ones are None.
+
+    Args:
+        file: ``.csv`` or ``.tsv``, also with ``.gz`` behind it, or ``.parquet``.
+        separator: of a CSV file.
+
+    Raises:
+        EvaluationError: it cannot be read, or pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415 # of the extra `learn`, which serving does not need
+        from pyarrow import csv, parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise EvaluationError(
+            f"{file} is read by pyarrow, which is not installed: pip install 'tidemark[learn]'"
+        ) from error
+    try:
+        if file.suffix == ".parquet":
+            table = parquet.read_table(file)
+        else:
+            parsing = csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+            with csv.open_csv(file, parse_options=parsing) as rows:
+                names = rows.schema.names
+            table = csv.read_csv(
+                file,
+                parse_options=parsing,
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True,
+                ),
+            )  # fmt: skip
+        return {
+            name: [None if one is None else str(one) for one in table[name].to_pylist()]
+            for name in table.column_names
+        }
+    except (OSError, pa.ArrowException) as error:
+        raise EvaluationError(f"{file} cannot be read: {error}") from error
+
+
+def codes(values: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """A code for each value, by first appearance, and the values by code."""
+    known: dict[str, int] = {}
+    return (
+        np.fromiter((known.setdefault(one, len(known)) for one in values), np.int32, len(values)),
+        tuple(known),
+    )
+
+
+def numbers(file: Path, name: str, values: Sequence[str | None]) -> NDArray[np.float64]:
+    """``(n,) float64``, NaN where there is none.
+
+    Raises:
+        EvaluationError: one is no number.
+    """
+    try:
+        return np.array([np.nan if one is None else float(one) for one in values], np.float64)
+    except ValueError as error:
+        raise EvaluationError(
+            f"{file}: the column {name} has something that is no number: {error}"
+        ) from error
+
+
+def times_ms(file: Path, name: str, values: Sequence[str | None]) -> NDArray[np.int64]:
+    """``(n,) int64`` ms since the epoch, of seconds, milliseconds or ISO 8601 (UTC where unsaid).
+
+    Raises:
+        EvaluationError: one is missing, or neither.
+    """
+    try:
+        found = np.array([float(one or "") for one in values], np.float64)
+    except ValueError:
+        try:
+            return np.array([_moment(one or "") for one in values], np.int64)
+        except ValueError as error:
+            raise EvaluationError(
+                f"{file}: the column {name} has something that is no time: {error}; expected "
+                "seconds or milliseconds since 1970, or ISO 8601"
+            ) from error
+    if not np.isfinite(found).all():
+        raise EvaluationError(f"{file}: the column {name} has a time that is not finite")
+    if len(found) and np.abs(found).max() < _SECONDS_BELOW:
+        found = found * 1000
+    return found.astype(np.int64)
+
+
+def _moment(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1000)
