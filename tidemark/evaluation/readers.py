@@ -30,6 +30,8 @@ _CALLED = {
     "description": ("description",),
 }
 _CONTEXT = "context."
+#: Ratings up to here are on a scale of five, others on one of ten, or of what is highest.
+_OF_FIVE = 5.0
 
 
 class _Rows(NamedTuple):
@@ -100,8 +102,8 @@ def _of_dat(folder: Path) -> ActionLog:
     highest = float(rows.ratings.max())
     return _assemble(
         folder.name,
-        rows._replace(scale=(1.0, 5.0) if highest <= 5 else (0.0, 10.0)),
-        catalogue,  # noqa: PLR2004
+        rows._replace(scale=(1.0, 5.0) if highest <= _OF_FIVE else (0.0, 10.0)),
+        catalogue,
     )
 
 
@@ -189,7 +191,9 @@ def _of_columns(
         times_ms(file, "ts", times or ()),
         [one or default for one in actions] if actions else [default] * len(ratings),
         ratings,
-        (1.0, 5.0) if not present.size or present.max() <= 5 else (0.0, float(present.max())),  # noqa: PLR2004
+        (1.0, 5.0)
+        if not present.size or present.max() <= _OF_FIVE
+        else (0.0, float(present.max())),
         named("text") or (),
         {
             name.removeprefix(_CONTEXT): column
