@@ -246,8 +246,8 @@ class GrowingIndex(FaissFlatIndex):
     def _begin_probe(self) -> None:
         # Of what was asked: it may lie elsewhere than what is held, as users are no items.
         query = self._asked[int(self._random.integers(len(self._asked)))]
-        rows = self._accelerated(query, min(self._probe.k, len(self)), None)[1]
-        self._probe.begin(query, rows)
+        found = self._accelerated(query, min(self._probe.k, len(self)), None)
+        self._probe.begin(query, found)
 
     def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """What accelerators know of these rows."""

@@ -26,6 +26,8 @@ _WINDOW = 12
 _MORE, _LESS = 1.3, 0.9
 #: Effort is saved where so much of what may be missed is found all the same.
 _SPARE = 0.5
+#: Of a score, by the order in which its products are added.
+_ROUNDING = 1e-5
 #: Segments that are looked at in one step: about a millisecond.
 _SEGMENTS = 1
 
@@ -45,7 +47,7 @@ class RecallProbe:
         self._target = target
         self._shares: deque[float] = deque(maxlen=_WINDOW)
         self._query: NDArray[np.float32] | None = None
-        self._found: NDArray[np.int64] = np.empty(0, np.int64)
+        self._found, self._found_rows = nothing(0, _K)
         self._best, self._rows = nothing(1, _K)
         self._next = 0
         self._written: list[NDArray[np.int64]] = []
@@ -56,11 +58,12 @@ class RecallProbe:
         """Whether there is more to look at."""
         return self._query is not None
 
-    def begin(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
-        """A search for ``(1, dim)`` found these rows, ``(1, k)``."""
-        self._query, self._found, self._next = query, rows[0], 0
+    def begin(self, query: NDArray[np.float32], found: Best) -> None:
+        """A search for ``(1, dim)`` found these ``(1, k)`` scores and rows."""
+        self._query, self._next = query, 0
+        self._found, self._found_rows = found
         self._written.clear()
-        self._best, self._rows = nothing(1, rows.shape[1])
+        self._best, self._rows = nothing(1, found[1].shape[1])
 
     def on_written(self, rows: NDArray[np.int64]) -> None:
         """These rows hold something else from now on."""
@@ -85,13 +88,17 @@ class RecallProbe:
         if self._next < len(segments):
             return
         self._query = None
-        true = self._rows[0]
-        if self._written:
-            true = true[~np.isin(true, np.concatenate(self._written))]
-            self._written.clear()
+        written = np.concatenate([np.empty(0, np.int64), *self._written])
+        self._written.clear()
+        there = (self._rows[0] >= 0) & ~np.isin(self._rows[0], written)
+        true = self._best[0, there]
         if not len(true):
             return
-        self._shares.append(float(np.isin(true, self._found).mean()))
+        # By score, too: of rows that are as good as each other it is no matter which were found.
+        least = float(true.min()) - _ROUNDING * float(np.abs(true).max())
+        found = (self._found_rows[0] >= 0) & ~np.isin(self._found_rows[0], written)
+        good = np.isin(self._found_rows[0], self._rows[0, there]) | (self._found[0] >= least)
+        self._shares.append(min(1.0, float((good & found).sum()) / len(true)))
         self.recall = float(np.mean(self._shares))
         self._steer(accelerator)
 

@@ -226,9 +226,10 @@ def test_effort_is_saved_where_nothing_is_missed(missed: int, grows: bool) -> No
         return best, rows
 
     for _ in range(12):
-        found = np.arange(100)
-        found[:missed] = -1
-        probe.begin(query, found[np.newaxis])
+        # what it has instead is worse
+        scores, found = np.arange(100, 0, -1, dtype=np.float32), np.arange(100)
+        scores[:missed], found[:missed] = 0.0, np.arange(200, 200 + missed)
+        probe.begin(query, (scores[np.newaxis], found[np.newaxis]))
         probe.step([(0, np.zeros(100))], scan, accelerator)  # type: ignore[arg-type]
         assert not probe.running
     assert (accelerator.effort > 50) is grows
@@ -245,7 +246,8 @@ def test_rows_written_while_it_is_looked_at_do_not_count_as_missed() -> None:
 
     def probed(*written: int) -> float | None:
         found = np.arange(10, 110)  # 0 to 9 are missed
-        probe.begin(np.ones((1, 2), np.float32), found[np.newaxis])
+        scores = np.maximum(np.arange(90, -10, -1, dtype=np.float32), 0)
+        probe.begin(np.ones((1, 2), np.float32), (scores[np.newaxis], found[np.newaxis]))
         probe.on_written(np.array(written))
         probe.step([(0, np.zeros(100))], scan, accelerator)  # type: ignore[arg-type]
         return probe.recall
@@ -253,6 +255,25 @@ def test_rows_written_while_it_is_looked_at_do_not_count_as_missed() -> None:
     assert probed(*range(10)) == 1.0
     assert probed(*range(200)) == 1.0  # of nothing that was there it could be told
     assert probed(0, 500) == pytest.approx((1 + 90 / 99) / 2)
+
+
+def test_of_rows_as_good_as_each_other_any_will_do() -> None:
+    probe, accelerator = RecallProbe(0.95), _Effort()
+
+    def scan(queries: Matrix, k: int, _: list[Any]) -> Any:
+        best, rows = nothing(len(queries), k)
+        best[0], rows[0] = 1.0, np.arange(k)
+        return best, rows
+
+    def probed(worse: int) -> float | None:
+        scores = np.ones((1, 100), np.float32)
+        scores[0, :worse] = 0.5
+        probe.begin(np.ones((1, 2), np.float32), (scores, np.arange(300, 400)[np.newaxis]))
+        probe.step([(0, np.zeros(100))], scan, accelerator)  # type: ignore[arg-type]
+        return probe.recall
+
+    assert probed(worse=0) == 1.0
+    assert probed(worse=10) == pytest.approx((1.0 + 0.9) / 2)
 
 
 def test_nothing_is_probed_before_something_was_asked() -> None:
