@@ -60,7 +60,9 @@ class PrometheusSensor(Sensor):
         self._fold = timed("fold", "Folding a micro-batch into the profiles.")
         self._publish = timed("publish", "Publishing a micro-batch, until it is acknowledged.")
         self._commit = timed("commit", "Committing offsets.")
-        self._commit_failures = counter("commit_failures", "Commits that the broker did not take.")
+        self._commit_failures = counter(
+            "commit_failures", "Commits that the broker did not take, or not within 30 s."
+        )
         self._assigned = Gauge(
             "tidemark_assigned_partitions", "Partitions owned, items' included.", registry=registry
         )

@@ -11,11 +11,15 @@ acknowledged out of order.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as stock
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer", "FetchedBatch", "Transport"]
 
+logger = logging.getLogger(__name__)
+
 
 #: How long a broker with nothing new holds a fetch; 1,500 in Faust. The embedded broker answers
 #: only in the last part of the wait: after 660 ms of 1,500, 6 ms of 100 (medians).
@@ -40,6 +46,9 @@ _FETCH_WAIT_MS = 100
 _CHUNKS = 8
 
 
+#: A commit that takes longer has failed. The client asks again for ever, ten times a second, and
+#: says so to nobody; a move of the group's coordinator takes seconds, up to its session timeout.
+_COMMIT_SECONDS = 30.0
 #: What Faust is told of a batch's time; it does nothing with it.
 _CREATE_TIME = 0
 
@@ -84,6 +93,22 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
                 consumer.seek(tp, first)
                 rewound[tp] = first
         return rewound
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Whether they were committed; not, where that takes too long."""
+        refusals = _Refusals(self._ensure_consumer()._coordinator)  # noqa: SLF001
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                with refusals.heard():
+                    return bool(await super()._commit(offsets))
+        except TimeoutError:
+            logger.warning(
+                "offsets are not committed, and tried again: partitions=%d for=%.0f s: %s",
+                len(offsets),
+                _COMMIT_SECONDS,
+                refusals.last or "the group's coordinator is not found, or does not answer",
+            )
+            return False
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Have the profiles restored, and stay a member of the group meanwhile.
@@ -137,6 +162,32 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # faus
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
         hand_over_chunks(consumer, transport.app.conf.broker_max_poll_records, _CHUNKS)
         return consumer
+
+
+class _Refusals:
+    """What the coordinator answers to commits that the client asks for again by itself."""
+
+    def __init__(self, coordinator: Any) -> None:
+        self._coordinator = coordinator
+        self.last: KafkaError | None = None
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen to the attempts of a commit; there is one at a time."""
+        ask = self._coordinator._do_commit_offsets  # noqa: SLF001
+
+        async def heard(*given: Any) -> None:
+            try:
+                await ask(*given)
+            except KafkaError as error:
+                self.last = error
+                raise
+
+        self._coordinator._do_commit_offsets = heard  # noqa: SLF001
+        try:
+            yield
+        finally:
+            self._coordinator._do_commit_offsets = ask  # noqa: SLF001
 
 
 class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
@@ -263,6 +314,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # faust is untyped
 
     def _new_offset(self, tp: TP) -> int | None:
         return self.offsets.committable(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        """What the tracker gives was not committed. Faust also counts what was refused as done."""
+        del tp, offset
+        return True
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit all that is acknowledged now.

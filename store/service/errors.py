@@ -25,7 +25,10 @@ __all__ = ["ApiError", "answer_error", "invalid", "unknown", "without_words"]
 _UNKNOWN: dict[type[UnknownError], tuple[str, str]] = {
     UnknownUserError: (
         "unknown_user",
-        "ask for candidates with fallback=popular, or publish an action of the user first",
+        (
+            "ask for candidates with fallback=popular (tidemark candidates: --fallback popular), "
+            "or publish an action of the user first"
+        ),
     ),
     UnknownItemError: ("unknown_item", "publish the item to the items topic first"),
     UnknownCategoryError: ("unknown_category", "categories are matched exactly; check the items"),

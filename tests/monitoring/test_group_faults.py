@@ -1,4 +1,4 @@
-"""The alert on a group that finds no rest: only a real Kafka rebalances as often as it takes."""
+"""The alerts on a group that finds no rest, or commits nothing: only a real Kafka has them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from system_helpers import Deployment, wait_until
 
 from streams.brokers import start_kafka
 from streams.processes import free_port
+from tidemark.soak.proxy import BrokerProxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -31,19 +32,31 @@ class Group:
     side: Side
     load: Load
     prometheus: PrometheusServer
+    proxy: BrokerProxy
+
+    def check(self) -> None:
+        self.load.check()
+        self.side.check()
 
     def wait_firing(self, name: str) -> None:
-        wait_until(lambda: name in self.prometheus.firing(), check=self.load.check, seconds=120)
+        wait_until(lambda: name in self.prometheus.firing(), check=self.check, seconds=120)
+
+    def wait_over(self, name: str) -> None:
+        wait_until(lambda: name not in self.prometheus.firing(), check=self.check)
 
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     home = require_kafka_home()
     folder = tmp_path_factory.mktemp("group")
-    (folder / "server.properties").write_text(f"listeners=PLAINTEXT://127.0.0.1:{free_port()}\n")
+    port = free_port()
+    (folder / "server.properties").write_text(f"listeners=PLAINTEXT://127.0.0.1:{port}\n")
     with ExitStack() as stack:
-        broker = stack.enter_context(start_kafka(home, folder))
-        deployment = Deployment(broker.bootstrap, folder, partitions=2)
+        proxy = stack.enter_context(proxied(port))
+        address = f"127.0.0.1:{proxy.port}"
+        told = f"advertised.listeners=PLAINTEXT://{address}\n"
+        stack.enter_context(start_kafka(home, folder, properties=told))
+        deployment = Deployment(address, folder, partitions=2)
         deployment.publish_items(ITEMS)
         side = Side(deployment, stack)
         wait_until(lambda: _ready(side), check=side.check)
@@ -57,7 +70,24 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
         commits = "increase(tidemark_commit_seconds_count[10s]) > 0"
         wait_until(lambda: bool(prometheus.query(commits)), check=load.check)
         assert prometheus.firing() <= {"TidemarkRetrievalDown"}  # it is not scraped here
-        yield Group(side, load, prometheus)
+        yield Group(side, load, prometheus, proxy)
+
+
+@contextmanager
+def proxied(port: int) -> Iterator[BrokerProxy]:
+    """A proxy before a broker's port, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    proxy = BrokerProxy(port)
+    try:
+        asyncio.run_coroutine_threadsafe(proxy.__aenter__(), loop).result()
+        yield proxy
+    finally:
+        asyncio.run_coroutine_threadsafe(proxy.__aexit__(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def _ready(side: Side) -> bool:
@@ -101,6 +131,14 @@ def restless_member(group: Group) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def test_a_coordinator_that_takes_no_commits(group: Group) -> None:
+    """All else goes on: the worker stays a member, and actions are applied."""
+    group.proxy.refuses_commits = True
+    group.wait_firing("TidemarkCommitFailing")
+    group.proxy.refuses_commits = False
+    group.wait_over("TidemarkCommitFailing")
 
 
 def test_a_member_that_comes_and_goes(group: Group) -> None:

@@ -98,6 +98,16 @@ def test_candidates_with_their_reasons(url: str) -> None:
     )
 
 
+def test_who_has_no_profile_gets_what_is_popular_where_that_is_asked_for(url: str) -> None:
+    said = fails("candidates", "nobody", "--url", url)
+    assert "--fallback popular" in said
+    said = run("candidates", "nobody", "--fallback", "popular", "--url", url)
+    assert "nobody has no profile; what is popular" in said
+    assert rows(said)[0][2] == "x"  # ann and bob saw it
+    said = run("candidates", "ann", "--fallback", "popular", "--url", url)
+    assert "Candidates for ann" in said
+
+
 def test_what_a_service_holds(url: str) -> None:
     said = run("retrieval", "inspect", "--url", url)
     assert re.search(r"ready +yes", said)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from faust.types.tuples import TP
 
+from streams import transport
 from streams.chunk import ChunkRecord, RecordChunk
 from streams.offsets import OffsetTracker
 from streams.transport import Consumer, ConsumerThread, FetchedBatch
@@ -226,3 +228,62 @@ def test_rewinding_goes_back_only(
 ) -> None:
     rewound, sought = rewind(positions, {A0: 5})
     assert rewound == sought == expected
+
+
+class FakeCoordinator:
+    """As aiokafka's: what may be mended is tried again, for ever."""
+
+    def __init__(self, *, refusals: int) -> None:
+        self._refusals = refusals
+        self.committed: dict[Any, Any] = {}
+
+    async def _do_commit_offsets(self, _: Any, offsets: dict[Any, Any]) -> None:
+        self._refusals -= 1
+        if self._refusals >= 0:
+            raise GroupCoordinatorNotAvailableError
+        self.committed.update(offsets)
+
+    async def commit(self, offsets: dict[Any, Any]) -> None:
+        while True:
+            try:
+                return await self._do_commit_offsets(None, offsets)
+            except GroupCoordinatorNotAvailableError:
+                await asyncio.sleep(0.001)
+
+
+def commit(coordinator: FakeCoordinator) -> bool:
+    thread = ConsumerThread.__new__(ConsumerThread)
+    consumer = SimpleNamespace(_coordinator=coordinator, commit=coordinator.commit)
+    thread.__dict__ |= {
+        "_ensure_consumer": lambda: consumer,
+        "assignment": lambda: {A0, A1},
+        "tp_last_committed_at": {},
+    }
+    return asyncio.run(thread._commit({A0: 5, A1: 7}))  # noqa: SLF001
+
+
+def test_a_commit_that_is_refused_for_a_moment_is_made() -> None:
+    coordinator = FakeCoordinator(refusals=3)
+    assert commit(coordinator)
+    assert {tuple(tp): made.offset for tp, made in coordinator.committed.items()} == {A0: 5, A1: 7}
+
+
+def test_a_commit_that_is_refused_on_and_on_has_failed_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(transport, "_COMMIT_SECONDS", 0.05)
+    assert not commit(FakeCoordinator(refusals=1_000_000))
+    (said,) = [one.getMessage() for one in caplog.records]
+    assert "offsets are not committed, and tried again: partitions=2" in said
+    assert "GroupCoordinatorNotAvailableError" in said
+
+
+def test_what_was_refused_is_committed_also_where_nothing_new_comes() -> None:
+    """Faust takes note of an offset as committed whether it was or not."""
+    consumer = Consumer.__new__(Consumer)
+    consumer.offsets = OffsetTracker()
+    consumer.__dict__["_committed_offset"] = {A0: 6}
+    consumer.offsets.done(consumer.offsets.deliver(A0, 5, 1_000, 5))
+    assert consumer._filter_committable_offsets([A0]) == {A0: 6}  # noqa: SLF001
+    consumer.offsets.committed(A0, 6)
+    assert consumer._filter_committable_offsets([A0]) == {}  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -31,6 +32,12 @@ __all__ = ["ask", "candidates", "coded", "profile"]
 User = Annotated[str, typer.Argument(help="The user's id.")]
 #: Of the recently seen items, so many are shown; and of a candidate's reasons.
 _SEEN, _REASONS = 10, 3
+
+
+class Fallback(StrEnum):
+    """What a user gets of whom nothing is known."""
+
+    popular = "popular"
 
 
 def profile(
@@ -77,6 +84,10 @@ def candidates(
         float, typer.Option(help="Add so much for the most popular item.", min=0, max=10)
     ] = 0.0,
     seen: Annotated[bool, typer.Option("--seen", help="Items seen already, too.")] = False,
+    fallback: Annotated[
+        Fallback | None,
+        typer.Option(help="For a user without a profile: what is popular.", show_default=False),
+    ] = None,
     config: ConfigFile = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -89,6 +100,8 @@ def candidates(
         params["where"] = where
     if popularity:
         params["popularity"] = popularity
+    if fallback is not None:
+        params["fallback"] = fallback.value
     found = ask(config, url, f"/v1/users/{coded(user)}/candidates", **params)
     if as_json:
         print_json(found)
@@ -98,7 +111,7 @@ def candidates(
         return
     table = Table(
         "", "score", "item", "title", "categories", *(["because of"] if why else []),
-        title=f"Candidates for {shown(found['user_id'])}", title_justify="left", show_lines=why,
+        title=_heading(found), title_justify="left", show_lines=why,
     )  # fmt: skip
     for rank, one in enumerate(found["candidates"], 1):
         table.add_row(
@@ -107,6 +120,13 @@ def candidates(
             *([_because(one.get("because", []))] if why else []),
         )  # fmt: skip
     console.print(table, highlight=False)
+
+
+def _heading(found: dict[str, Any]) -> str:
+    user = shown(found["user_id"])
+    if found["source"] == "popular":
+        return f"{user} has no profile; what is popular"
+    return f"Candidates for {user}"
 
 
 def ask(

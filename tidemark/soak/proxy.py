@@ -1,18 +1,23 @@
-"""A TCP proxy before a broker's listener: it makes the broker slow, or a request late."""
+"""A TCP proxy before a broker's listener: the broker is slow, a request late, a commit refused."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from io import BytesIO
 from typing import TYPE_CHECKING, Self
+
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitResponse_v3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["BrokerProxy", "HeldRequest", "hold"]
 
-_PRODUCE = 0  # the api key of a Produce request
-_CHUNK = 64 * 1024
+_PRODUCE, _OFFSET_COMMIT = 0, 8  # api keys
+#: The answers to the versions of it that the worker's client speaks, by version.
+_COMMIT_ANSWERS = {2: OffsetCommitResponse_v2, 3: OffsetCommitResponse_v3}
 _LINGER_SECONDS = 2.0
 
 
@@ -59,6 +64,8 @@ class BrokerProxy:
         port: where it listens.
         delay: seconds that each request waits; those of one connection wait one after another.
         held: kept back if it comes.
+        refuses_commits: answers to OffsetCommit say that the coordinator is not available, as they
+            do where ``__consumer_offsets`` has too few copies in sync. All else is answered.
     """
 
     def __init__(self, broker: int) -> None:
@@ -68,6 +75,7 @@ class BrokerProxy:
         self.port = 0
         self.delay = 0.0
         self.held: HeldRequest | None = None
+        self.refuses_commits = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -92,10 +100,11 @@ class BrokerProxy:
             answers.close()
             self._connections.discard(task)
             return
-        back = asyncio.create_task(_copy(broker, answers))
+        commits: dict[bytes, int] = {}
+        back = asyncio.create_task(self._pass_answers(broker, answers, commits))
         try:
             # The client may hang up while a request is held: what it sent arrives all the same.
-            await self._pass_requests(client, requests)
+            await self._pass_requests(client, requests, commits)
             # And the broker may not be hung up on while it reads it.
             await asyncio.wait([back], timeout=_LINGER_SECONDS)
         finally:
@@ -105,12 +114,16 @@ class BrokerProxy:
             self._connections.discard(task)
 
     async def _pass_requests(
-        self, client: asyncio.StreamReader, broker: asyncio.StreamWriter
+        self, client: asyncio.StreamReader, broker: asyncio.StreamWriter, commits: dict[bytes, int]
     ) -> None:
+        """``commits``: the versions of commits are put there, by correlation id."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 size = await client.readexactly(4)
                 request = await client.readexactly(int.from_bytes(size))
+                # api key, api version, correlation id, ...
+                if int.from_bytes(request[:2]) == _OFFSET_COMMIT:
+                    commits[request[4:8]] = int.from_bytes(request[2:4])
                 if self.held is not None:
                     await self.held.pass_on(request)
                 if self.delay:
@@ -118,14 +131,29 @@ class BrokerProxy:
                 broker.write(size + request)
                 await broker.drain()
 
+    async def _pass_answers(
+        self, broker: asyncio.StreamReader, client: asyncio.StreamWriter, commits: dict[bytes, int]
+    ) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                size = await broker.readexactly(4)
+                answer = await broker.readexactly(int.from_bytes(size))
+                version = commits.pop(answer[:4], None)
+                if self.refuses_commits and version in _COMMIT_ANSWERS:
+                    answer = _refused(answer, version)  # as long as before
+                client.write(size + answer)
+                await client.drain()
+        # A broker that is gone must be seen to be gone.
+        client.close()
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await source.read(_CHUNK):
-            target.write(data)
-            await target.drain()
-    # A broker that is gone must be seen to be gone.
-    target.close()
+
+def _refused(answer: bytes, version: int) -> bytes:
+    """The answer to a commit, with the code for each partition that it is refused."""
+    kind = _COMMIT_ANSWERS[version]
+    *before, topics = kind.SCHEMA.decode(BytesIO(answer[4:]))
+    code = GroupCoordinatorNotAvailableError.errno
+    refused = [(topic, [(one, code) for one, _ in partitions]) for topic, partitions in topics]
+    return answer[:4] + bytes(kind(*before, refused).encode())
 
 
 async def _close(*writers: asyncio.StreamWriter) -> None:
