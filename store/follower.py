@@ -88,6 +88,8 @@ class Follower:
         now_ms: wall clock, ms since the epoch.
         on_retrievable: told of records of profiles that were just applied, once the view is
             complete.
+        on_restoring: told, until the view is complete, how many records were read and of about
+            how many.
         sleep: waits a number of seconds.
     """
 
@@ -105,9 +107,12 @@ class Follower:
         snapshot_seconds: float = 300.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         on_retrievable: Callable[[Sequence[Record]], None] | None = None,
+        on_restoring: Callable[[int, int], None] = lambda *_: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._on_retrievable = on_retrievable
+        self._on_restoring = on_restoring
+        self._read = 0
         self._tail = tail
         self._view = view
         self._owner = owner
@@ -228,6 +233,7 @@ class Follower:
                     continue
                 backoff, self._trouble = _FIRST_BACKOFF_S, None
                 await self._apply(records)
+                self._read += len(records)
                 self.positions = self._tail.positions()
                 self._observe_lag()
         except Exception as error:
@@ -242,6 +248,8 @@ class Follower:
         if self.lag is None:
             return
         self._sensor.on_lag(self.lag)
+        if not self.caught_up:
+            self._on_restoring(self._read, self._read + self.lag)
         if self.lag == 0 and not self.caught_up:
             # nothing is being applied now: the owner thread sees the flag at the next batch
             self._view.live = True

@@ -68,12 +68,15 @@ class ViewSnapshots:
         self._sensor: Sensor = Sensor() if sensor is None else sensor
 
     def load(
-        self, make_view: Callable[[], RetrievalView]
+        self,
+        make_view: Callable[[], RetrievalView],
+        on_restoring: Callable[[int, int], None] = lambda *_: None,
     ) -> tuple[RetrievalView, dict[tuple[str, int], int]]:
         """A view, and from where on its topics are to be read; nothing where from the beginning.
 
         Args:
             make_view: an empty one.
+            on_restoring: told how many profiles and items were read, and of how many.
         """
         view = make_view()
         started = time.perf_counter()
@@ -84,6 +87,7 @@ class ViewSnapshots:
             self._check(manifest, view)
             for part in read_parts(self._path):
                 view.put(part)
+                on_restoring(view.profile_count + view.item_count, sum(manifest.counts.values()))
         except (SnapshotError, VectorIndexError, OSError) as error:
             logger.warning(
                 "the snapshot %s is not used: %s; reading the topics from the beginning",

@@ -74,6 +74,7 @@ class FakeLetters:
 
     topic: str = "actions-dead-letter"
     letters: list[FakeRecord] = field(default_factory=list)
+    replayed: set[tuple[str, int, int]] = field(default_factory=set)
     error: Exception | None = None
 
     async def poll(self, most: int) -> list[dict[str, Any]]:
@@ -86,10 +87,10 @@ class FakeLetters:
         """Nothing is open."""
 
 
-def letter(value: bytes, reason: str = "the value is no map") -> FakeRecord:
+def letter(value: bytes, reason: str = "the value is no map", offset: int = 17) -> FakeRecord:
     headers = (
         ("error", b"malformed"), ("reason", reason.encode()), ("source-topic", b"actions"),
-        ("source-partition", b"2"), ("source-offset", b"17"), ("time", b"1750000000000"),
+        ("source-partition", b"2"), ("source-offset", b"%d" % offset), ("time", b"1750000000000"),
     )  # fmt: skip
     return FakeRecord("actions-dead-letter", b"ann", value, headers, 2, 5)
 

@@ -62,6 +62,8 @@ class LocalSystem:
         embedded: the embedded broker whatever else is there.
         on_step: is told what is being started.
         env: further settings for the children.
+        on_waiting: is told again and again what a part that is not ready says, such as how far its
+            restore is; and once nothing, when it is.
         interrupted: whether the user asked to stop; looked at while waiting.
     """
 
@@ -74,6 +76,7 @@ class LocalSystem:
         port: int | None = None,
         embedded: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
+        on_waiting: Callable[[str], None] = lambda _: None,
         env: Mapping[str, str] | None = None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -81,6 +84,7 @@ class LocalSystem:
         self._config = config
         self._embedded = embedded
         self._on_step = on_step
+        self._on_waiting = on_waiting
         self._interrupted = interrupted
         # Read from this machine, whatever the settings say for others.
         self._env = {"TIDEMARK_WORKER__METRICS_HOST": "127.0.0.1", **(env or {})}
@@ -217,8 +221,8 @@ class LocalSystem:
             "retrieval", *common, "--port", str(self.retrieval_port), "--state", str(self.folder)
         )
         self._on_step("waiting until both are ready (the model is loaded, the group joined)")
-        self._wait("retrieval", self._retrieval_ready)
-        self._wait("worker", self._worker_ready)
+        self._wait("retrieval", self._retrieval_awaits)
+        self._wait("worker", self._worker_awaits)
 
     def _start_broker(self) -> None:
         home = os.environ.get("KAFKA_HOME")
@@ -255,13 +259,21 @@ class LocalSystem:
             command, time.monotonic(), Restarts() if before is None else before.restarts
         )
 
-    def _wait(self, name: str, ready: Callable[[], bool]) -> None:
+    def _wait(self, name: str, awaits: Callable[[], str]) -> None:
+        try:
+            self._wait_ready(name, awaits)
+        finally:
+            self._on_waiting("")
+
+    def _wait_ready(self, name: str, awaits: Callable[[], str]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
             self.check()
             try:
-                if ready():
+                said = awaits()
+                if not said:
                     return
+                self._on_waiting(f"{name}: {said}")
             except httpx.HTTPError as error:
                 # else it is not listening yet; the deadline and the child's end are watched
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -274,8 +286,16 @@ class LocalSystem:
             f"the {name} was not ready within {_READY_SECONDS:.0f} s; see {self.folder}/{name}.log"
         )
 
-    def _retrieval_ready(self) -> bool:
-        return self.http.get("/readyz").status_code == httpx.codes.OK
+    def _retrieval_awaits(self) -> str:
+        """Why it is not ready; empty where it is."""
+        answer = self.http.get("/readyz")
+        if answer.is_success:
+            return ""
+        try:
+            return str(answer.json()["error"]["reason"])
+        except (ValueError, KeyError, TypeError):  # a proxy before it, say
+            return f"status {answer.status_code}"
 
-    def _worker_ready(self) -> bool:
-        return httpx.get(f"{self.worker_url}/readyz").status_code == httpx.codes.OK
+    def _worker_awaits(self) -> str:
+        answer = httpx.get(f"{self.worker_url}/readyz")
+        return "" if answer.is_success else answer.text.strip() or f"status {answer.status_code}"

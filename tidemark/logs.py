@@ -54,7 +54,7 @@ def setup_logging(
         ids: asked at each line, and put into it.
         to: another stream.
     """
-    handler = logging.StreamHandler(to or sys.stderr)
+    handler = _Stderr() if to is None else logging.StreamHandler(to)
     handler.setFormatter(_Json() if style == "json" else _Text())
     handler.addFilter(_AddIds(ids))
     handler.addFilter(RepeatFilter(time.monotonic))
@@ -119,6 +119,18 @@ class RepeatFilter(logging.Filter):
         if left_out:
             record.msg, record.args = f"{record.getMessage()} ({left_out:,} more like it)", ()
         return True
+
+
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg] # of whatever it is at a line
+    """To what standard error is at each line: a progress bar has its own stand above it."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        """The base sets it once."""
 
 
 class _Text(logging.Formatter):

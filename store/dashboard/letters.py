@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from store.record import Record
 
@@ -27,6 +27,11 @@ class LetterSource(Protocol):
     @property
     def topic(self) -> str:
         """What it is called."""
+        ...
+
+    @property
+    def replayed(self) -> Container[tuple[str, int, int]]:
+        """Topic, partition and offset of the records that marks say were replayed."""
         ...
 
     async def poll(self, most: int) -> Sequence[dict[str, Any]]:
@@ -107,10 +112,16 @@ class LetterBox:
         self._task: asyncio.Task[None] | None = None
 
     def state(self) -> dict[str, Any]:
-        """Which topic, and why its letters cannot be read; ``reason`` is null where they can."""
+        """Of the whole topic, as it is now.
+
+        ``reason`` says why its letters cannot be read, null where they can; ``replayed`` are the
+        numbers of letters that were published again since.
+        """
         if self._source is None:
-            return {"topic": None, "reason": "this service follows no topic of dead letters"}
-        return {"topic": self._source.topic, "reason": self._reason}
+            reason = "this service follows no topic of dead letters"
+            return {"topic": None, "reason": reason, "replayed": []}
+        replayed = [one["number"] for one in self._letters if _source(one) in self._source.replayed]
+        return {"topic": self._source.topic, "reason": self._reason, "replayed": replayed}
 
     def after(self, number: int) -> list[dict[str, Any]]:
         """Letters with a higher number, oldest first."""
@@ -155,6 +166,10 @@ class LetterBox:
                 await asyncio.sleep(wait)
         finally:
             await source.close()
+
+
+def _source(letter: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return letter["source_topic"], letter["source_partition"], letter["source_offset"]
 
 
 def _text(head: bytes, whole: bytes) -> str | None:

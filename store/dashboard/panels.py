@@ -64,7 +64,9 @@ def worker_values(fast: Window, slow: Window) -> Values:
         slow: of more, for quantiles, which need many values.
     """
     values: Values = {
+        # of every outcome; some are no work, such as what was applied before
         "actions": fast.rate("tidemark_actions_total"),
+        "actions.applied": fast.rate("tidemark_actions_total", outcome="applied"),
         "letters": fast.rate("tidemark_dead_letters_total"),
         "lag.records": _of_partitions(fast, "records"),
         "lag.seconds": fast.highest("tidemark_consumer_lag_seconds"),
@@ -162,7 +164,7 @@ def worker_figures(fast: Window, worker: str) -> dict[str, Any]:
     build = next((one.labels for one in own.readings("tidemark_build_info")), {})
     return {
         "partitions": own.total("tidemark_assigned_partitions"),
-        "rate": own.rate("tidemark_actions_total"),
+        "rate": own.rate("tidemark_actions_total", outcome="applied"),
         "lag": _of_partitions(own, "records"),
         "lag_seconds": own.highest("tidemark_consumer_lag_seconds"),
         "profiles": own.total("tidemark_profiles"),

@@ -94,11 +94,14 @@ def test_values_of_workers() -> None:
 
 def test_a_row_of_a_worker_says_what_is_not_reported() -> None:
     metrics = Metrics()
+    before = metrics.look(0)
     metrics.info.labels("1.2", "e").set(1)
     metrics.device.labels("cpu").set(100)
-    window = Window({"w": (metrics.look(0), metrics.look(1)), "v": (None, Look(1))})
+    metrics.actions.labels("view", "applied").inc(3)
+    metrics.actions.labels("view", "fenced").inc(100)
+    window = Window({"w": (before, metrics.look(1)), "v": (None, Look(1))})
     row = worker_figures(window, "w")
-    assert (row["version"], row["encoder_id"], row["rate"]) == ("1.2", "e", 0)
+    assert (row["version"], row["encoder_id"], row["rate"]) == ("1.2", "e", 3)
     assert (row["partitions"], row["lag"], row["restoring"]) == (None, None, None)
     assert worker_figures(window, "v")["rate"] is None
     assert device_rows(window) == [{"worker": "w", "device": "cpu", "memory": 100}]

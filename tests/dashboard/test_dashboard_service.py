@@ -94,6 +94,7 @@ def test_a_stream_begins_with_the_past_and_goes_on() -> None:
     assert len({len(column) for column in hello["history"].values()}) == 1
     assert letters == {
         "topic": None, "reason": "this service follows no topic of dead letters", "letters": [],
+        "replayed": [],
     }  # fmt: skip
     assert frame["workers"] == []
     assert frame["workers_configured"] is False

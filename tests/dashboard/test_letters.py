@@ -93,6 +93,7 @@ def test_headers_that_are_missing_or_odd_are_not_told() -> None:
 
 class FakeSource:
     topic = "dead"
+    replayed: set[tuple[str, int, int]] = set()  # noqa: RUF012 # none of it is changed
 
     def __init__(self, *answers: Sequence[FakeRecord] | Exception) -> None:
         self.answers = list(answers)
@@ -124,7 +125,7 @@ def test_the_last_hundred_are_kept_and_numbered_while_someone_looks() -> None:
         box.follow()
         box.follow()
         await asyncio.wait_for(source.polled.wait(), 20)
-        assert box.state() == {"topic": "dead", "reason": None}
+        assert box.state() == {"topic": "dead", "reason": None, "replayed": []}
         assert len(box.after(0)) == KEPT
         assert [one["number"] for one in box.after(155)] == [156, 157, 158, 159, 160]
         await box.rest()
@@ -136,6 +137,22 @@ def test_the_last_hundred_are_kept_and_numbered_while_someone_looks() -> None:
         await asyncio.wait_for(source.polled.wait(), 20)
         assert [one["number"] for one in box.after(0)] == [161]  # a page that watched on sees it
         await box.rest()
+
+    asyncio.run(run())
+
+
+def test_letters_that_were_replayed_since_are_named() -> None:
+    async def run() -> None:
+        source = FakeSource(
+            [letter(), letter(8, source_offset=b"42"), letter(9, source_offset=None)]
+        )
+        box = LetterBox(source, seconds=0)
+        box.follow()
+        await asyncio.wait_for(source.polled.wait(), 20)
+        source.replayed = {("actions", 3, 42), ("actions", 3, 43)}
+        assert box.state()["replayed"] == [2]
+        await box.rest()
+        assert box.state()["replayed"] == []
 
     asyncio.run(run())
 
@@ -186,5 +203,6 @@ def test_marks_of_replays_do_not_hide_the_letters_before_them() -> None:
         tail._read = {("dead", 2): 0}  # noqa: SLF001
         assert [one["offset"] for one in await tail.poll(KEPT)] == list(range(50))
         assert await tail.poll(KEPT) == []  # each is told once
+        assert set(tail.replayed) == {("actions", 3, 41)}
 
     asyncio.run(run())

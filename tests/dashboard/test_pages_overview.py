@@ -55,6 +55,51 @@ def test_the_page_follows_what_happens(rig: Rig, open_page: OpenPage) -> None:
     shown.is_clean()
 
 
+def test_the_headline_counts_what_was_applied(rig: Rig, open_page: OpenPage) -> None:
+    shown = open_page(rig.url).go().live()
+    rig.worker.actions.labels("view", "duplicate").inc(10_000_000)
+    applied = shown.page.locator(".summary .stat", has_text="Actions applied")
+    shown.has("duplicate")
+    shown.waits_for("[...document.querySelectorAll('.legend tr')].some(one => "
+                    "/^duplicate.*\\d ?[kM]/.test(one.textContent))")  # fmt: skip
+    assert "k" not in applied.locator("dd").first.inner_text()
+    shown.is_clean()
+
+
+def test_a_time_below_a_charts_last_moment_has_room(rig: Rig, open_page: OpenPage) -> None:
+    """Labels stand centred below their moment, which may be the last one."""
+    shown = open_page(rig.url).go().live()
+    shown.page.locator(".plot canvas").first.wait_for()
+    missing = shown.page.evaluate(
+        """() => [...document.querySelectorAll('.plot')]
+            .filter(plot => plot.clientWidth).map(plot => {
+            const pen = document.createElement('canvas').getContext('2d');
+            pen.font = '11px system-ui';
+            const over = plot.querySelector('.u-over').getBoundingClientRect();
+            const room = plot.getBoundingClientRect().right - over.right;
+            return pen.measureText('00:00:00').width / 2 - room; })"""
+    )
+    assert missing
+    assert max(missing) <= 0
+    shown.is_clean()
+
+
+def test_a_letter_that_was_replayed_says_so(rig: Rig, open_page: OpenPage) -> None:
+    shown = open_page(rig.url).go("/letters").live()
+    rig.letters.letters += [letter(b"1", "was mended", 1_001), letter(b"2", "is broken", 1_002)]
+    shown.has("is broken")
+    marks = (
+        "[...document.querySelectorAll('.letters li')].filter(one => one.innerText.includes('%s'))"
+    )
+    seen = f"({marks}).every(one => one.innerText.includes('replayed'))"
+    assert not shown.page.evaluate(seen % "was mended")
+    rig.letters.replayed.add(("actions", 2, 1_001))
+    shown.waits_for(seen % "was mended")
+    assert not shown.page.evaluate(seen % "is broken")
+    shown.is_accessible()
+    shown.is_clean()
+
+
 def test_a_dead_letter_is_shown_and_does_nothing(rig: Rig, open_page: OpenPage) -> None:
     shown = open_page(rig.url).go("/letters").live()
     rig.letters.letters.append(letter(SCRIPT, "<b>not bold</b>"))

@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tidemark.cli.bars import waiting
 from tidemark.cli.common import (
     AsJson,
     Bootstrap,
@@ -138,11 +139,13 @@ def up(
 
     with (
         terminated() as asked,
+        waiting(as_json=as_json) as on_waiting,
         LocalSystem(
             state,
             bootstrap=bootstrap,
             config=config,
             port=port,
+            on_waiting=on_waiting,
             on_step=(lambda what: print_json_line({"event": "step", "message": what}))
             if as_json
             else _step,

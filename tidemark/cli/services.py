@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from tidemark.cli.bars import Counts, RestoreBar
 from tidemark.cli.common import (
     Bootstrap,
     ConfigFile,
@@ -114,6 +115,8 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
         tracer = serving.enter_context(open_tracer(settings.tracing, "worker"))
         running, encoding = build_worker(settings, registry, state, health, tracer=tracer, **seams)
         _spare_the_collector()
+        if settings.logging.format == "text":
+            serving.enter_context(RestoreBar("restoring profiles", lambda: health.restoring))
         _run_until_stopped(running)
     if not _closes(encoding):
         # All that counts is done: what the encoder still works on was never acknowledged.
@@ -236,9 +239,15 @@ def retrieval(
     if upcoming is not None:
         following = load(upcoming, kafka={"bootstrap": bootstrap})
     with open_tracer(settings.tracing, "retrieval") as tracer:
-        app, close = build_retrieval(settings, state, following, tracer=tracer)
-        _spare_the_collector()
-        try:
+        counts = Counts()
+        with ExitStack() as serving:
+            if settings.logging.format == "text":
+                serving.enter_context(RestoreBar("reading profiles and items", counts.look))
+            app, close = build_retrieval(
+                settings, state, following, tracer=tracer, on_restoring=counts.tell
+            )
+            serving.callback(close)
+            _spare_the_collector()
             serve(
                 app,
                 host=served.host,
@@ -249,8 +258,6 @@ def retrieval(
                 access_log=False,
                 timeout_graceful_shutdown=5,
             )
-        finally:
-            close()
 
 
 retrieval_app = typer.Typer(invoke_without_command=True)

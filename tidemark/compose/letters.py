@@ -15,12 +15,17 @@ from streams.letters import read_mark
 from streams.peek import TopicPeek
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from streams.letters import Source
     from streams.security import Security
 
 __all__ = ["LetterTail"]
 
 #: Letters of a partition that are read at first at least, and offsets that are looked back.
 _LEAST, _FURTHEST = 10, 2_000
+#: Marks that are remembered: of the letters that are shown, and of many that are not.
+_MARKS = 10_000
 
 
 class LetterTail:
@@ -38,6 +43,12 @@ class LetterTail:
         self._security = security
         self._peek: TopicPeek | None = None
         self._read: dict[tuple[str, int], int] = {}  # the offset to go on from, by partition
+        self._replayed: dict[Source, None] = {}  # the oldest first
+
+    @property
+    def replayed(self) -> Collection[Source]:
+        """See `LetterSource.replayed`."""
+        return self._replayed.keys()
 
     async def poll(self, most: int) -> list[dict[str, Any]]:
         """See `LetterSource.poll`.
@@ -59,7 +70,7 @@ class LetterTail:
                 width = share
                 while begin < end:
                     first = max(begin, end - width)
-                    letters, position = await _letters(peek, topic, partition, first, end)
+                    letters, position = await self._letters(topic, partition, first, end)
                     # What was replayed has marks, which may fill the end of a partition.
                     if len(letters) >= share or first == begin or width >= _FURTHEST:
                         found += letters
@@ -75,9 +86,29 @@ class LetterTail:
     async def close(self) -> None:
         """Disconnect."""
         self._read = {}
+        self._replayed.clear()
         if self._peek is not None:
             peek, self._peek = self._peek, None
             await peek.stop()
+
+    async def _letters(
+        self, topic: str, partition: int, first: int, end: int
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The letters from ``first`` to ``end``, and the offset up to which all were read."""
+        assert self._peek is not None  # noqa: S101 # connected
+        found: list[dict[str, Any]] = []
+        reached = first
+        async for records, position in self._peek.read(topic, partition, first, end):
+            for record in records:
+                mark = read_mark(record)
+                if mark is None:
+                    found.append(letter_of(record))
+                else:
+                    self._replayed[mark] = None
+            reached = position
+        while len(self._replayed) > _MARKS:
+            del self._replayed[next(iter(self._replayed))]
+        return found, reached
 
     async def _connect(self) -> None:
         partitions = await asyncio.to_thread(self._partitions)
@@ -94,15 +125,3 @@ class LetterTail:
         raise TopicMismatchError(
             f"topic {self.topic!r} does not exist; create it with: tidemark topics create"
         )
-
-
-async def _letters(
-    peek: TopicPeek, topic: str, partition: int, first: int, end: int
-) -> tuple[list[dict[str, Any]], int]:
-    """The letters from ``first`` to ``end``, and the offset up to which all were read."""
-    found: list[dict[str, Any]] = []
-    reached = first
-    async for records, position in peek.read(topic, partition, first, end):
-        found += (letter_of(one) for one in records if read_mark(one) is None)
-        reached = position
-    return found, reached

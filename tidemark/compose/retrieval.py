@@ -65,6 +65,7 @@ def build_retrieval(
     upcoming: Settings | None = None,
     *,
     tracer: Tracer | None = None,
+    on_restoring: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[FastAPI, Callable[[], None]]:
     """The retrieval service, and what to call when it has stopped.
 
@@ -73,6 +74,8 @@ def build_retrieval(
         folder: for snapshots.
         upcoming: of the generation that is to answer once it has caught up.
         tracer: of the actions that are to be followed; None: none are.
+        on_restoring: told, until all is read, how much was of the snapshot or the topics, and of
+            about how much.
 
     Raises:
         StreamsError: no broker, or its topics are not as needed.
@@ -92,17 +95,19 @@ def build_retrieval(
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
     encodings: dict[str, EncoderService] = {}
 
-    def build(of: Settings, *, on: bool) -> Generation:
+    def build(
+        of: Settings, *, on: bool, told: Callable[[int, int], None] = lambda *_: None
+    ) -> Generation:
         # Counters are there before the first record is: Prometheus sees no rise in one that begins.
         for topic in (of.topics.profiles, of.topics.item_vectors):
             for outcome in OUTCOMES:
                 sensor.on_records(topic, outcome, 0)
         switched = SwitchedSensor(sensor, on=on)
-        generation, encoding = _build_generation(of, folder, switched, tracer)
+        generation, encoding = _build_generation(of, folder, switched, tracer, told)
         encodings[generation.name] = encoding
         return generation
 
-    serving = build(settings, on=True)
+    serving = build(settings, on=True, told=on_restoring)
     if upcoming is None:
         generations = Generations(serving)
     else:
@@ -147,7 +152,11 @@ def build_retrieval(
 
 
 def _build_generation(
-    settings: Settings, folder: Path, sensor: SwitchedSensor, tracer: Tracer | None
+    settings: Settings,
+    folder: Path,
+    sensor: SwitchedSensor,
+    tracer: Tracer | None,
+    on_restoring: Callable[[int, int], None],
 ) -> tuple[Generation, EncoderService]:
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
@@ -181,7 +190,7 @@ def _build_generation(
             clock_skew_ms=int(settings.limits.clock_skew_seconds * 1000),
             sensor=sensor,
         )
-        view, begin = snapshots.load(make_view)
+        view, begin = snapshots.load(make_view, on_restoring)
     follower = Follower(
         TopicTail(
             bootstrap,
@@ -199,6 +208,7 @@ def _build_generation(
         snapshots=snapshots,
         snapshot_seconds=wanted.snapshot_seconds,
         on_retrievable=None if tracer is None else index_traces(tracer),
+        on_restoring=on_restoring,
     )
     text_of = build_query(settings, build_redactor(settings))
 

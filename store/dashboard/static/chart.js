@@ -5,6 +5,9 @@ import { h } from "./dom.js";
 import { clock } from "./format.js";
 
 const HEIGHT = 150;
+const FONT = "11px system-ui";
+/** Right of the last moment: room for half of a time, since that may stand below it. */
+const HALF_A_TIME = 28;
 let names = 0;
 /** Seconds that all charts show. */
 export const range = { seconds: 300 };
@@ -78,7 +81,7 @@ export class Chart {
   #make(series, limit) {
     this.#plot?.destroy();
     const grid = { stroke: tone("line"), width: 1 };
-    const axis = { stroke: tone("ink-soft"), grid, ticks: { show: false }, font: "11px system-ui" };
+    const axis = { stroke: tone("ink-soft"), grid, ticks: { show: false }, font: FONT };
     const lines = series.map((one) => ({
       label: one.label, stroke: tone(one.tone), width: 1.75, points: { show: false },
       fill: series.length === 1 ? `${tone(one.tone)}1f` : undefined,
@@ -88,7 +91,7 @@ export class Chart {
     }
     this.#plot = new uPlot({
       width: Math.max(120, this.wrap.clientWidth || 320), height: HEIGHT,
-      legend: { show: false }, padding: [8, 6, 0, 0],
+      legend: { show: false }, padding: [8, HALF_A_TIME, 0, 0],
       cursor: { sync: { key: "time" }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
       scales: { x: { range: () => this.#times() }, y: this.log ? { distr: 3 } : { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.12 : 1] } },
       axes: [

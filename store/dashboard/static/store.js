@@ -9,7 +9,7 @@ export class Store {
     this.columns = { t: [] };
     this.frame = null;
     this.letters = [];
-    this.lettersState = { topic: null, reason: "connecting" };
+    this.lettersState = { topic: null, reason: "connecting", replayed: [] };
     this.listeners = new Set();
   }
 
@@ -30,7 +30,7 @@ export class Store {
       this.#tell("frame");
     } else if (name === "letters") {
       this.letters = [...this.letters, ...data.letters].slice(-MOST_LETTERS);
-      this.lettersState = { topic: data.topic, reason: data.reason };
+      this.lettersState = { topic: data.topic, reason: data.reason, replayed: data.replayed };
       this.#tell("letters");
     }
   }

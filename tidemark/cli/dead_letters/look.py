@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from tidemark.cli.bars import counted
 from tidemark.cli.common import (
     WRONG_USAGE,
     AsJson,
@@ -68,15 +69,17 @@ def listed(
     async def read() -> None:
         from streams.dead_letter_topic import read_letters  # noqa: PLC0415 # a Kafka client
 
-        async for letter in read_letters(
-            settings.kafka.bootstrap,
-            settings.topics.dead_letters,
-            security=settings.kafka.security.security(),
-            replayed=replayed,
-        ):
-            if wanted.takes(letter):
-                kept.append(letter)
-                reasons[letter.reason] += 1
+        with counted("reading dead letters", as_json=as_json) as progress:
+            async for letter in read_letters(
+                settings.kafka.bootstrap,
+                settings.topics.dead_letters,
+                security=settings.kafka.security.security(),
+                replayed=replayed,
+                on_progress=progress,
+            ):
+                if wanted.takes(letter):
+                    kept.append(letter)
+                    reasons[letter.reason] += 1
 
     asyncio.run(read())
     found = sorted(kept, key=lambda one: (one.time_ms, one.partition, one.offset))

@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tidemark.cli.bars import counted
 from tidemark.cli.common import (
     WRONG_USAGE,
     AsJson,
@@ -32,6 +32,8 @@ from tidemark.cli.dead_letters.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.dead_letter_topic import LetterPublisher
     from streams.letters import DeadLetter, LetterFilter, ReplayPlan, Source
     from tidemark.settings import Settings
@@ -82,7 +84,7 @@ def replay(
     chosen = [parse_place(one) for one in places or ()]
     wanted = letter_filter(reason, source, since, chosen)
     items_too = settings.topics.items in (source or ()) or bool(chosen)
-    run = _Run(settings, wanted, items_too=items_too, again=again)
+    run = _Run(settings, wanted, items_too=items_too, again=again, as_json=as_json)
     # What is replayed now may become a letter again: those are not read.
     planned = asyncio.run(run.survey())
     count = planned.total(_replayed())
@@ -95,7 +97,7 @@ def replay(
             raise fail("nothing was replayed: see above")
         return
     confirm(f"Publish {count:,} letters again", yes=yes)
-    acknowledged = asyncio.run(run.publish(count, bar=console.is_terminal and not as_json))
+    acknowledged = asyncio.run(run.publish(count))
     if as_json:
         print_json(_plain(planned, acknowledged, dry_run=False))
         return
@@ -116,14 +118,20 @@ class _Run:
     """One replay: a look at all letters, and then the same letters published."""
 
     def __init__(
-        self, settings: Settings, wanted: LetterFilter, *, items_too: bool, again: bool
+        self,
+        settings: Settings,
+        wanted: LetterFilter,
+        *,
+        items_too: bool,
+        again: bool,
+        as_json: bool,
     ) -> None:
         self._settings, self._wanted = settings, wanted
         self._topics = {one.name for one in settings.topics.actions}
         if items_too:
             self._topics.add(settings.topics.items)
         self._until: dict[int, int] = {}
-        self._again = again
+        self._again, self._as_json = again, as_json
         self._replayed: set[Source] = set()
 
     def _plan(self) -> ReplayPlan:
@@ -131,7 +139,12 @@ class _Run:
 
         return ReplayPlan(self._topics, self._settings.topics.items, self._replayed)
 
-    def _letters(self, until: dict[int, int] | None, marks: set[Source] | None = None) -> Any:
+    def _letters(
+        self,
+        until: dict[int, int] | None,
+        marks: set[Source] | None = None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Any:
         from streams.dead_letter_topic import read_letters  # noqa: PLC0415 # a Kafka client
 
         return read_letters(
@@ -140,22 +153,25 @@ class _Run:
             security=self._settings.kafka.security.security(),
             until=until,
             replayed=marks,
+            on_progress=on_progress,
         )
 
     async def survey(self) -> ReplayPlan:
         """What would become of each letter that is meant."""
         if not self._again:
             # A mark comes after its letter.
-            async for _ in self._letters(None, self._replayed):
-                pass
+            with counted("looking for marks of replays", as_json=self._as_json) as progress:
+                async for _ in self._letters(None, self._replayed, progress):
+                    pass
         plan = self._plan()
-        async for letter in self._letters(None):
-            if self._wanted.takes(letter):
-                plan.judge(letter)
-                self._until[letter.partition] = letter.offset + 1
+        with counted("reading dead letters", as_json=self._as_json) as progress:
+            async for letter in self._letters(None, on_progress=progress):
+                if self._wanted.takes(letter):
+                    plan.judge(letter)
+                    self._until[letter.partition] = letter.offset + 1
         return plan
 
-    async def publish(self, count: int, *, bar: bool) -> int:
+    async def publish(self, count: int) -> int:
         """Publish what `survey` found; how many were acknowledged.
 
         Raises:
@@ -168,12 +184,10 @@ class _Run:
         kafka = self._settings.kafka
         with (
             LetterPublisher(kafka.bootstrap, security=kafka.security.security()) as publisher,
-            Progress(
-                TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                console=console, transient=True, disable=not bar,
-            ) as progress,
-        ):  # fmt: skip
-            task, done, place = progress.add_task("replaying", total=count), 0, ""
+            counted("replaying", as_json=self._as_json) as progress,
+        ):
+            done, place = 0, ""
+            progress(done, count)
             sent: list[DeadLetter] = []
             try:
                 async for letter in self._letters(self._until):
@@ -185,7 +199,7 @@ class _Run:
                     sent.append(letter)
                     if len(sent) == _IN_FLIGHT:
                         done += _settle(publisher, sent)
-                        progress.update(task, completed=done)
+                        progress(done, count)
                 done += _settle(publisher, sent)
             except PublishError as error:
                 raise fail(

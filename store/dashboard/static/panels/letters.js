@@ -13,7 +13,7 @@ export function letterList(store, most) {
   const instead = h("div", {});
   const shown = new Map();
   function update() {
-    const { topic, reason } = store.lettersState;
+    const { topic, reason, replayed } = store.lettersState;
     const letters = [...store.letters].reverse().slice(0, most);
     list.hidden = !letters.length;
     instead.hidden = letters.length > 0 && !reason;
@@ -21,7 +21,9 @@ export function letterList(store, most) {
       : empty("No dead letters", `Nothing in ${topic ?? "the topic"}: every message could be processed.`));
     const wanted = letters.map((one) => {
       if (!shown.has(one.number)) shown.set(one.number, letterElement(one));
-      return shown.get(one.number);
+      const element = shown.get(one.number);
+      element.querySelector(".replayed").hidden = !replayed.includes(one.number);
+      return element;
     });
     for (const number of [...shown.keys()]) {
       if (!letters.some((one) => one.number === number)) shown.delete(number);
@@ -67,7 +69,8 @@ function letterElement(one) {
     h("details", {},
       h("summary", {},
         h("span", { class: "badge warn" }, one.error ?? "no reason given"),
-        h("span", { class: "letter-reason" }, one.reason ?? ""),
+        h("span", { class: "letter-reason" },
+          h("span", { class: "badge good replayed", hidden: true }, "replayed"), " ", one.reason ?? ""),
         h("span", { class: "letter-source" }, source),
         h("time", { datetime: isoTime(one.time) ?? "" }, dateTime(one.time))),
       h("dl", { class: "facts" },

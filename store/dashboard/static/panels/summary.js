@@ -6,7 +6,7 @@ import { stat } from "../panel.js";
 import { notReported } from "../states.js";
 
 export function summary(store) {
-  const actions = stat("Actions");
+  const actions = stat("Actions applied");
   const lag = stat("Lag");
   const fresh = stat("Freshness p99");
   const budget = stat("Error budget left");
@@ -30,7 +30,7 @@ export function summary(store) {
     const up = frame.workers.filter((one) => one.up).length;
     const down = frame.workers.length - up;
     workers(actions, "actions", () => actions.set(
-      rate(store.value("actions")), `${up} of ${frame.workers.length} workers up`, down ? (up ? "warn" : "bad") : ""));
+      rate(store.value("actions.applied")), `${up} of ${frame.workers.length} workers up`, down ? (up ? "warn" : "bad") : ""));
     workers(lag, "lag.records", () => lag.set(
       `${number(store.value("lag.records"))}`,
       store.value("lag.seconds") === null ? "records" : `records, oldest ${seconds(store.value("lag.seconds"))}`));

@@ -34,7 +34,7 @@ export function workers(store) {
     { title: "Worker", cell: (one) => one.name },
     { title: "State", cell: state },
     { title: "Partitions", number: true, cell: (one) => said(one, "partitions", number) },
-    { title: "Actions", number: true, cell: (one) => said(one, "rate", rate) },
+    { title: "Actions applied", number: true, cell: (one) => said(one, "rate", rate) },
     { title: "Lag", number: true, cell: (one) => said(one, "lag", number) },
     { title: "Oldest", number: true, cell: (one) => said(one, "lag_seconds", seconds) },
     { title: "Profiles", number: true, cell: (one) => said(one, "profiles", number) },
