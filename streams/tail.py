@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _STOP_SECONDS = 3.0
 #: How often a tail without its brokers asks why.
 _ASK_SECONDS = 2.0
+#: And how often the same answer is logged.
+_SAY_SECONDS = 10.0
 
 
 class TopicTail:
@@ -66,6 +68,7 @@ class TopicTail:
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
         self._next_question = 0.0
+        self._said: tuple[str, float] | None = None
         #: Why nothing can be read at the moment; None as far as is known.
         self.waiting_for: str | None = None
 
@@ -235,18 +238,24 @@ class TopicTail:
             return
         self._next_question = time.monotonic() + _ASK_SECONDS
         if _connected(client, self._partitions):
-            self.waiting_for = None
+            self.waiting_for = self._said = None
             return
         try:
             await asyncio.to_thread(require_access, self._bootstrap, self._security)
         except BrokerUnavailableError as error:
             self.waiting_for = str(error)
-            logger.warning("waiting for the brokers: %s", error)
+            self._say(self.waiting_for)
         except StreamsError:
             self._next_question = 0.0  # who polls again is told again
             raise
         else:
             self.waiting_for = "the leader of a partition does not answer; other brokers do"
+
+    def _say(self, why: str) -> None:
+        now = time.monotonic()
+        if self._said is None or self._said[0] != why or now - self._said[1] >= _SAY_SECONDS:
+            self._said = why, now
+            logger.warning("waiting for the brokers: %s", why)
 
     def _position(self, partition: TopicPartition) -> int | None:
         """The offset to be polled next; None until it is known."""

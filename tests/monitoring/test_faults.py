@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -252,9 +253,20 @@ def test_an_encoder_that_hangs(system: System) -> None:
 
 
 def test_no_broker(system: System) -> None:
+    """And nobody's log is flooded: clients try what fails some hundred times a second."""
     system.load.stop()
     system.broker.stop()
+    logs = [one.log for one in (system.a.worker, system.b.worker, system.a.retrieval)]
+    before, began = [len(lines(one)) for one in logs], time.monotonic()
     system.wait_firing("TidemarkFollowerUnhealthy", job="tidemark-retrieval")
+    # Each kind of line at once, and from then on each once in ten seconds: a few dozen are known.
+    most = 50 + 5 * (time.monotonic() - began)
+    for log, there in zip(logs, before, strict=True):
+        assert len(lines(log)) - there < most, lines(log)[there:]
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()
 
 
 def test_nobody_is_left(system: System) -> None:
