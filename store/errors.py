@@ -4,6 +4,7 @@ StoreError
 ├── CorruptRecordError      a record that cannot be read
 ├── EncoderMismatchError    vectors of two encoders would be mixed
 ├── PolicyError             a policy's parameters are out of range
+├── RankingError            what is to be ranked by is not known
 ├── SnapshotError           a snapshot that cannot be used
 ├── UnknownError            a query names what the view does not hold
 │   ├── UnknownCategoryError
@@ -21,6 +22,7 @@ __all__ = [
     "CorruptRecordError",
     "EncoderMismatchError",
     "PolicyError",
+    "RankingError",
     "SnapshotError",
     "StoreError",
     "UnknownCategoryError",
@@ -49,6 +51,10 @@ class EncoderMismatchError(StoreError):
 
 class PolicyError(StoreError):
     """A policy's parameters are out of range."""
+
+
+class RankingError(StoreError):
+    """What is to be ranked by is not known."""
 
 
 class SnapshotError(StoreError):

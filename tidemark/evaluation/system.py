@@ -1,0 +1,146 @@
+"""Tidemark's own ranking, replayed on a log: the blend of `store.ranking`, learned as it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from store.compiled import compiled
+from store.ranking.blend import (
+    Blend,
+    learn_step,
+    new_blend,
+    new_draws,
+    remember_choice,
+    scores_of,
+)
+from store.ranking.columns import RECENT, new_items, new_moment
+from store.ranking.counting import count_choice, put_lengths
+from store.ranking.features import CONTEXTS, FEATURES, close_moment, open_moment
+from tidemark.evaluation.users import UserColumns, act, is_seen, new_users, put_user, see
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from store.ranking.blend import Draws
+    from store.ranking.columns import ItemColumns, Moment
+    from tidemark.evaluation.log import ActionLog
+
+__all__ = ["Blended"]
+
+
+class _Actions(NamedTuple):
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    ts: NDArray[np.int64]
+    strengths: NDArray[np.float32]
+
+
+class Blended:
+    """A `Recommender`: all that a running system knows of its users, from the log alone.
+
+    Args:
+        log: replayed.
+        strengths: ``(n,) float32`` s of its actions.
+        vectors: ``(items, dim) float32`` unit rows, by place in the catalogue.
+        name: in reports.
+        without: features to leave out, see `store.ranking.features.FEATURES`.
+        contexts: whether weights depend on the moment.
+        learns: whether the weights are learned; else they stay as they begin.
+        k: of the policy ``constant`` of the long-term profile.
+        positive: least strength of an action that is learned from.
+        partners: width of the tables of pairs, a power of two.
+        seed: of the items drawn.
+    """
+
+    def __init__(
+        self,
+        log: ActionLog,
+        strengths: NDArray[np.float32],
+        vectors: NDArray[np.float32],
+        *,
+        name: str = "Tidemark",
+        without: tuple[str, ...] = (),
+        contexts: bool = True,
+        learns: bool = True,
+        k: float = 0.9,
+        positive: float = 0.5,
+        partners: int = 256,
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        count, dim = vectors.shape
+        self._log = _Actions(log.users, log.items, log.ts, strengths)
+        self._items = new_items(dim, count, partners)
+        self._items.vectors[:] = vectors
+        # The catalogue is known before its actions.
+        self._items.mean[:] = vectors.mean(axis=0)
+        put_lengths(self._items, 0, count)
+        self._users = new_users(len(log.user_ids), dim)
+        self.blend = new_blend(without=without, contexts=contexts)
+        self._moment = new_moment(dim, count, len(CONTEXTS), seed)
+        self._draws = new_draws(count)
+        self._every = np.arange(count, dtype=np.int32)
+        self._features = np.zeros((count, len(FEATURES)))
+        self._k, self._positive, self._learns = k, positive, learns
+
+    def learn(self, begin: int, end: int) -> None:
+        """As `Recommender.learn`."""
+        _take_in(
+            self._log, self._users, self._items, self._moment, self.blend, self._draws, begin, end,
+            self._positive if self._learns else np.inf, self._k,
+        )  # fmt: skip
+
+    def scores(self, place: int) -> NDArray[np.float32]:
+        """As `Recommender.scores`."""
+        found = np.zeros(len(self._every), np.float32)
+        _score(
+            self._log.users[place], self._log.ts[place], self._users, self._items, self._moment,
+            self.blend, self._every, self._features, found,
+        )  # fmt: skip
+        return found
+
+
+@compiled
+def _take_in(
+    log: _Actions, users: UserColumns, items: ItemColumns, moment: Moment, blend: Blend,
+    draws: Draws, begin: int, end: int, positive: float, k: float,
+) -> None:  # fmt: skip
+    """Learn from and count the actions from ``begin`` to before ``end``."""
+    count = items.vectors.shape[0]
+    for place in range(begin, end):
+        user, item, ts, strength = (
+            log.users[place], log.items[place], log.ts[place], log.strengths[place],
+        )  # fmt: skip
+        if item < 0:
+            continue
+        if not is_seen(users, user, item):
+            seen = users.seen_counts[user]
+            if strength >= positive and seen > 0:
+                put_user(users, user, moment, ts)
+                stamp = place + 1  # another one for each action
+                moment.mark[item] = stamp
+                for at in range(seen):
+                    moment.mark[users.seen[user, at]] = stamp
+                open_moment(items, moment, blend.scale, ts)
+                learn_step(items, moment, blend, draws, item, ts, stamp, count)
+                close_moment(items, moment)
+            recent = min(seen, np.int64(RECENT))
+            for back in range(recent):
+                moment.recent[back] = users.seen[user, seen - 1 - back]
+            count_choice(items, moment.recent, recent, item, ts, strength)
+            remember_choice(draws, item)
+        see(users, user, item)
+        act(users, user, items, item, strength, ts, k)
+
+
+@compiled
+def _score(
+    user: int, ts: int, users: UserColumns, items: ItemColumns, moment: Moment, blend: Blend,
+    wanted: NDArray[np.int32], features: NDArray[np.float64], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    put_user(users, user, moment, ts)
+    open_moment(items, moment, blend.scale, ts)
+    scores_of(items, moment, blend, ts, wanted, features, out)
+    close_moment(items, moment)
