@@ -140,9 +140,9 @@ def choose(log: ActionLog, rules: ActionRules, choice: Choice) -> Moments:
 def earlier_actions(users: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """``(n,)``: how many of the counted actions of its user come before each action."""
     order = np.argsort(users, kind="stable")
-    running = np.cumsum(counted[order]) - counted[order]
+    running: NDArray[np.int64] = np.cumsum(counted[order]) - counted[order]
     starts = np.flatnonzero(np.diff(users[order], prepend=-1))
-    at_start = np.repeat(running[starts], np.diff(starts, append=len(users)))
+    at_start: NDArray[np.int64] = np.repeat(running[starts], np.diff(starts, append=len(users)))
     found = np.empty(len(users), np.int64)
     found[order] = running - at_start
     return found

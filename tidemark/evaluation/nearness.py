@@ -26,8 +26,10 @@ def centred(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     moved = vectors - vectors.mean(axis=0)
     norms = np.linalg.norm(moved, axis=1, keepdims=True)
+    unit = np.zeros_like(moved)
     # A catalogue whose texts are all the same has nothing left.
-    return np.divide(moved, norms, out=np.zeros_like(moved), where=norms > 0)
+    np.divide(moved, norms, out=unit, where=norms > 0)
+    return unit
 
 
 class LastItem:
@@ -57,7 +59,8 @@ class LastItem:
         last = self._last[self._users[place]]
         if last < 0:
             return np.zeros(len(self._vectors), np.float32)
-        return self._vectors @ self._vectors[last]
+        near: NDArray[np.float32] = self._vectors @ self._vectors[last]
+        return near
 
 
 class MeanOfHistory:
@@ -101,4 +104,5 @@ class MeanOfHistory:
         liked = self._rows.get(int(self._users[place]))
         if liked is None or not (norm := np.linalg.norm(liked)):
             return np.zeros(len(self._vectors), np.float32)
-        return self._vectors @ (liked / np.float32(norm))
+        near: NDArray[np.float32] = self._vectors @ (liked / np.float32(norm))
+        return near

@@ -182,7 +182,7 @@ def _pack(
             new_columns[used + j] = columns[starts[row] + j]
             new_weights[used + j] = weights[starts[row] + j]
         starts[row] = used
-        used += rooms[row]
+        used += int(rooms[row])
     return used
 
 

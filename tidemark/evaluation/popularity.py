@@ -42,8 +42,9 @@ class Popularity:
 class DecayedPopularity:
     """How many actions an item has, each counted by how long ago it was.
 
-    An action counts 2^(−age / half-life). All ages grow alike, so the order is the same at all times
-    and a sum need not be touched between two actions on its item: it is kept as of a fixed time.
+    An action counts 2^(−age / half-life). All ages grow alike, so the order is the same at all
+    times and a sum need not be touched between two actions on its item: it is kept as of a fixed
+    time.
 
     Args:
         log: what is replayed.
