@@ -26,7 +26,7 @@ def centred(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     moved = vectors - vectors.mean(axis=0)
     norms = np.linalg.norm(moved, axis=1, keepdims=True)
-    unit = np.zeros_like(moved)
+    unit: NDArray[np.float32] = np.zeros_like(moved)
     # A catalogue whose texts are all the same has nothing left.
     np.divide(moved, norms, out=unit, where=norms > 0)
     return unit

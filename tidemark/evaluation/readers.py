@@ -125,9 +125,9 @@ def _fields(file: Path, count: int) -> list[list[str | None]]:
         text = encoded.decode("latin-1")
     columns: list[list[str | None]] = [[] for _ in range(count)]
     for number, line in enumerate(text.split("\n"), 1):
-        if not (line := line.removesuffix("\r")):  # noqa: PLW2901 # the same line
+        fields = line.removesuffix("\r").split("::")
+        if fields == [""]:
             continue
-        fields = line.split("::")
         if len(fields) != count:
             raise EvaluationError(
                 f"{file}, line {number} has {len(fields)} fields; expected {count} with :: between"
