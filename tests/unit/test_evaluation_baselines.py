@@ -149,7 +149,9 @@ def test_a_transition_has_a_direction_and_a_neighbour_has_none() -> None:
 
 @given(
     st.lists(
-        st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19), st.integers(-3, 9)), max_size=60),
+        st.lists(
+            st.tuples(st.integers(0, 19), st.integers(0, 19), st.integers(-3, 9)), max_size=60
+        ),
         max_size=4,
     )
 )
@@ -159,9 +161,7 @@ def test_pairs_are_those_of_a_dense_matrix(batches: list[list[tuple[int, int, in
         rows, columns, amounts = (np.array(one) for one in zip(*batch, strict=True)) if batch else (
             np.array([]), np.array([]), np.array([]),
         )  # fmt: skip
-        pairs.add(
-            rows.astype(np.int32), columns.astype(np.int32), amounts.astype(np.float32)
-        )
+        pairs.add(rows.astype(np.int32), columns.astype(np.int32), amounts.astype(np.float32))
         np.add.at(dense, (rows.astype(int), columns.astype(int)), amounts)
     for row in range(20):
         out = np.zeros(20)

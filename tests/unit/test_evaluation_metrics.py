@@ -22,9 +22,7 @@ def ranked(
     scores: list[float], target: int, seen: list[int] | None = None, k: int = 3
 ) -> tuple[float, list[int]]:
     top = np.empty(k, np.int32)
-    rank = rank_and_top(
-        np.array(scores, np.float32), np.array(seen or [], np.int32), target, top
-    )
+    rank = rank_and_top(np.array(scores, np.float32), np.array(seen or [], np.int32), target, top)
     return rank, top.tolist()
 
 
@@ -47,9 +45,11 @@ def test_what_is_not_shown_has_no_rank() -> None:
 
 
 @given(
-    arrays.arrays(np.float32, st.integers(2, 40), elements=st.sampled_from([-np.inf, -1, 0, 0.5, 2])),
+    arrays.arrays(
+        np.float32, st.integers(2, 40), elements=st.sampled_from([-np.inf, -1, 0, 0.5, 2])
+    ),
     st.data(),
-)  # fmt: skip
+)
 def test_ranks_and_tops_are_those_of_a_sort(scores: np.ndarray, data: st.DataObject) -> None:
     target = data.draw(st.integers(0, len(scores) - 1))
     others = [at for at in range(len(scores)) if at != target]
@@ -62,9 +62,7 @@ def test_ranks_and_tops_are_those_of_a_sort(scores: np.ndarray, data: st.DataObj
     ]
     expected = [at for _, at in sorted(shown)][:10]
     assert top == expected + [-1] * (10 - len(expected))
-    same = [
-        place for place, (score, _) in enumerate(sorted(shown), 1) if -score == scores[target]
-    ]
+    same = [place for place, (score, _) in enumerate(sorted(shown), 1) if -score == scores[target]]
     assert rank == (np.mean(same) if scores[target] != -np.inf else math.inf)
 
 

@@ -56,7 +56,9 @@ def test_movielens_of_csv_files(tmp_path: Path) -> None:
     assert log.strengths(RULES).tolist() == [1.0, -0.25]
 
 
-def movietweetings(folder: Path, stars: tuple[str, str] = ("10", "1"), *, coded: str = "utf-8") -> None:
+def movietweetings(
+    folder: Path, stars: tuple[str, str] = ("10", "1"), *, coded: str = "utf-8"
+) -> None:
     (folder / "movies.dat").write_bytes(
         "007::Amélie (2001)::Comedy|Romance\n009::Heat (1995)::\n".encode(coded)
     )
@@ -132,7 +134,13 @@ def test_columns_may_be_named_and_the_catalogue_lie_beside_it(tmp_path: Path) ->
         "v1\ts2\t2024-03-01T11:00:00+00:00\tpurchase\t\n"
     )
     items.write_text("sku\tlabel\tdescription\ns1\tLamp\tBright\ns2\tMug\t\n")
-    columns = {"user_id": "visitor", "item_id": "sku", "ts": "when", "action": "what", "title": "label"}
+    columns = {
+        "user_id": "visitor",
+        "item_id": "sku",
+        "ts": "when",
+        "action": "what",
+        "title": "label",
+    }
     found = read_log(log, items=items, columns=columns)
     assert rows(found) == [("v1", "s2", "purchase"), ("v1", "s1", "view")]
     assert found.catalogue[0].description == "Bright"
@@ -205,7 +213,9 @@ def folder_of(**files: str) -> Callable[[Path], Path]:
         (own(OWN + "u,i,1,T\n"), "cannot be read: "),
         (own(OWN), "has no actions"),
         (
-            folder_of(ratings_csv="userId,movieId\n1,2\n", movies_csv="movieId,title,genres\n1,T,\n"),
+            folder_of(
+                ratings_csv="userId,movieId\n1,2\n", movies_csv="movieId,title,genres\n1,T,\n"
+            ),
             "ratings.csv has the columns userId, movieId; expected also rating, timestamp",
         ),
         (
