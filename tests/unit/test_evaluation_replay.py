@@ -67,7 +67,25 @@ def test_each_action_is_learned_once_in_order_and_before_it_is_too_late() -> Non
             # exactly what is before it, not the action itself
             assert call[1] == learned
             scored.append(call[1])
-    assert scored == moments.places.tolist() == done
+    assert scored == moments.places.tolist()
+    assert done == [call[2] for call in spy.calls if call[0] == "learn"]
+    assert done[-1] == scored[-1]
+
+
+def test_much_is_learned_in_parts_so_that_progress_is_seen() -> None:
+    log = log_of(
+        [(f"u{at % 5}", at % 6, "view") for at in range(12_000)] + [("new", 0, "purchase")]
+    )
+    spy, done = Spy(6), list[int]()
+    moments = choose(log, RULES, Choice(history=0, sample=None))
+    replay(log, [spy], moments, done.append)
+    assert done == [5_000, 10_000, 12_000]
+    assert [call[1:] for call in spy.calls] == [
+        (0, 5_000),
+        (5_000, 10_000),
+        (10_000, 12_000),
+        (12_000,),
+    ]
 
 
 def test_ranks_are_among_what_the_user_has_not_seen_at_that_time() -> None:

@@ -144,7 +144,7 @@ def _add(
         pool_weights[starts[row] + length] = amounts[i]
         lengths[row] = length + 1
         used[1] += 1
-    return rows.shape[0]
+    return len(rows)
 
 
 @compiled

@@ -24,6 +24,8 @@ __all__ = ["TOP", "Replayed", "replay"]
 
 #: So many of what comes first are kept, for coverage and novelty.
 TOP = 10
+#: So many actions are learned at a time, so that progress can be shown.
+_CHUNK = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,8 +74,11 @@ def replay(
     seen_by = _Seen(log)
     done = 0
     for at, place in enumerate(moments.places.tolist()):
-        for run in runs:
-            run.learn(done, place)
+        for begin in range(done, place, _CHUNK):
+            end = min(begin + _CHUNK, place)
+            for run in runs:
+                run.learn(begin, end)
+            on_progress(end)
         passed = log.items[done:place]
         counts += np.bincount(passed[passed >= 0], minlength=len(counts))
         done = place
@@ -81,7 +86,6 @@ def replay(
         seen, target = seen_by(place), int(log.items[place])
         for run in runs:
             run.score(at, place, seen, target, information)
-        on_progress(done)
     return [run.outcome() for run in runs]
 
 
@@ -111,10 +115,9 @@ class _Run:
         self._learning = self._scoring = 0.0
 
     def learn(self, begin: int, end: int) -> None:
-        if begin < end:
-            started = time.perf_counter()
-            self._recommender.learn(begin, end)
-            self._learning += time.perf_counter() - started
+        started = time.perf_counter()
+        self._recommender.learn(begin, end)
+        self._learning += time.perf_counter() - started
 
     def score(
         self,
