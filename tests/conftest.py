@@ -15,7 +15,8 @@ settings.load_profile("tidemark")
 # numba finds compiled code by one source file, though a loop has functions of several in it: a
 # cache for each state of the sources (also for the processes that tests start).
 _ROOT = Path(__file__).parents[1]
-_sources = b"".join(path.read_bytes() for path in sorted((_ROOT / "store").rglob("*.py")))
+_compiled = [*(_ROOT / "store").rglob("*.py"), *(_ROOT / "tidemark" / "evaluation").rglob("*.py")]
+_sources = b"".join(path.read_bytes() for path in sorted(_compiled))
 _name = f"numba-{hashlib.sha256(_sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / _name))
 

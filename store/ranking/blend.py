@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Greatest change of a weight in a step.
-RATE = 0.02
+RATE = 0.03
 #: Items drawn at random beside each one taken.
 DRAWN = 100
 #: Of the recent choices so many are kept to draw from.

@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 HEAVY = [
-    "aiokafka", "faiss", "fastapi", "faust", "kafka", "mode", "prometheus_client", "pydantic",
-    "pymilvus", "torch", "transformers", "uvicorn",
+    "aiokafka", "faiss", "fastapi", "faust", "kafka", "matplotlib", "mode", "prometheus_client",
+    "pydantic", "pymilvus", "torch", "transformers", "uvicorn",
 ]  # fmt: skip
 
 #: Run on the standard library, numpy, numba, msgspec and msgpack.
@@ -104,6 +104,23 @@ PURE = [
     "streams.watchdog",
     "tidemark",
     "tidemark.cli",
+    "tidemark.evaluation",
+    "tidemark.evaluation.bootstrap",
+    "tidemark.evaluation.charts",
+    "tidemark.evaluation.cooccurrence",
+    "tidemark.evaluation.log",
+    "tidemark.evaluation.metrics",
+    "tidemark.evaluation.moments",
+    "tidemark.evaluation.nearness",
+    "tidemark.evaluation.pairs",
+    "tidemark.evaluation.popularity",
+    "tidemark.evaluation.protocol",
+    "tidemark.evaluation.ranking",
+    "tidemark.evaluation.readers",
+    "tidemark.evaluation.registry",
+    "tidemark.evaluation.replay",
+    "tidemark.evaluation.report",
+    "tidemark.evaluation.tabular",
     "tidemark.sizing",
     "tidemark.sizing_constants",
     "tidemark.sizing_tables",
@@ -188,6 +205,7 @@ EXPORTS = {
     "tidemark.cli.top": ["top"],
     "tidemark.compose": [],
     "tidemark.doctor": [],
+    "tidemark.evaluation": [],
     "tidemark.generation": [],
     "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
 }  # fmt: skip

@@ -17,6 +17,7 @@ from tidemark.cli import (
     dead_letters,
     doctor,
     encode,
+    evaluate,
     forget,
     lag,
     local,
@@ -84,6 +85,7 @@ app.command(rich_help_panel="Operate it")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Operate it")
 app.command(rich_help_panel="Operate it")(sizing.sizing)
 app.command(rich_help_panel="Test it")(soak.soak)
+app.command(rich_help_panel="Test it")(evaluate.evaluate)
 app.command(name="settings", rich_help_panel="Use it")(settings.show)
 
 

@@ -27,8 +27,8 @@ class Recommender(Protocol):
         """
 
     def scores(self, place: int) -> NDArray[np.float32]:
-        """``(items,) float32`` of the catalogue: the higher, the sooner it is shown; −inf: never.
+        """``(items of the catalogue,) float32``: the higher, the sooner it is shown.
 
-        For the user and at the time of the action at this place, whose item and kind are not
-        looked at. All actions before it are learned.
+        −inf is not shown at all. For the user and at the time of the action at this place, whose
+        item and kind are not looked at. All actions before it are learned.
         """

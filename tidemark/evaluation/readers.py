@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 __all__ = ["read_log"]
 
 #: What the columns of a log of one's own may be called.
@@ -30,8 +32,13 @@ _CALLED = {
     "description": ("description",),
 }
 _CONTEXT = "context."
-#: Ratings up to here are on a scale of five, others on one of ten, or of what is highest.
-_OF_FIVE = 5.0
+_ONLINE_RETAIL = (
+    "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "CustomerID"
+)  # fmt: skip
+#: Where ratings end, if they are not higher; else where the highest is.
+_SCALES = (5.0, 10.0)
+#: Where those of five begin, if they are not lower; those of ten at 0.
+_BEGINNINGS = (1.0, 0.5, 0.0)
 
 
 class _Rows(NamedTuple):
@@ -39,9 +46,9 @@ class _Rows(NamedTuple):
 
     users: Sequence[str]
     items: Sequence[str | None]
-    ts: np.ndarray[tuple[int], np.dtype[np.int64]]
+    ts: NDArray[np.int64]
     actions: Sequence[str]
-    ratings: np.ndarray[tuple[int], np.dtype[np.float64]]
+    ratings: NDArray[np.float64]
     scale: tuple[float, float] = (1.0, 5.0)
     texts: Sequence[str | None] = ()
     context: Mapping[str, Sequence[str | None]] = {}
@@ -58,31 +65,35 @@ def read_log(
             or Parquet file. One with the columns of Online Retail is read as that: returns and
             rows without a customer are left out.
         items: the catalogue of a file: CSV or Parquet with item_id, title, categories, description.
-        columns: of a file: which column is user_id, item_id, ts, action, rating, text.
+        columns: of a file: which column is user_id, item_id, ts, action, rating, text; title,
+            categories and description of its catalogue. A file that they are given of is not
+            taken for Online Retail.
 
     Raises:
         EvaluationError: it cannot be read, or is none of these.
     """
     if place.is_dir():
+        if items is not None or columns:
+            raise EvaluationError(
+                f"{place} is a folder, whose files and columns are known; a catalogue and columns "
+                "are said of a file"
+            )
         return _of_folder(place)
     if not place.exists():
         raise EvaluationError(f"there is no {place}; expected a folder or file with a log")
-    found = read_columns(place, "\t" if ".tsv" in place.suffixes else ",")
-    if {"InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "CustomerID"} <= set(found):
+    found = read_columns(place)
+    if not columns and items is None and set(_ONLINE_RETAIL) <= set(found):
         return _online_retail(place, found)
     return _of_columns(place, found, items, columns or {})
 
 
 def _of_folder(folder: Path) -> ActionLog:
     if (folder / "ratings.csv").exists() and (folder / "movies.csv").exists():
-        rows, films = read_columns(folder / "ratings.csv"), read_columns(folder / "movies.csv")
-        catalogue = _films(
-            _whole(films["movieId"]), _whole(films["title"]), films["genres"], split="|"
-        )
-        ratings = _ratings(
-            folder / "ratings.csv", rows["userId"], rows["movieId"], rows["rating"],
-            rows["timestamp"],
-        )  # fmt: skip
+        names = _named(folder / "movies.csv", ("movieId", "title", "genres"))
+        catalogue = _films(names[0], names[1], names[2])
+        file = folder / "ratings.csv"
+        found = _named(file, ("userId", "movieId", "rating", "timestamp"))
+        ratings = _ratings(file, *found)
         return _assemble(folder.name, ratings._replace(scale=(0.5, 5.0)), catalogue)
     if (folder / "ratings.dat").exists() and (folder / "movies.dat").exists():
         return _of_dat(folder)
@@ -95,30 +106,62 @@ def _of_folder(folder: Path) -> ActionLog:
 
 
 def _of_dat(folder: Path) -> ActionLog:
-    films = list(zip(*_fields(folder / "movies.dat", 3), strict=True))
-    catalogue = _films(films[0], films[1], films[2], split="|")
-    users, items, stars, times = zip(*_fields(folder / "ratings.dat", 4), strict=True)
-    rows = _ratings(folder / "ratings.dat", users, items, stars, times)
-    highest = float(rows.ratings.max())
-    return _assemble(
-        folder.name,
-        rows._replace(scale=(1.0, 5.0) if highest <= _OF_FIVE else (0.0, 10.0)),
-        catalogue,
-    )
+    file = folder / "ratings.dat"
+    catalogue = _films(*_fields(folder / "movies.dat", 3))
+    rows = _ratings(file, *_fields(file, 4))
+    return _assemble(folder.name, rows._replace(scale=_scale(file, rows.ratings)), catalogue)
 
 
-def _fields(file: Path, count: int) -> list[list[str]]:
+def _fields(file: Path, count: int) -> list[list[str | None]]:
+    """Columns of a file with ``::`` between the fields of a line."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        encoded = file.read_bytes()
+    except OSError as error:
         raise EvaluationError(f"{file} cannot be read: {error}") from error
-    found = [line.split("::") for line in lines if line]
-    for number, fields in enumerate(found, 1):
+    try:
+        text = encoded.decode("utf-8")
+    except UnicodeDecodeError:
+        # MovieLens 1M is in ISO 8859-1, in which everything can be read.
+        text = encoded.decode("latin-1")
+    columns: list[list[str | None]] = [[] for _ in range(count)]
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.removesuffix("\r").split("::")
+        if fields == [""]:
+            continue
         if len(fields) != count:
             raise EvaluationError(
                 f"{file}, line {number} has {len(fields)} fields; expected {count} with :: between"
             )
-    return found
+        for column, field in zip(columns, fields, strict=True):
+            column.append(field or None)
+    return columns
+
+
+def _named(file: Path, names: Sequence[str]) -> list[Sequence[str | None]]:
+    """These columns of a CSV file."""
+    found = read_columns(file)
+    if missing := [name for name in names if name not in found]:
+        raise EvaluationError(
+            f"{file} has the columns {', '.join(found)}; expected also {', '.join(missing)}"
+        )
+    return [found[name] for name in names]
+
+
+def _scale(file: Path, ratings: NDArray[np.float64]) -> tuple[float, float]:
+    """The scale that ratings are on, by the lowest and the highest of them."""
+    present = ratings[~np.isnan(ratings)]
+    if not present.size:
+        return _BEGINNINGS[0], _SCALES[0]
+    lowest, highest = float(present.min()), float(present.max())
+    if lowest < 0:
+        raise EvaluationError(
+            f"{file} has a rating of {lowest:g}; expected 0 or more: move them, or give actions of "
+            "their own to what is liked and disliked"
+        )
+    top = next((one for one in _SCALES if highest <= one), highest)
+    if top > _SCALES[0]:
+        return 0.0, top
+    return next(one for one in _BEGINNINGS if lowest >= one), top
 
 
 def _movielens_100k(folder: Path) -> ActionLog:
@@ -145,9 +188,9 @@ def _online_retail(file: Path, found: Mapping[str, Sequence[str | None]]) -> Act
     items = [found["StockCode"][place] for place in wanted]
     titles: dict[str, str] = {}
     for place, item in zip(wanted, items, strict=True):
-        title = found["Description"][place]
-        if item is not None and title is not None:
-            titles.setdefault(item, title.strip())
+        title = (found["Description"][place] or "").strip()
+        if item is not None and title:
+            titles.setdefault(item, title)
     rows = _Rows(
         [str(found["CustomerID"][place]).removesuffix(".0") for place in wanted],
         items,
@@ -155,7 +198,7 @@ def _online_retail(file: Path, found: Mapping[str, Sequence[str | None]]) -> Act
         ["purchase"] * len(wanted),
         np.full(len(wanted), np.nan),
     )
-    catalogue = [Item(item_id=item, title=title) for item, title in titles.items() if title]
+    catalogue = [Item(item_id=item, title=title) for item, title in titles.items()]
     return _assemble("online-retail", rows, catalogue)
 
 
@@ -183,17 +226,14 @@ def _of_columns(
     times, actions = named("ts", needed=True), named("action")
     stars = named("rating")
     ratings = numbers(file, "rating", stars or [None] * len(times or ()))
-    present = ratings[~np.isnan(ratings)]
     default = "rate" if stars is not None else "view"
     rows = _Rows(
-        _whole(users or ()),
+        _whole(file, "user_id", users or ()),
         of_items or (),
         times_ms(file, "ts", times or ()),
         [one or default for one in actions] if actions else [default] * len(ratings),
         ratings,
-        (1.0, 5.0)
-        if not present.size or present.max() <= _OF_FIVE
-        else (0.0, float(present.max())),
+        _scale(file, ratings),
         named("text") or (),
         {
             name.removeprefix(_CONTEXT): column
@@ -236,15 +276,16 @@ def _catalogue(
 
 
 def _films(
-    ids: Sequence[str], titles: Sequence[str], genres: Sequence[str | None], *, split: str
+    ids: Sequence[str | None], titles: Sequence[str | None], genres: Sequence[str | None]
 ) -> list[Item]:
     return [
         Item(
             item_id=item_id,
-            title=title.strip() or item_id,
-            categories=tuple(one for one in (kinds or "").split(split) if one),
+            title=(title or "").strip() or item_id,
+            categories=tuple(one for one in (kinds or "").split("|") if one),
         )
         for item_id, title, kinds in zip(ids, titles, genres, strict=True)
+        if item_id
     ]
 
 
@@ -256,13 +297,21 @@ def _ratings(
     times: Sequence[str | None],
 ) -> _Rows:
     return _Rows(
-        _whole(users), items, times_ms(file, "timestamp", times), ["rate"] * len(users),
-        numbers(file, "rating", stars),
+        _whole(file, "user", users), items, times_ms(file, "timestamp", times),
+        ["rate"] * len(users), numbers(file, "rating", stars),
     )  # fmt: skip
 
 
-def _whole(values: Sequence[str | None]) -> list[str]:
-    return [one or "" for one in values]
+def _whole(file: Path, name: str, values: Sequence[str | None]) -> list[str]:
+    """Values, none of which may be missing."""
+    found = [one for one in values if one]
+    if len(found) < len(values):
+        place = next(at for at, one in enumerate(values, 1) if not one)
+        raise EvaluationError(
+            f"{file}: row {place} has no {name}, and {len(values) - len(found)} rows in all; "
+            "expected one in each: leave such rows out"
+        )
+    return found
 
 
 def _assemble(name: str, rows: _Rows, catalogue: Sequence[Item]) -> ActionLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,14 +19,15 @@ __all__ = ["codes", "numbers", "read_columns", "times_ms"]
 
 #: Times below this are seconds: in milliseconds it is 1973.
 _SECONDS_BELOW = 100_000_000_000
+#: No time in milliseconds reaches this: the year 9999 has 253 · 10¹².
+_MOST = 1e15
 
 
-def read_columns(file: Path, separator: str = ",") -> dict[str, list[str | None]]:
-    """Every column as strings; empty ones are None.
+def read_columns(file: Path) -> dict[str, list[str | None]]:
+    """Every column as strings; empty ones are None, lists are joined by ``|``.
 
     Args:
         file: ``.csv`` or ``.tsv``, also with ``.gz`` behind it, or ``.parquet``.
-        separator: of a CSV file.
 
     Raises:
         EvaluationError: it cannot be read, or pyarrow is not installed.
@@ -42,6 +43,7 @@ def read_columns(file: Path, separator: str = ",") -> dict[str, list[str | None]
         if file.suffix == ".parquet":
             table = parquet.read_table(file)
         else:
+            separator = "\t" if ".tsv" in file.suffixes else ","
             parsing = csv.ParseOptions(delimiter=separator, newlines_in_values=True)
             with csv.open_csv(file, parse_options=parsing) as rows:
                 names = rows.schema.names
@@ -53,12 +55,26 @@ def read_columns(file: Path, separator: str = ",") -> dict[str, list[str | None]
                     null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True,
                 ),
             )  # fmt: skip
-        return {
-            name: [None if one is None else str(one) for one in table[name].to_pylist()]
-            for name in table.column_names
-        }
+        return {name: _strings(table[name]) for name in table.column_names}
     except (OSError, pa.ArrowException) as error:
         raise EvaluationError(f"{file} cannot be read: {error}") from error
+
+
+def _strings(column: Any) -> list[str | None]:
+    """The values of a column of Arrow."""
+    import pyarrow as pa  # noqa: PLC0415 # see above
+
+    if pa.types.is_timestamp(column.type):
+        # Python's times have no nanoseconds.
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return [
+        None
+        if one is None
+        else "|".join(map(str, one))
+        if isinstance(one, list | tuple)
+        else str(one)
+        for one in column.to_pylist()
+    ]
 
 
 def codes(values: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
@@ -100,8 +116,10 @@ def times_ms(file: Path, name: str, values: Sequence[str | None]) -> NDArray[np.
                 f"{file}: the column {name} has something that is no time: {error}; expected "
                 "seconds or milliseconds since 1970, or ISO 8601"
             ) from error
-    if not np.isfinite(found).all():
-        raise EvaluationError(f"{file}: the column {name} has a time that is not finite")
+    if not (np.abs(found) < _MOST).all():
+        raise EvaluationError(
+            f"{file}: the column {name} has a time that is not finite, or too far off to be one"
+        )
     if len(found) and np.abs(found).max() < _SECONDS_BELOW:
         found = found * 1000
     return found.astype(np.int64)

@@ -1,0 +1,184 @@
+"""The whole command: on a small log, on MovieLens 100K, and asked for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluation_logs import random_log, write_log
+from typer.testing import CliRunner, Result
+
+from tidemark.cli.main import app
+from tidemark.errors import EvaluationError, TidemarkError
+from tidemark.evaluation.charts import require_matplotlib, spread
+
+#: Small vectors that need no model, and no cache left behind.
+ENV = {
+    "TIDEMARK_ENCODER__MODEL": "hashing",
+    "TIDEMARK_ENCODER__DIM": "32",
+    "TIDEMARK_ENCODER__DISK_CACHE_MEBIBYTES": "0",
+}
+UNTRAINED = [
+    "popularity", "popularity-0.5d", "popularity-4d", "popularity-30d", "popularity-365d",
+    "last-item", "mean-of-history", "item-knn", "transitions", "transitions-wide",
+]  # fmt: skip
+SEGMENTS = ["all", "first actions", "long tail", "rest"]
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *words], env=ENV)
+
+
+def report_of(*words: str) -> dict[str, Any]:
+    done = run(*words, "--json")
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    write_log(tmp_path / "own.csv", random_log(2, actions=1_500, users=60, items=60))
+    return str(tmp_path / "own.csv")
+
+
+def test_a_log_of_ones_own(log: str, tmp_path: Path) -> None:
+    out = tmp_path / "report" / "of own"
+    found = report_of(log, "--out", str(out), "--sample", "60")
+    assert found == json.loads((out / "report.json").read_text())
+    assert (found["log"], found["actions"], found["users"]) == ("own", 1_500, 60)
+    assert found["moments"]["all"] == 60 <= found["eligible"]
+    assert list(found["moments"]) == SEGMENTS
+    assert found["choice"]["begin"] == 0.5
+    assert sum(one["moments"] for one in found["periods"]) == 60
+    by_name = {row["name"]: row for row in found["rows"]}
+    assert set(UNTRAINED) <= set(by_name)
+    best = max(UNTRAINED, key=lambda name: by_name[name]["means"]["all"]["recall@10"]["value"])
+    assert (
+        by_name[found["reference"]]["means"]["all"]["recall@10"]["value"]
+        >= by_name[best]["means"]["all"]["recall@10"]["value"]
+        or by_name[found["reference"]]["kind"] == "system"
+    )
+    for row in by_name.values():
+        assert list(row["means"]) == list(row["coverage"]) == SEGMENTS
+        for metric, one in row["means"]["all"].items():
+            assert one["low"] <= one["value"] <= one["high"], metric
+        assert 0 < row["coverage"]["all"] <= 1
+        assert len(row["over_time"]["mrr"]) == len(found["periods"])
+        assert (row["differences"] is None) == (row["name"] == found["reference"])
+    pictures = sorted(path.name for path in out.glob("*.png"))
+    assert pictures == [
+        f"{metric}-at-10-{kind}.png"
+        for metric in ("ndcg", "recall")
+        for kind in ("by-segment", "over-time")
+    ]
+    for name in pictures:
+        head = (out / name).read_bytes()[:24]
+        assert head[:8] == b"\x89PNG\r\n\x1a\n"
+        assert int.from_bytes(head[16:20], "big") == 1_500
+
+
+def test_differences_are_paired_with_the_reference_that_was_asked_for(log: str) -> None:
+    words = ("--only", "popularity", "--only", "item-knn", "--reference", "popularity")
+    found = report_of(log, *words, "--from", "0.1")
+    assert min(found["moments"].values()) > 10
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == ["popularity", "item-knn"]
+    assert rows["popularity"]["differences"] is None
+    for segment in SEGMENTS:
+        for metric, one in rows["item-knn"]["differences"][segment].items():
+            apart = [rows[name]["means"][segment][metric]["value"] for name in rows]
+            assert one["value"] == pytest.approx(apart[1] - apart[0])
+
+
+def test_the_same_seed_gives_the_same_report(log: str) -> None:
+    def figures(seed: str) -> list[Any]:
+        found = report_of(log, "--only", "item-knn", "--sample", "50", "--seed", seed)
+        return [found["moments"], found["rows"][0]["means"], found["rows"][0]["coverage"]]
+
+    assert figures("1") == figures("1") != figures("2")
+
+
+def test_half_lives_and_the_part_of_the_log_are_as_asked(log: str) -> None:
+    found = report_of(
+        log, "--half-life", "2", "--only", "popularity-2d", "--from", "0.2", "--until", "0.4",
+        "--sample", "0", "--history", "1", "--positive", "0.9",
+    )  # fmt: skip
+    assert [row["name"] for row in found["rows"]] == ["popularity-2d"]
+    assert found["moments"]["all"] == found["eligible"]
+    wanted = {"begin": 0.2, "until": 0.4, "sample": None, "history": 1, "positive": 0.9}
+    assert wanted.items() <= found["choice"].items()
+
+
+def test_movielens_100k_is_read_by_its_name() -> None:
+    found = report_of("movielens", "--sample", "200")
+    rows = {row["name"]: row["means"]["all"]["recall@10"]["value"] for row in found["rows"]}
+    assert found["moments"]["all"] == 200
+    # what a user's own history says beats what everybody likes
+    assert rows["item-knn"] > rows["popularity"]
+    assert rows["transitions-wide"] > rows["popularity"]
+    # one in a hundred and fifty would be found by chance
+    assert all(rows[name] > 0.015 for name in UNTRAINED if name.startswith("popularity"))
+
+
+def test_the_tables_name_every_recommender(log: str) -> None:
+    done = run(log, "--sample", "40", "--only", "popularity", "--only", "transitions")
+    assert done.exit_code == 0, done.output
+    assert "own: 1,500 actions" in done.output
+    for word in ("recall@10", "ndcg@10", "mrr", "coverage", "novelty", "long tail", "less "):
+        assert word in done.output
+    assert done.output.count("transitions") >= 2
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--only", "best"], "there is no best; known: popularity, "),
+        (["--reference", "item-knn", "--only", "popularity"], "reference item-knn is not among"),
+        (["--from", "0.9", "--until", "0.1"], "from 0.9 to 0.1"),
+        (["--history", "100000"], "nothing to score"),
+        (["--items", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--column", "rating=stars"], "expected one with rating: stars"),
+    ],
+)
+def test_what_cannot_be_is_said(log: str, words: list[str], says: str) -> None:
+    done = run(log, *words)
+    assert isinstance(done.exception, TidemarkError)
+    assert says in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [["--column", "rating"], ["--half-life", "0"]])
+def test_wrong_usage_ends_with_two(log: str, words: list[str]) -> None:
+    done = run(log, *words)
+    assert done.exit_code == 2
+    assert "expected" in done.output
+
+
+def test_a_folder_that_cannot_be_made_is_said(log: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    done = run(log, "--only", "popularity", "--out", str(tmp_path / "taken" / "inside"))
+    assert isinstance(done.exception, EvaluationError)
+    assert "report.json cannot be written" in str(done.exception)
+
+
+def test_without_matplotlib_charts_are_refused_before_anything_is_done(
+    log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(EvaluationError, match=r"pip install 'tidemark\[learn\]'"):
+        require_matplotlib()
+    done = run(log, "--out", str(tmp_path / "out"))
+    assert isinstance(done.exception, EvaluationError)
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_are_moved_apart_and_no_more_than_they_need() -> None:
+    assert spread([0.0, 0.5, 1.0], 0.1, 0, 1) == [0.0, 0.5, 1.0]
+    assert spread([0.5, 0.5], 0.2, 0, 1) == pytest.approx([0.4, 0.6])
+    assert spread([0.0, 0.0, 0.9], 0.2, 0, 1) == pytest.approx([0.0, 0.2, 0.9])
+    assert spread([1.0, 1.0], 0.2, 0, 1) == pytest.approx([0.8, 1.0])
+    assert spread([], 0.2, 0, 1) == []

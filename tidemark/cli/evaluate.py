@@ -1,0 +1,212 @@
+"""``tidemark evaluate``: what would have been retrieved, on a log of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tidemark.cli.common import (
+    WRONG_USAGE,
+    AsJson,
+    ConfigFile,
+    LogLevel,
+    console,
+    errors,
+    fail,
+    load,
+    print_json,
+    setup_logging,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from tidemark.evaluation.log import ActionLog
+    from tidemark.evaluation.report import Report
+    from tidemark.settings import Settings
+
+__all__ = ["evaluate"]
+
+_MOVIELENS = "movielens"
+_STATE = Path(".tidemark")
+
+
+def evaluate(
+    log: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of MovieLens or MovieTweetings, a file (CSV or Parquet), or movielens."
+        ),
+    ],
+    items: Annotated[
+        Path | None,
+        typer.Option(help="The catalogue of a file (CSV or Parquet).", show_default=False),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which column of a file is what, as user_id=visitor; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluate this one; may be repeated.", show_default="all"),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The one that others are compared with.", show_default="tidemark"),
+    ] = None,
+    half_life: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Days, of decayed popularity; may be repeated.", show_default="0.5, 4, 30, 365"
+        ),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(help="So many actions are scored, drawn by the seed; 0 for all.", min=0)
+    ] = 6_000,
+    seed: Annotated[int, typer.Option(help="Of what is drawn, and of the intervals.", min=0)] = 0,
+    begin: Annotated[
+        float, typer.Option("--from", help="Score from here on, as a share of the log's actions.")
+    ] = 0.5,
+    until: Annotated[float, typer.Option(help="Score up to here.")] = 1.0,
+    positive: Annotated[
+        float, typer.Option(help="Least strength of an action that is scored.")
+    ] = 0.5,
+    history: Annotated[
+        int, typer.Option(help="Earlier actions that a user must have to be scored.", min=0)
+    ] = 3,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also the system without each of its parts.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for report.json and charts.", show_default=False, file_okay=False
+        ),
+    ] = None,
+    state: Annotated[Path, typer.Option(help="Folder with the cache of vectors.")] = _STATE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a log in time order, and rank at each moment what came next.
+
+    Before each scored action every recommender has learned all actions before it, and none behind.
+    """
+    setup_logging(LogLevel.warning)
+    settings = load(config)
+    columns = dict(_column(one) for one in column or ())
+    if half_life and min(half_life) <= 0:
+        raise fail(f"--half-life is {min(half_life):g}; expected days above 0", WRONG_USAGE)
+    from tidemark.compose.parts import action_rules  # noqa: PLC0415 # see tidemark.cli.common
+    from tidemark.evaluation.charts import draw, require_matplotlib  # noqa: PLC0415
+    from tidemark.evaluation.moments import Choice, choose  # noqa: PLC0415
+    from tidemark.evaluation.registry import HALF_LIVES, entries, recommenders  # noqa: PLC0415
+    from tidemark.evaluation.replay import replay  # noqa: PLC0415
+    from tidemark.evaluation.report import make_report  # noqa: PLC0415
+
+    if out is not None:
+        require_matplotlib()
+    choice = Choice(
+        positive=positive, history=history, begin=begin, until=until, sample=sample or None,
+        seed=seed,
+    )  # fmt: skip
+    # With JSON, the report alone is on standard output.
+    told = errors if as_json else console
+    read = _read(log, items, columns)
+    rules = action_rules(settings)
+    moments = choose(read, rules, choice)
+    known = entries(
+        read, rules, _vectors(settings, read, state, told), positive=positive,
+        half_lives=half_life or HALF_LIVES, ablations=ablations, seed=seed,
+    )  # fmt: skip
+    wanted = recommenders(known, only or ())
+    with _progress(told) as progress:
+        task = progress.add_task("replaying", total=int(moments.places[-1]))
+        replayed = replay(read, wanted, moments, lambda done: progress.update(task, completed=done))
+    report = make_report(
+        read, choice, moments, replayed, {one.name: one.kind.value for one in known}, reference
+    )
+    written = [] if out is None else [_write(report, out), *draw(report, out)]
+    if as_json:
+        import msgspec  # noqa: PLC0415 # see tidemark.cli.common
+
+        print_json(msgspec.to_builtins(report))
+        return
+    from tidemark.cli.evaluation_tables import tables  # noqa: PLC0415
+
+    for part in tables(report):
+        console.print(part)
+    for path in written:
+        console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _column(given: str) -> tuple[str, str]:
+    what, found, name = given.partition("=")
+    if not found or not what or not name:
+        raise fail(f"--column is {given!r}; expected as user_id=NAME", WRONG_USAGE)
+    return what, name
+
+
+def _read(log: str, items: Path | None, columns: dict[str, str]) -> ActionLog:
+    from tidemark.evaluation.readers import read_log  # noqa: PLC0415 # see tidemark.cli.common
+    from tidemark.movielens import find_movielens  # noqa: PLC0415
+
+    place = Path(log)
+    if log == _MOVIELENS and not place.exists():
+        place = find_movielens()
+    return read_log(place, items=items, columns=columns)
+
+
+def _vectors(
+    settings: Settings, log: ActionLog, state: Path, told: Console
+) -> Callable[[], NDArray[np.float32]]:
+    """Encodes the catalogue when it is first asked for it."""
+    import functools  # noqa: PLC0415
+
+    @functools.cache
+    def vectors() -> NDArray[np.float32]:
+        from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415 # loads torch
+
+        with _progress(told) as progress:
+            task = progress.add_task("encoding items", total=len(log.catalogue))
+            return encode_catalogue(
+                settings, log.catalogue, state / "vectors",
+                lambda done: progress.update(task, completed=done),
+            )  # fmt: skip
+
+    return vectors
+
+
+def _progress(told: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=told, transient=True, disable=not told.is_terminal,
+    )  # fmt: skip
+
+
+def _write(report: Report, folder: Path) -> Path:
+    """The report as JSON, in a folder that is made.
+
+    Raises:
+        EvaluationError: it cannot be written.
+    """
+    import msgspec  # noqa: PLC0415 # see tidemark.cli.common
+
+    from tidemark.errors import EvaluationError  # noqa: PLC0415
+
+    path = folder / "report.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be written: {error}") from error
+    return path

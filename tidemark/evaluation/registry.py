@@ -1,0 +1,158 @@
+"""All that is evaluated: the one list of recommenders, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from store.ranking.features import FEATURES, TEXT
+from tidemark.errors import EvaluationError
+from tidemark.evaluation.cooccurrence import (
+    ITEM_KNN,
+    TRANSITIONS,
+    WIDE_TRANSITIONS,
+    Cooccurrence,
+    Form,
+)
+from tidemark.evaluation.nearness import LastItem, MeanOfHistory, centred
+from tidemark.evaluation.popularity import DecayedPopularity, Popularity
+from tidemark.evaluation.system import Blended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streams.rules import ActionRules
+    from tidemark.evaluation.log import ActionLog
+    from tidemark.evaluation.protocol import Recommender
+
+__all__ = ["ABLATIONS", "HALF_LIVES", "Entry", "Kind", "entries", "recommenders"]
+
+#: What each ablation leaves out of the blend, by name.
+ABLATIONS: dict[str, tuple[str, ...]] = {
+    "without-text": TEXT,
+    "without-popularity": tuple(name for name in FEATURES if name.startswith("popular_")),
+    "without-tastes": tuple(name for name in FEATURES if name.startswith("taste_")),
+    "without-age": ("age", "taste_age"),
+    "without-esteem": ("esteem", "taste_esteem"),
+    "without-together": ("together", "together_lift", "together_far"),
+    "without-follows": ("follows", "next"),
+    # what one inner product in an index serves
+    "without-pairs": ("together", "together_lift", "together_far", "follows", "next"),
+}
+#: Days, of decayed popularity.
+HALF_LIVES = (0.5, 4.0, 30.0, 365.0)
+
+
+class Kind(StrEnum):
+    """What a recommender is in a report."""
+
+    system = "system"
+    """Tidemark's own ranking, or a variant of it."""
+    untrained = "untrained"
+    """Counts and compares; has nothing that is fitted."""
+    trained = "trained"
+    """Is fitted to the log, again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A recommender that can be asked for.
+
+    Attributes:
+        name: as `Recommender.name`; lower case, with hyphens.
+        kind: what it is in a report.
+        build: makes it, with nothing learned yet.
+    """
+
+    name: str
+    kind: Kind
+    build: Callable[[], Recommender]
+
+
+def entries(
+    log: ActionLog,
+    rules: ActionRules,
+    vectors: Callable[[], NDArray[np.float32]],
+    *,
+    positive: float = 0.5,
+    half_lives: Sequence[float] = HALF_LIVES,
+    ablations: bool = False,
+    seed: int = 0,
+) -> list[Entry]:
+    """Every recommender, in the order of a report. Nothing is built yet.
+
+    Args:
+        log: what is replayed.
+        rules: how much each kind of action counts.
+        vectors: gives ``(items, dim) float32``, unit vectors of the catalogue as the encoder made
+            them; called only by recommenders that are built, by each anew.
+        positive: least strength of what a user liked.
+        half_lives: days, of decayed popularity.
+        ablations: with variants of the system that each lack something.
+        seed: of what the system draws while it learns.
+    """
+
+    def system(name: str, **variant: Any) -> Entry:
+        return Entry(
+            name,
+            Kind.system,
+            lambda: Blended(
+                log, log.strengths(rules), vectors(), name=name, positive=positive, seed=seed,
+                **variant,
+            ),
+        )  # fmt: skip
+
+    variants = (
+        [
+            *(system(name, without=left_out) for name, left_out in ABLATIONS.items()),
+            system("without-contexts", contexts=False),
+            system("without-learning", learns=False),
+        ]
+        if ablations
+        else []
+    )
+    return [
+        system("tidemark"),
+        *variants,
+        Entry("popularity", Kind.untrained, lambda: Popularity(log)),
+        *(_decayed(log, days) for days in half_lives),
+        Entry("last-item", Kind.untrained, lambda: LastItem(log, centred(vectors()))),
+        Entry(
+            "mean-of-history",
+            Kind.untrained,
+            lambda: MeanOfHistory(log, centred(vectors()), log.strengths(rules), positive),
+        ),
+        *(
+            _together(log, name, form)
+            for name, form in (
+                ("item-knn", ITEM_KNN),
+                ("transitions", TRANSITIONS),
+                ("transitions-wide", WIDE_TRANSITIONS),
+            )
+        ),
+    ]
+
+
+def recommenders(known: Sequence[Entry], only: Sequence[str] = ()) -> list[Recommender]:
+    """Those asked for, all if none is named, in the order of the list.
+
+    Raises:
+        EvaluationError: there is none of a name.
+    """
+    names = [entry.name for entry in known]
+    if missing := sorted(set(only) - set(names)):
+        raise EvaluationError(f"there is no {missing[0]}; known: {', '.join(names)}")
+    return [entry.build() for entry in known if not only or entry.name in only]
+
+
+def _decayed(log: ActionLog, days: float) -> Entry:
+    name = f"popularity-{days:g}d"
+    return Entry(name, Kind.untrained, lambda: DecayedPopularity(log, days, name))
+
+
+def _together(log: ActionLog, name: str, form: Form) -> Entry:
+    return Entry(name, Kind.untrained, lambda: Cooccurrence(log, form, name))
