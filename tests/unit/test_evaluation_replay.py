@@ -187,5 +187,5 @@ def test_names_are_those_of_the_list_and_an_unknown_one_says_which_there_are() -
     assert [one.name for one in recommenders(known(log), ["transitions", "popularity"])] == [
         "popularity", "transitions",
     ]  # fmt: skip
-    with pytest.raises(EvaluationError, match=r"no best; known: popularity, "):
+    with pytest.raises(EvaluationError, match=r"no best; known: tidemark, "):
         recommenders(known(log), ["best"])
