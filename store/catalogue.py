@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from store.indexes.filters import Metadata
     from store.indexes.protocol import VectorIndex
     from store.popularity import Popularity
+    from store.ranking.learner import Learner
     from store.record import Record, RecordTally
 
 __all__ = ["ANY", "Catalogue", "CatalogueItem", "Wanted"]
@@ -69,9 +70,18 @@ class Catalogue:
         dim: of its vectors.
         index: empty, of ``dim + EXTRA`` (`store.item_popularity`).
         tally: counts the records.
+        learner: told the items' vectors; None where nothing is learned.
     """
 
-    def __init__(self, encoder_id: str, dim: int, index: VectorIndex, tally: RecordTally) -> None:
+    def __init__(
+        self,
+        encoder_id: str,
+        dim: int,
+        index: VectorIndex,
+        tally: RecordTally,
+        learner: Learner | None = None,
+    ) -> None:
+        self._learner = learner
         self._encoder_id = encoder_id
         self._tally = tally
         self._items: dict[str, CatalogueItem] = {}
@@ -171,13 +181,19 @@ class Catalogue:
             applied[record.topic] = applied.get(record.topic, 0) + 1
         for topic, count in applied.items():
             self._tally.on_applied(topic, count)
-        self.index.delete([item_id for item_id, vector in vectors.items() if vector is None])
+        removed = [item_id for item_id, vector in vectors.items() if vector is None]
+        self.index.delete(removed)
+        if self._learner is not None and removed:
+            self._learner.remove_items(removed)
         written = {item_id: vector for item_id, vector in vectors.items() if vector is not None}
         self._popularity.arrived(item_id for item_id in written if item_id not in self.index)
         if written:
+            rows = np.stack(list(written.values()))
+            if self._learner is not None:
+                self._learner.put_items(list(written), rows)
             self.index.upsert(
                 list(written),
-                self._popularity.rows(list(written), np.stack(list(written.values()))),
+                self._popularity.rows(list(written), rows),
                 [_labels(self._items[item_id]) for item_id in written],
             )
 
@@ -208,7 +224,10 @@ class Catalogue:
     def put(self, part: ItemsPart) -> None:
         """Hold what a part says. Raises `VectorIndexError` where its vectors do not fit."""
         self.index.restore([part.vectors.part()])
-        self._popularity.learn(self.index.get(part.ids))
+        held = self.index.get(part.ids)
+        self._popularity.learn(held)
+        if self._learner is not None and held:
+            self._learner.put_items(list(held), np.stack(list(held.values()))[:, : self._dim])
         for item_id, offset in part.deleted.items():
             if item_id not in self._items:
                 self._deleted[item_id] = offset

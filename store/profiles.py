@@ -15,7 +15,7 @@ from store.user_profile import NO_ITEMS, read_changes, unpack_seen
 from store.view_image import FencesPart, ProfilesPart, take_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,11 +40,26 @@ class FollowedProfiles:
     A user is either held or, once forgotten, fenced: the fence keeps older states out that a
     worker stopped past its session may still send (docs/design.md, "What holds", 6).
 
+    Args:
+        encoder_id: the encoder whose vectors these are.
+        index: empty.
+        tally: counts the records.
+        on_changed: told, before they are indexed, of the users whose profile is another one now,
+            with the one before.
+
     Attributes:
         applied: highest applied source offset seen, by source topic and partition.
     """
 
-    def __init__(self, encoder_id: str, index: VectorIndex, tally: RecordTally) -> None:
+    def __init__(
+        self,
+        encoder_id: str,
+        index: VectorIndex,
+        tally: RecordTally,
+        on_changed: Callable[[Sequence[tuple[str, UserProfile | None, UserProfile]]], None]
+        | None = None,
+    ) -> None:
+        self._on_changed = on_changed
         self._encoder_id = encoder_id
         self._popularity = Popularity()
         self._uncounted: dict[str, bytes] = {}  # by user, what popularity counts of him
@@ -114,11 +129,14 @@ class FollowedProfiles:
         fresh_from: list[int] = []
         applied: dict[str, int] = {}  # records by topic
         rows: dict[str, int | None] = {}  # what is to be indexed per user, None to be removed
+        changed: list[tuple[str, UserProfile | None, UserProfile]] = []
         for record, user_id, row, fresh, profile, fence in changes:
             if profile is not None:
+                before = self._users.get(user_id)
                 if not self._replace(user_id, profile):
                     self._tally.on_stale(record)
                     continue
+                changed.append((user_id, before, profile))
                 rows[user_id] = row if profile.norm else None
                 if fresh > 0:
                     fresh_from.append(fresh)
@@ -130,6 +148,8 @@ class FollowedProfiles:
             applied[record.topic] = applied.get(record.topic, 0) + 1
         for topic, count in applied.items():
             self._tally.on_applied(topic, count)
+        if self._on_changed is not None and changed:
+            self._on_changed(changed)
         self.index.delete([user_id for user_id, row in rows.items() if row is None])
         written = {user_id: row for user_id, row in rows.items() if row is not None}
         if written:

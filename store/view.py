@@ -9,15 +9,17 @@ import numpy as np
 
 from store.batch_search import search_each
 from store.catalogue import ANY, Catalogue
-from store.errors import UnknownUserError
+from store.errors import RankingError, UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
 from store.online_quality import K, OnlineQuality
 from store.profiles import FollowedProfiles
 from store.question import Search, answered
+from store.ranking.image import RankingPart, parts_of_learner, put_part
+from store.ranking.sampling import SampledLearning
 from store.record import RecordTally
 from store.sensor import Sensor
-from store.view_image import ItemsPart
+from store.view_image import ItemsPart, ProfilesPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from store.popularity import Popularity
     from store.profile import Fence
     from store.question import Question
+    from store.ranking.learner import Learner
     from store.record import Record
     from store.user_profile import UserProfile
     from store.view_image import Part
@@ -38,6 +41,8 @@ __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 #: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
 #: whose profile changes often is counted once.
 _COUNTED_AT_ONCE = 16
+#: Nearest items that the blend chooses among, beside those that it finds itself.
+_NEAR = 200
 
 
 # A batch makes many thousands of these, which go as they are into the answer.
@@ -77,6 +82,9 @@ class RetrievalView:
         index_factory: makes an empty index of a dim, for what is named.
         sensor: told what happens.
         watched_per_second: profiles whose changes are looked at; see `OnlineQuality`.
+        learner: ranks candidates by what it learns from the profiles' changes; None: nothing does.
+        counted_per_second: changes that it counts, at most.
+        learned_per_second: of these, that its weights are learned from.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -90,6 +98,9 @@ class RetrievalView:
         *,
         sensor: Sensor | None = None,
         watched_per_second: float = 10.0,
+        learner: Learner | None = None,
+        counted_per_second: float = 2_000.0,
+        learned_per_second: float = 50.0,
     ) -> None:
         self.dim = dim
         self.encoder_id = encoder_id
@@ -98,8 +109,21 @@ class RetrievalView:
         self.records = RecordTally(encoder_id, self._sensor)
         self.freshness = Freshness()
         items = index_factory(dim + EXTRA, "items")
-        self._catalogue = Catalogue(encoder_id, dim, items, self.records)
-        self._profiles = FollowedProfiles(encoder_id, index_factory(dim, "profiles"), self.records)
+        self.learner = learner
+        self._ranking_was_put = False
+        self._catalogue = Catalogue(encoder_id, dim, items, self.records, learner)
+        profiles = index_factory(dim, "profiles")
+        self._learning = (
+            None
+            if learner is None
+            else SampledLearning(
+                learner,
+                profiles.get,
+                counted_per_second=counted_per_second,
+                learned_per_second=learned_per_second,
+            )  # fmt: skip
+        )
+        self._profiles = FollowedProfiles(encoder_id, profiles, self.records, self._learning)
         self._quality = OnlineQuality(
             self._profiles, self._catalogue, self._nearest_items, self._sensor,
             per_second=watched_per_second,
@@ -153,6 +177,8 @@ class RetrievalView:
         """
         # While the history is read, nobody was there to retrieve anything.
         watched = self._quality.before(records, now_ms()) if self.live else []
+        if self._learning is not None:
+            self._learning.live, self._learning.now_ms = self.live, now_ms()
         published = self._profiles.apply(records)
         self._quality.after(watched)
         if self.live and len(published) > 0:
@@ -169,16 +195,28 @@ class RetrievalView:
 
     def parts(self) -> Iterator[Part]:
         """All that is held, to be written down beside serving; see `store.view_image`."""
+        # First, so that items have the same codes where this is put back.
+        if self.learner is not None:
+            yield from parts_of_learner(self.learner)
         yield from self._catalogue.parts()
         yield from self._profiles.parts()
 
     def put(self, part: Part) -> None:
         """Hold what a part of `parts` says. Raises `VectorIndexError` where it does not fit."""
-        if isinstance(part, ItemsPart):
+        if isinstance(part, RankingPart):
+            if self.learner is not None:
+                self._ranking_was_put = put_part(self.learner, part)
+        elif isinstance(part, ItemsPart):
             self._catalogue.put(part)
             self._sensor.on_index_size("items", len(self._catalogue.index))
         else:
             self._profiles.put(part)
+            if (
+                self._learning is not None
+                and not self._ranking_was_put
+                and isinstance(part, ProfilesPart)
+            ):
+                self._learning.put(part.profiles)
             self._sensor.on_index_size("profiles", len(self._profiles.index))
 
     def put_applied(self, applied: Mapping[str, Mapping[int, int]]) -> None:
@@ -293,6 +331,36 @@ class RetrievalView:
         query = self.direction(user_id)
         seen = self.profile(user_id).seen if exclude_seen else ()
         return (yield from self._ask_items(query, k, seen, wanted))
+
+    def ask_blended(
+        self,
+        user_id: str,
+        k: int,
+        *,
+        now_ms: int,
+        exclude_seen: bool = True,
+        wanted: Wanted = ANY,
+    ) -> Question[list[Candidate]]:
+        """The k items that the learned blend ranks highest; their scores are no cosines.
+
+        Raises:
+            UnknownUserError: the user has no profile, or one of norm 0.
+            UnknownCategoryError: no item is of this category.
+            RankingError: nothing is learned here.
+        """
+        if self.learner is None:
+            raise RankingError("this service learns no ranking: ranking.enabled is false")
+        profile, direction = self.profile(user_id), self.direction(user_id)
+        seen = set(profile.seen) if exclude_seen else set()
+        near = yield from self._ask_items(direction, max(k, _NEAR), seen, wanted)
+
+        def allowed(item_id: str) -> bool:
+            return item_id not in seen and self._catalogue.qualifies(item_id, wanted)
+
+        found = self.learner.best(
+            profile, direction, [one.item_id for one in near], k, now_ms, allowed
+        )
+        return [self._candidate(*one) for one in found]
 
     def candidates_of(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 
 from store.indexes.protocol import IndexPart
 from store.profile import Fence  # noqa: TC001 # msgspec reads the annotations
+from store.ranking.image import RankingPart
 from store.user_profile import UserProfile  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ItemsPart(msgspec.Struct, array_like=True, frozen=True, tag="items"):
     deleted: dict[str, int]
 
 
-Part = ProfilesPart | FencesPart | ItemsPart
+Part = ProfilesPart | FencesPart | ItemsPart | RankingPart
 
 
 def take_vectors(index: VectorIndex, keys: Sequence[str]) -> Vectors:

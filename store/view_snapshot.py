@@ -17,18 +17,16 @@ import msgspec
 
 from store.atomic_file import replacing
 from store.errors import SnapshotError
-from store.view_image import FencesPart, ItemsPart, ProfilesPart
+from store.view_image import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from store.view_image import Part
-
 __all__ = ["VIEW_FORMAT", "Manifest", "read_manifest", "read_parts", "save_parts"]
 
 #: Goes up when the file's layout changes; other formats are refused.
-VIEW_FORMAT = 2
+VIEW_FORMAT = 3
 
 _MAGIC = b"TIDEVIEW"
 _FRAME = struct.Struct("<II")
@@ -65,7 +63,7 @@ class _End(msgspec.Struct, array_like=True, frozen=True, tag="end"):
 
 _encoder = msgspec.msgpack.Encoder()
 _manifests = msgspec.msgpack.Decoder(Manifest)
-_frames = msgspec.msgpack.Decoder(ProfilesPart | FencesPart | ItemsPart | _End)
+_frames = msgspec.msgpack.Decoder(Part | _End)
 
 
 def save_parts(path: Path, manifest: Manifest, parts: Iterable[Part]) -> None:

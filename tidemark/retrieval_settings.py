@@ -12,7 +12,7 @@ from store.tokens import PREFIX, Scope
 from tidemark.errors import SettingsError
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
-__all__ = ["ClientSettings", "RetrievalSettings", "TokenSettings"]
+__all__ = ["ClientSettings", "RankingSettings", "RetrievalSettings", "TokenSettings"]
 
 
 class TokenSettings(Group):
@@ -122,6 +122,28 @@ class RetrievalSettings(Group):
         scheme = "http" if self.cert_file is None else "https"
         named = f"[{here}]" if ":" in here else here
         return f"{scheme}://{named}:{port or self.port}"
+
+
+class RankingSettings(Group):
+    """What the retrieval service learns from what users come to (ranking.md)."""
+
+    enabled: bool = True
+    """whether it learns: without, `rank=blend` cannot be asked for"""
+    partners: Annotated[int, Field(ge=16, le=1024)] = 256
+    """kept of each item, a power of two: what users came to beside it, and after it; 16 bytes
+    each"""
+    counted_per_second: Annotated[float, Field(ge=0)] = 2_000.0
+    """changes of profiles that are counted, at most: of more, a sample"""
+    learned_per_second: Annotated[float, Field(ge=0)] = 50.0
+    """of these, changes that the weights are learned from, at most"""
+
+    @field_validator("partners")
+    @classmethod
+    def _power_of_two(cls, partners: int) -> int:
+        if partners & (partners - 1):
+            msg = f"expected a power of two, not {partners}"
+            raise ValueError(msg)
+        return partners
 
 
 class ClientSettings(Group):

@@ -25,7 +25,7 @@ from streams.wording import RATING_WORDS
 from tidemark.encoder_settings import EncoderSettings, RedactionSettings, SentimentSettings
 from tidemark.errors import SettingsError
 from tidemark.operator_settings import DashboardSettings, LoggingSettings, TracingSettings
-from tidemark.retrieval_settings import ClientSettings, RetrievalSettings
+from tidemark.retrieval_settings import ClientSettings, RankingSettings, RetrievalSettings
 from tidemark.setting_types import Group, Port, Positive, PositiveInt
 
 __all__ = ["PREFIX", "Settings", "load_settings", "read_settings_file"]
@@ -303,6 +303,7 @@ class Settings(BaseSettings):
     sentiment: SentimentSettings = SentimentSettings()
     worker: WorkerSettings = WorkerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    ranking: RankingSettings = RankingSettings()
     client: ClientSettings = ClientSettings()
     dashboard: DashboardSettings = DashboardSettings()
     logging: LoggingSettings = LoggingSettings()

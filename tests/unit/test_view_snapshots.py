@@ -255,8 +255,8 @@ def test_another_format_is_refused_in_words(
     snapshots: ViewSnapshots, owner: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshots.save(filled(), owner, POSITIONS)
-    monkeypatch.setattr(view_snapshot, "VIEW_FORMAT", 3)
-    with pytest.raises(SnapshotError, match="is of format 2; this program reads 3"):
+    monkeypatch.setattr(view_snapshot, "VIEW_FORMAT", 4)
+    with pytest.raises(SnapshotError, match="is of format 3; this program reads 4"):
         read_manifest(tmp_path / "state" / "view.tmv")
 
 

@@ -16,6 +16,7 @@ from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
 from store.policies import Policy
+from store.ranking.learner import Learner
 from store.receipt import ForgetReceipt
 from store.record import OUTCOMES
 from store.sensor import SwitchedSensor
@@ -174,6 +175,13 @@ def _build_generation(
             sensor=sensor,
             # there a search is a call over the network, in the path of the writes
             watched_per_second=1.0 if wanted.index == "milvus" else 10.0,
+            learner=(
+                Learner(encoding.dim, partners=settings.ranking.partners)
+                if settings.ranking.enabled
+                else None
+            ),
+            counted_per_second=settings.ranking.counted_per_second,
+            learned_per_second=settings.ranking.learned_per_second,
         )
 
     begin: dict[tuple[str, int], int] = {}

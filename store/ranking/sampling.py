@@ -1,0 +1,104 @@
+"""Which changes of profiles a `Learner` is told of: so many a second, as each has its cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from store.ranking.learner import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from store.ranking.learner import Learner
+    from store.user_profile import UserProfile
+
+__all__ = ["SampledLearning"]
+
+_Changed = tuple[str, "UserProfile | None", "UserProfile"]
+#: Of profiles that were there before, so many are counted: what a start may take for it is seconds.
+_HISTORY = 20_000
+
+
+class SampledLearning:
+    """Hands changes of profiles to a `Learner`: some to be counted, fewer to be learned from.
+
+    What is counted are shares, which a sample tells as well: with more changes than are worth their
+    cost, each is as likely to be taken as any other.
+
+    Args:
+        learner: what learns.
+        directions: of users as they are indexed yet, before the change.
+        counted_per_second: changes that are counted, at most.
+        learned_per_second: of these, that are learned from.
+        seed: of which.
+
+    Attributes:
+        live: while it is not set, the history is read, and changes are counted only.
+        now_ms: wall clock at the latest batch.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        directions: Callable[[Sequence[str]], Mapping[str, NDArray[np.float32]]],
+        *,
+        counted_per_second: float,
+        learned_per_second: float,
+        seed: int = 0,
+    ) -> None:
+        self._learner = learner
+        self._directions = directions
+        self._random = np.random.default_rng(seed)
+        self._counting = _Budget(counted_per_second)
+        self._learning = _Budget(learned_per_second)
+        self._of_history = _HISTORY
+        self.live = False
+        self.now_ms = 0
+
+    def __call__(self, changed: Sequence[_Changed]) -> None:
+        """These profiles are others now."""
+        if not self.live:
+            self.put([now for _, _, now in changed])
+            return
+        counted = self._draw(len(changed), self._counting.take(len(changed), self.now_ms))
+        learned = set(counted[: self._learning.take(len(counted), self.now_ms)])
+        directions = self._directions([changed[place][0] for place in learned])
+        self._learner.observe(
+            [
+                Change(before, now, directions.get(user_id) if place in learned else None)
+                for place in counted
+                for user_id, before, now in (changed[place],)
+            ]
+        )
+
+    def put(self, profiles: Sequence[UserProfile]) -> None:
+        """These profiles were there before: their seen items are counted, of the first ones."""
+        some = profiles[: self._of_history]
+        self._of_history -= len(some)
+        self._learner.observe([Change(None, one, None) for one in some])
+
+    def _draw(self, count: int, wanted: int) -> list[int]:
+        """Places, at random; in their order where all are wanted."""
+        if wanted == count:
+            return list(range(count))
+        return self._random.choice(count, wanted, replace=False).tolist()
+
+
+class _Budget:
+    """So many a second, and after a pause no more than a second's at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._left, self._seen_ms = per_second, 0
+
+    def take(self, wanted: int, now_ms: int) -> int:
+        passed = max(0, now_ms - self._seen_ms) / 1000
+        self._seen_ms = now_ms
+        self._left = min(self._per_second, self._left + passed * self._per_second)
+        taken = min(int(self._left), wanted)
+        self._left -= taken
+        return taken

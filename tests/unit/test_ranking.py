@@ -1,0 +1,322 @@
+"""The ranking's core: counted pairs, features, what is learned, and what a snapshot keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from store_fakes import ENCODER, RecordingSensor, profile_record
+
+from store.compiled import compiled
+from store.errors import RankingError
+from store.profile import Contribution, ProfileState
+from store.ranking.blend import FIRST_WEIGHTS, new_blend
+from store.ranking.features import CONTEXTS, FEATURES
+from store.ranking.image import parts_of_learner, put_part
+from store.ranking.learner import Change, Learner
+from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
+from store.record import RecordTally
+from store.user_profile import UserProfile, read_changes
+
+DIM = 8
+DAY = 86_400_000
+NOW = 1_700_000_000_000
+
+
+@compiled
+def add_all(
+    table: PairTable,
+    items: NDArray[np.int64],
+    partners: NDArray[np.int64],
+    amounts: NDArray[np.float64],
+) -> None:
+    for at in range(items.shape[0]):
+        add_pair(table, items[at], partners[at], amounts[at])
+
+
+def counted(table: PairTable, item: int) -> dict[int, float]:
+    return {
+        int(code): float(count)
+        for code, count in zip(table.partners[item], table.counts[item], strict=True)
+        if code != NOBODY
+    }
+
+
+def filled(width: int, pairs: Sequence[tuple[int, int]], items: int = 64) -> PairTable:
+    table = empty_table(items, width)
+    rows = np.array(pairs, np.int64).reshape(-1, 2)
+    add_all(table, rows[:, 0].copy(), rows[:, 1].copy(), np.ones(len(rows)))
+    return table
+
+
+# --- pairs ---
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), max_size=60))
+def test_where_there_is_room_pairs_are_counted_exactly(pairs: list[tuple[int, int]]) -> None:
+    table = filled(64, pairs)
+    for item in range(4):
+        wanted: dict[int, float] = {}
+        for one, other in pairs:
+            if one == item:
+                wanted[other] = wanted.get(other, 0.0) + 1.0
+        assert counted(table, item) == wanted
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=200), st.integers(0, 2**32 - 1))
+def test_where_there_is_none_counts_are_never_too_high_and_the_frequent_stay(
+    rare: list[int], seed: int
+) -> None:
+    pairs = [(0, code + 10) for code in rare] + [(0, 5)] * (len(rare) + 1)
+    np.random.default_rng(seed).shuffle(pairs)
+    held = counted(filled(16, pairs), 0)
+    assert 5 in held
+    for code, count in held.items():
+        assert count <= sum(1 for _, other in pairs if other == code)
+
+
+# --- the blend ---
+
+
+def test_a_feature_that_there_is_not_is_refused() -> None:
+    with pytest.raises(RankingError, match="there is no feature 'texts'; known: text_short, "):
+        new_blend(without=("texts",))
+
+
+def test_every_feature_has_a_first_weight() -> None:
+    assert list(FIRST_WEIGHTS) == list(FEATURES)
+
+
+# --- the learner ---
+
+
+def unit(*values: float) -> NDArray[np.float32]:
+    row = np.zeros(DIM, np.float32)
+    row[: len(values)] = values
+    return row / np.float32(np.linalg.norm(row))
+
+
+def profile(
+    seen: Sequence[str], *, count: int | None = None, strength: float = 1.0, ts: int = NOW
+) -> UserProfile:
+    state = ProfileState(
+        encoder=ENCODER, policy="constant k=0.9", dim=DIM, vector=unit(1.0).tobytes(),
+        count=len(seen) if count is None else count, last_ts=ts, partition=0,
+        applied={"actions": len(seen)}, seen=list(seen),
+        contributions=[Contribution("rate", one, 0.5, strength) for one in seen[-10:]],
+    )  # fmt: skip
+    tally = RecordTally(ENCODER, RecordingSensor())
+    changes, _, _ = read_changes([profile_record("u", state)], ENCODER, DIM, tally, lambda *_: None)
+    found = changes[0].profile
+    assert found is not None
+    return found
+
+
+def learner(items: int = 40, *, seed: int = 0, partners: int = 64) -> Learner:
+    made = Learner(DIM, partners=partners, seed=seed)
+    rows = np.random.default_rng(1).normal(size=(items, DIM)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    made.put_items([f"i{at}" for at in range(items)], rows)
+    return made
+
+
+def came(made: Learner, seen: Sequence[str], item: str, *, learns: bool = False) -> None:
+    direction = unit(1.0) if learns else None
+    made.observe([Change(profile(seen), profile([*seen, item]), direction)])
+
+
+def best(made: Learner, seen: Sequence[str], k: int = 5, near: Sequence[str] = ()) -> list[str]:
+    found = made.best(
+        profile(seen), unit(1.0), near, k, NOW + 1000, lambda one: one not in set(seen)
+    )
+    return [item_id for item_id, _ in found]
+
+
+def test_what_users_came_to_after_an_item_is_suggested_to_who_has_seen_it() -> None:
+    made = learner()
+    for _ in range(20):
+        came(made, ["i1", "i2"], "i3")
+        came(made, ["i4"], "i5")
+    assert best(made, ["i2"], 1) == ["i3"]
+    assert best(made, ["i4"], 1) == ["i5"]
+
+
+def test_an_item_that_was_seen_before_counts_no_second_time() -> None:
+    made = learner()
+    came(made, ["i1"], "i2")
+    assert made.counted == 1
+    came(made, ["i1", "i2"], "i2")
+    assert made.counted == 1
+    assert float(made.items.users[2]) == 1.0
+
+
+def test_of_a_user_who_is_new_here_all_seen_items_count_in_their_order() -> None:
+    made = learner()
+    made.observe([Change(None, profile(["i1", "i2", "i3"]), None)])
+    assert made.counted == 3
+    assert made.items.users[1:4].tolist() == [1.0, 1.0, 1.0]
+    follows = {int(code) for code in made.items.follows.partners[1] if code != NOBODY}
+    assert follows == {2, 3}
+    assert not (made.items.follows.partners[3] != NOBODY).any()
+
+
+def test_items_that_the_catalogue_does_not_have_are_passed_over() -> None:
+    made = learner()
+    came(made, ["gone", "i1"], "gone too")
+    came(made, ["gone", "i1"], "i2")
+    assert made.counted == 1
+
+
+def test_nothing_is_learned_from_what_was_not_liked_or_has_no_past() -> None:
+    made = learner()
+    before, now = profile(["i1"]), profile(["i1", "i2"], strength=0.2)
+    made.observe([Change(before, now, unit(1.0))])
+    made.observe([Change(profile([], count=1), profile(["i3"], count=2), unit(1.0))])
+    assert (made.counted, made.learned) == (2, 0)
+    came(made, ["i1"], "i4", learns=True)
+    assert (made.counted, made.learned) == (3, 1)
+    assert int(made.blend.steps[0]) == 1
+
+
+def popularity_of(made: Learner) -> float:
+    weights = made.weights()
+    return sum(weights[name]["always"] for name in FEATURES if name.startswith("popular_"))
+
+
+def test_weights_learn_what_foretells_and_change_by_bounded_steps() -> None:
+    """Users always take what is most popular: popularity is to weigh more, by small steps."""
+    made = learner(200)
+    for _ in range(30):
+        came(made, ["i1"], "i7")
+    begun = popularity_of(made)
+    random = np.random.default_rng(3)
+    for _ in range(300):
+        before = made.blend.weights.copy()
+        came(made, [f"i{random.integers(8, 200)}"], "i7", learns=True)
+        assert np.abs(made.blend.weights - before).max() <= 0.03 + 1e-9
+    assert made.learned == 300
+    assert popularity_of(made) > begun + 0.2
+
+
+def test_a_spread_of_zero_at_the_beginning_freezes_no_weight() -> None:
+    made = learner(200)
+    for _ in range(50):
+        came(made, ["i1"], "i2", learns=True)
+    assert np.isfinite(made.blend.weights).all()
+    assert (made.blend.squares[0] < 1e3).all()
+
+
+def test_the_same_stream_gives_the_same_weights_to_the_bit() -> None:
+    one, other = learner(100), learner(100)
+    for made in (one, other):
+        for at in range(50):
+            came(made, [f"i{at}", f"i{at + 1}"], f"i{at + 2}", learns=True)
+    assert one.blend.weights.tobytes() == other.blend.weights.tobytes()
+    assert best(one, ["i3"]) == best(other, ["i3"])
+
+
+def test_more_items_than_there_was_room_for_change_nothing_of_the_others() -> None:
+    made = learner(40)
+    for _ in range(20):
+        came(made, ["i2"], "i3")
+    rows = np.tile(unit(0.0, 1.0), (3_000, 1))
+    made.put_items([f"new{at}" for at in range(3_000)], rows)
+    came(made, ["new2999"], "new2998")
+    assert best(made, ["i2"], 1) == ["i3"]
+    assert best(made, ["new2999"], 40)[0:1] != []
+    assert float(made.items.users[made.ids(0, 10**6).index("new2998")]) == 1.0
+
+
+def test_popularity_fades_by_its_half_lives_also_after_years() -> None:
+    made = learner()
+    years = 5 * 365 * DAY
+    made.observe([Change(profile(["i1"]), profile(["i1", "i2"]), None)])
+    first = made.items.popularity[:, 2].copy()
+    made.observe([Change(profile(["i1"]), profile(["i1", "i3"], ts=NOW + years), None)])
+    assert np.isfinite(made.items.popularity).all()
+    # of the year's popularity 2^-5 is left, of that of hours nothing
+    ratio = made.items.popularity[3, 2] / made.items.popularity[3, 3]
+    assert ratio == pytest.approx(2.0**-5)
+    assert made.items.popularity[0, 2] < 1e-300
+    assert (first > 0).all()
+
+
+def test_what_was_removed_is_suggested_no_more_and_comes_back_as_it_was() -> None:
+    made = learner()
+    for _ in range(20):
+        came(made, ["i2"], "i3")
+    made.remove_items(["i3", "never there"])
+    held = {f"i{at}" for at in range(40)} - {"i3"}
+    found = made.best(profile(["i2"]), unit(1.0), [], 3, NOW, held.__contains__)
+    assert "i3" not in [one for one, _ in found]
+    made.put_items(["i3"], unit(0.5, 0.5)[np.newaxis])
+    assert best(made, ["i2"], 1) == ["i3"]
+
+
+def test_scores_are_the_weights_times_the_features() -> None:
+    """Of one item whose features can be said by hand: nothing is known of it but its text."""
+    made = learner(2)
+    (found,) = made.best(profile([], count=0), unit(1.0), ["i1"], 1, NOW, lambda _: False)
+    vector, mean = made.items.vectors[1], made.items.mean
+    along = float(unit(1.0) @ mean) / float(mean @ mean)
+    rest = unit(1.0) - np.float32(along) * mean
+    rest /= np.linalg.norm(rest)
+    values = dict.fromkeys(FEATURES, 0.0)
+    values["text_long"] = float(vector @ rest) / float(made.items.lengths[1])
+    for name in ("popular_hours", "popular_days", "popular_month", "popular_year"):
+        values[name] = math.log(0.3)
+    values["age"] = math.log(2000.5)
+    values["together"] = values["follows"] = values["together_far"] = math.log(0.01)
+    values["together_lift"] = values["next"] = math.log(0.003)
+    clipped = {name: max(-6.0, min(6.0, value)) for name, value in values.items()}
+    wanted = sum(FIRST_WEIGHTS[name] * value for name, value in clipped.items())
+    assert found[1] == pytest.approx(wanted, abs=1e-4)
+
+
+# --- snapshots ---
+
+
+def test_a_learner_put_back_from_its_parts_is_the_same() -> None:
+    made = learner(2_500)
+    for at in range(300):
+        came(made, [f"i{at}", f"i{at + 1}"], f"i{(7 * at) % 2_500}", learns=True)
+    parts = list(parts_of_learner(made))
+    assert len(parts) == 3
+    other = Learner(DIM, partners=64)
+    assert all(put_part(other, part) for part in parts)
+    other.put_items(made.ids(0, 2_500), made.items.vectors[:2_500])
+    assert other.weights() == made.weights()
+    assert best(other, ["i3", "i4"], 20) == best(made, ["i3", "i4"], 20)
+
+
+def test_items_that_came_while_it_was_written_leave_no_loose_ends() -> None:
+    made = learner(1_100)
+    parts = parts_of_learner(made)
+    first = next(parts)
+    made.put_items(["late"], unit(1.0)[np.newaxis])
+    came(made, ["i1050"], "late")
+    rest = list(parts)
+    other = Learner(DIM, partners=64)
+    for part in (first, *rest):
+        put_part(other, part)
+    assert len(other) == 1_100
+    assert other.items.together.partners[:1_100].max() < 1_100
+    assert other.items.follows.partners[:1_100].max() < 1_100
+
+
+def test_what_was_learned_with_another_width_is_left() -> None:
+    made = learner(partners=64)
+    (part,) = parts_of_learner(made)
+    other = Learner(DIM, partners=128)
+    assert not put_part(other, part)
+    assert len(other) == 0
+
+
+def test_contexts_and_features_have_names_of_their_own() -> None:
+    names = [*FEATURES, *CONTEXTS]
+    assert len(set(names)) == len(names)
