@@ -9,12 +9,13 @@ import numpy as np
 
 from store.batch_search import search_each
 from store.catalogue import ANY, Catalogue
-from store.errors import UnknownUserError
+from store.errors import NoRankerError, UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
 from store.online_quality import K, OnlineQuality
 from store.profiles import FollowedProfiles
 from store.question import Search, answered
+from store.ranker import DEPTH
 from store.record import RecordTally
 from store.sensor import Sensor
 from store.view_image import ItemsPart
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from store.popularity import Popularity
     from store.profile import Fence
     from store.question import Question
+    from store.ranker import Rank, Ranker
     from store.record import Record
     from store.user_profile import UserProfile
     from store.view_image import Part
@@ -48,7 +50,7 @@ class Candidate:
     """An item retrieved.
 
     ``score`` is a cosine, with what was asked to be added for popularity; or, where popularity
-    alone ranked it, a count of users.
+    alone ranked it, a count of users; or, where a ranker did, what it gives.
     """
 
     item_id: str
@@ -77,6 +79,7 @@ class RetrievalView:
         index_factory: makes an empty index of a dim, for what is named.
         sensor: told what happens.
         watched_per_second: profiles whose changes are looked at; see `OnlineQuality`.
+        ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -90,7 +93,11 @@ class RetrievalView:
         *,
         sensor: Sensor | None = None,
         watched_per_second: float = 10.0,
+        ranker: Ranker | None = None,
     ) -> None:
+        if ranker is not None:
+            ranker.require(encoder_id, dim)
+        self._ranker = ranker
         self.dim = dim
         self.encoder_id = encoder_id
         self.live = False
@@ -275,24 +282,39 @@ class RetrievalView:
         return self._catalogue.vector(item_id) if item_id in self._catalogue else None
 
     def candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
+        self,
+        user_id: str,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        wanted: Wanted = ANY,
+        rank: Rank = "nearest",
     ) -> list[Candidate]:
-        """The k items nearest to a user's profile.
+        """The k items nearest to a user's profile; or, by ``mlp``, the best of the nearest.
 
         Raises:
+            NoRankerError: ``mlp`` is asked for, and there is none.
             UnknownUserError: the user has no profile, or one of norm 0.
             UnknownCategoryError: no item is of this category.
         """
-        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
+        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank)
         return answered(asked)
 
     def ask_candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
+        self,
+        user_id: str,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        wanted: Wanted = ANY,
+        rank: Rank = "nearest",
     ) -> Question[list[Candidate]]:
         """`candidates` as a question."""
+        depth = self._depth(k, rank)
         query = self.direction(user_id)
         seen = self.profile(user_id).seen if exclude_seen else ()
-        return (yield from self._ask_items(query, k, seen, wanted))
+        found = yield from self._ask_items(query, depth, seen, wanted)
+        return self._ranked(query, found, k, rank)
 
     def candidates_of(
         self,
@@ -301,13 +323,15 @@ class RetrievalView:
         *,
         exclude_seen: bool = True,
         wanted: Wanted = ANY,
+        rank: Rank = "nearest",
     ) -> list[list[Candidate] | UnknownUserError]:
         """`candidates` of many users, in their order and by one search; errors are among them.
 
         Raises:
+            NoRankerError: ``mlp`` is asked for, and there is none.
             UnknownCategoryError: no item is of this category.
         """
-        fields = self._catalogue.fields(wanted)
+        fields, depth = self._catalogue.fields(wanted), self._depth(k, rank)
         answers: list[list[Candidate] | UnknownUserError] = []
         asked: list[int] = []
         queries: list[NDArray[np.float32]] = []
@@ -323,9 +347,9 @@ class RetrievalView:
             answers.append([])
         if asked:
             rows = self._catalogue.query(np.stack(queries), wanted)
-            found = search_each(self._catalogue.index, rows, k, excluded, fields)
-            for at, hits in zip(asked, found, strict=True):
-                answers[at] = self._found(hits)
+            found = search_each(self._catalogue.index, rows, depth, excluded, fields)
+            for at, query, hits in zip(asked, queries, found, strict=True):
+                answers[at] = self._ranked(query, self._found(hits), k, rank)
         return answers
 
     def popular(
@@ -402,6 +426,33 @@ class RetrievalView:
     ) -> Question[list[Candidate]]:
         fields, query = self._catalogue.fields(wanted), self._catalogue.query(vector, wanted)
         return self._found((yield Search("items", self._catalogue.index, query, k, barred, fields)))
+
+    def _depth(self, k: int, rank: Rank) -> int:
+        """How many to find of which k are wanted. Raises `NoRankerError`."""
+        if rank == "nearest":
+            return k
+        if self._ranker is None:
+            raise NoRankerError(
+                f"rank is {rank}, and this service has no ranker: train one with tidemark train "
+                "ranker, and name it in retrieval.ranker"
+            )
+        return max(k, DEPTH)
+
+    def _ranked(
+        self, query: NDArray[np.float32], found: list[Candidate], k: int, rank: Rank
+    ) -> list[Candidate]:
+        """The best k in their order; those found, of the unit query, are in that of nearness."""
+        if rank == "nearest" or self._ranker is None or not found:
+            return found[:k]
+        vectors = self._catalogue.index.get([one.item_id for one in found])
+        rows = np.stack([vectors[one.item_id][: self.dim] for one in found])
+        # With popularity an item's row is no unit vector; nor need what an index gives back be.
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+        scores = self._ranker.scores(query, rows)
+        best = np.argsort(-scores, kind="stable")[:k].tolist()
+        for at in best:
+            found[at].score = float(scores[at])
+        return [found[at] for at in best]
 
     def _nearest_items(self, unit: NDArray[np.float32], seen: Collection[str]) -> list[str]:
         asked = self._ask_items(unit, K, seen, ANY)

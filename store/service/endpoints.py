@@ -14,6 +14,7 @@ from starlette.responses import Response
 from store.catalogue import Wanted
 from store.generations import Generation, Generations
 from store.question import Question
+from store.ranker import Rank
 from store.receipt import ForgetReceipt
 from store.service import queries
 from store.service.context import current
@@ -25,6 +26,7 @@ from store.service.models import (
     MAX_VALUES,
     MAX_WEIGHT,
     POPULARITY,
+    RANK,
     Candidates,
     CandidatesBatch,
     CandidatesRequest,
@@ -52,6 +54,7 @@ Where = Annotated[
     ),
 ]
 Popularity = Annotated[float, Query(ge=0, le=MAX_WEIGHT, description=POPULARITY)]
+RankBy = Annotated[Rank, Query(description=RANK)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
 #: Of a deadline that a client gives a forget, so much is left for the answer.
@@ -101,6 +104,7 @@ class Api:
         popularity: Popularity = 0.0,
         fallback: Literal["popular"] | None = None,
         why: bool = False,
+        rank: RankBy = "nearest",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
         return _answer(
@@ -112,6 +116,7 @@ class Api:
                 wanted=Wanted(category or None, _fields(where), popularity),
                 fall_back=fallback == "popular",
                 why=why,
+                rank=rank,
             )
         )
 
@@ -127,6 +132,7 @@ class Api:
                 exclude_seen=asked.exclude_seen,
                 wanted=asked.wanted(),
                 fall_back=asked.fallback == "popular",
+                rank=asked.rank,
             )
         return _answer(CandidatesBatch(results))
 

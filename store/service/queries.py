@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from store.catalogue import Wanted
     from store.follower import Follower
     from store.question import Question
+    from store.ranker import Rank
     from store.view import Candidate, RetrievalView
 
 __all__ = [
@@ -58,15 +59,19 @@ def candidates(
     wanted: Wanted,
     fall_back: bool,
     why: bool,
+    rank: Rank = "nearest",
 ) -> Question[Candidates]:
     """The user's candidates, or with ``fall_back`` what is popular where there is no profile.
 
     Raises:
         UnknownUserError: no profile, and no fall back.
         UnknownCategoryError: no item is of this category.
+        NoRankerError: this service has none.
     """
     try:
-        found = yield from view.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
+        found = yield from view.ask_candidates(
+            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank
+        )
     except UnknownUserError:
         if not fall_back:
             raise
@@ -83,9 +88,15 @@ def candidates_of(
     exclude_seen: bool,
     wanted: Wanted,
     fall_back: bool,
+    rank: Rank = "nearest",
 ) -> list[Candidates | UserError]:
-    """For each user what `candidates` answers, or what is wrong. Raises `UnknownCategoryError`."""
-    found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, wanted=wanted)
+    """For each user what `candidates` answers, or what is wrong.
+
+    Raises:
+        UnknownCategoryError: no item is of this category.
+        NoRankerError: this service has none.
+    """
+    found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank)
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
         if isinstance(one, list):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tidemark.cli import train_influence, train_ranker
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -14,3 +16,7 @@ app = typer.Typer(
 @app.callback()
 def _train() -> None:
     """Learn from a log: encoders, influences, sequences, rankers."""
+
+
+app.command()(train_influence.influence)
+app.command()(train_ranker.ranker)

@@ -15,7 +15,6 @@ from store.indexes.milvus_target import MilvusTarget
 from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
-from store.policies import Policy
 from store.receipt import ForgetReceipt
 from store.record import OUTCOMES
 from store.sensor import SwitchedSensor
@@ -39,6 +38,7 @@ from tidemark.compose.parts import (
     topic_names,
 )
 from tidemark.errors import SettingsError
+from tidemark.ranker_file import load_ranker
 from tidemark.tracing import index_traces
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def build_retrieval(
         registry,
         "retrieval",
         lambda: encodings[generations.serving.name],
-        Policy(**settings.policy.model_dump()).identity,
+        settings.policy.policy().identity,
     )
     forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
@@ -165,6 +165,7 @@ def _build_generation(
     require_lineage(settings, names, encoding.encoder_id)
     owner = IndexOwner(sensor.on_search)
     wanted = settings.retrieval
+    ranker = None if wanted.ranker is None else load_ranker(wanted.ranker)
 
     def make_view() -> RetrievalView:
         return RetrievalView(
@@ -174,6 +175,7 @@ def _build_generation(
             sensor=sensor,
             # there a search is a call over the network, in the path of the writes
             watched_per_second=1.0 if wanted.index == "milvus" else 10.0,
+            ranker=ranker,
         )
 
     begin: dict[tuple[str, int], int] = {}
