@@ -215,7 +215,6 @@ EXPORTS = {
     "tidemark.cli.top": ["top"],
     "tidemark.compose": [],
     "tidemark.doctor": [],
-    "tidemark.evaluation": [],
     "tidemark.generation": [],
     "tidemark.training": [],
     "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
