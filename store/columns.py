@@ -80,6 +80,9 @@ class Rows(NamedTuple):
     sum_k: NDArray[np.float64]
     sum_k2: NDArray[np.float64]
     last_ts: NDArray[np.int64]
+    paced: NDArray[np.float64]
+    cos_mean: NDArray[np.float64]
+    cos_var: NDArray[np.float64]
     fresh_from: NDArray[np.int64]
     written: NDArray[np.int64]
     actions: NDArray[np.int32]
@@ -127,6 +130,9 @@ def new_columns(dim: int, seen: int, contributions: int, events: int) -> Columns
             sum_k=np.zeros(n),
             sum_k2=np.zeros(n),
             last_ts=np.zeros(n, np.int64),
+            paced=np.zeros(n),
+            cos_mean=np.zeros(n),
+            cos_var=np.zeros(n),
             fresh_from=np.zeros(n, np.int64),
             written=np.zeros(n, np.int64),
             actions=np.zeros(ring, np.int32),
@@ -216,6 +222,9 @@ def remove_row(columns: Columns, user: int) -> None:
     rows.sum_k[row] = 0
     rows.sum_k2[row] = 0
     rows.last_ts[row] = 0
+    rows.paced[row] = 0
+    rows.cos_mean[row] = 0
+    rows.cos_var[row] = 0
     rows.fresh_from[row] = 0
     rows.written[row] = 0
     clear(columns.seen, row)

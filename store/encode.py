@@ -25,9 +25,10 @@ __all__ = ["Pieces", "Strings", "encode_users", "make_pieces", "put_bytes"]
 
 # Positions in `Pieces`; after them the topics' names.
 _HEAD, _COUNT, _LAST_TS, _PARTITION, _MASS, _SUM_K, _SUM_K2, _FRESH, _FORGOTTEN = range(9)
-_CONTRIBUTIONS, _SEEN, _EVENTS, _FIRST_TOPIC = range(9, 13)
+_CONTRIBUTIONS, _SEEN, _EVENTS, _PACED, _COS_MEAN, _COS_VAR, _FIRST_TOPIC = range(9, 16)
 _FIELDS = (
     "mass", "sum_k", "sum_k2", "fresh_from", "forgotten_ts", "contributions", "seen", "event_ids",
+    "paced", "cos_mean", "cos_var",
 )  # fmt: skip
 _REQUIRED = 8
 
@@ -282,6 +283,13 @@ def _put_profile(
     if columns.events.length[row] > 0:
         at = _put_events(out, _put_piece(out, at, pieces, _EVENTS), columns.events, row)
         fields += 1
+    for piece, column in (
+        (_PACED, rows.paced), (_COS_MEAN, rows.cos_mean), (_COS_VAR, rows.cos_var),
+    ):  # fmt: skip
+        if column[row] != 0.0:
+            bits = column.view(np.uint64)[row]
+            at = _put_head(out, _put_piece(out, at, pieces, piece), 0xCB, bits, 8)
+            fields += 1
     _put_head(out, at_map, 0xDE, fields, 2)
     return at
 

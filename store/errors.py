@@ -5,6 +5,7 @@ StoreError
 ├── EncoderMismatchError    vectors of two encoders would be mixed
 ├── PolicyError             a policy's parameters are out of range
 ├── RankingError            what is to be ranked by is not known
+├── NoRankerError           an order is asked for that this service has no ranker for
 ├── SnapshotError           a snapshot that cannot be used
 ├── UnknownError            a query names what the view does not hold
 │   ├── UnknownCategoryError
@@ -21,6 +22,7 @@ __all__ = [
     "UNREADABLE",
     "CorruptRecordError",
     "EncoderMismatchError",
+    "NoRankerError",
     "PolicyError",
     "RankingError",
     "SnapshotError",
@@ -47,6 +49,10 @@ class CorruptRecordError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """A vector was made by another encoder than the one in use; a retry does not help."""
+
+
+class NoRankerError(StoreError):
+    """``rank=mlp`` is asked for, and there is no ranker; a retry does not help."""
 
 
 class PolicyError(StoreError):

@@ -13,20 +13,32 @@ import numpy as np
 from store.blocks import contains, remember
 from store.columns import CHANGED, FENCED, add_row, can_add, mark, put_contribution, remove_row
 from store.compiled import compiled, part
-from store.policies import ADAPTIVE, CONSTANT
+from store.policies import ADAPTIVE, CONSTANT, INFLUENCE
+from store.robustness import FEWEST, LEAST_DEVIATION, MEMORY, MINUTE_MS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.columns import Columns, Rows
+    from store.robustness import Guards
 
-__all__ = ["FORGET", "OUTCOMES", "SKIP", "Actions", "Rule", "apply_actions", "fold_action"]
+__all__ = [
+    "FORGET",
+    "OUTCOMES",
+    "SKIP",
+    "Actions",
+    "Rule",
+    "apply_actions",
+    "fold_action",
+    "part_that_counts",
+    "passes",
+]
 
 #: In place of the row of an action's vector: forget the user; leave the action out.
 FORGET, SKIP = -1, -2
 #: What can become of an action. The loop counts by position.
-OUTCOMES = ("applied", "fenced", "duplicate", "forgotten_user", "forget")
-_APPLIED, _AT_FENCE, _DUPLICATE, _FORGOTTEN_USER, _FORGET = range(5)
+OUTCOMES = ("applied", "fenced", "duplicate", "forgotten_user", "forget", "capped", "outlier")
+_APPLIED, _AT_FENCE, _DUPLICATE, _FORGOTTEN_USER, _FORGET, _CAPPED, _OUTLIER = range(7)
 
 
 class Rule(NamedTuple):
@@ -70,7 +82,7 @@ def fold_action(
         row: the profile.
         v: ``(dim,) float32``, unit norm.
         strength: s in [-1, 1].
-        weight: w > 0.
+        weight: w > 0; of an action on an item seen before already times its factor.
         ts: event time, ms.
         rule: chooses k.
     """
@@ -111,6 +123,49 @@ def fold_action(
 
 
 @part
+def passes(rows: Rows, row: int, ts: int, interval_ms: float) -> bool:
+    """Whether the user may have one more action now; if so, it is counted.
+
+    As `store.reference.passes`.
+    """
+    now = float(max(ts, rows.last_ts[row]))
+    paced = max(rows.paced[row], now) + interval_ms
+    # Half an action more than a minute's, for what adding up rounds off.
+    if paced - now > MINUTE_MS + 0.5 * interval_ms:
+        return False
+    rows.paced[row] = paced
+    return True
+
+
+@part
+def part_that_counts(rows: Rows, row: int, v: NDArray[np.float32], deviations: float) -> float:
+    """How much of its strength an action keeps, and learns how near it is.
+
+    As `store.reference.part_that_counts`.
+    """
+    p = rows.vector[row]
+    n = rows.counts[row]
+    dot = np.float32(0.0)
+    pp = np.float32(0.0)
+    for j in range(np.uint64(p.shape[0])):
+        dot += p[j] * v[j]
+        pp += p[j] * p[j]
+    if pp <= 0.0:
+        return 1.0
+    cosine = dot / np.sqrt(pp)
+    below = rows.cos_mean[row] - cosine
+    most = deviations * max(np.sqrt(rows.cos_var[row]), LEAST_DEVIATION)
+    kept = 1.0
+    if n >= FEWEST and below > most:
+        kept = most / below
+        below = most
+    rate = 1.0 / min(n, MEMORY)
+    rows.cos_mean[row] -= rate * below
+    rows.cos_var[row] = (1.0 - rate) * (rows.cos_var[row] + rate * below * below)
+    return kept
+
+
+@part
 def _forget(columns: Columns, user: int, ts: int) -> None:
     users = columns.users
     if users.row[user] > 0:
@@ -129,6 +184,7 @@ def apply_actions(
     batch: Actions,
     vectors: NDArray[np.float32],
     rule: Rule,
+    guards: Guards,
     begin: int,
     outcomes: NDArray[np.int64],
 ) -> int:
@@ -140,8 +196,10 @@ def apply_actions(
         batch: in offset order.
         vectors: ``(m, dim) float32`` unit rows.
         rule: chooses k.
+        guards: what is capped, and what counts less.
         begin: the first action to take in.
-        outcomes: ``(n, 5)`` counts by code of the action and position in `OUTCOMES`, added to.
+        outcomes: ``(n, outcomes)`` counts by code of the action and position in `OUTCOMES`,
+            added to.
 
     Returns:
         Where it stopped because `can_add` says no, or the length of the batch.
@@ -173,16 +231,29 @@ def apply_actions(
             return i
         if row <= 0:
             row = add_row(columns, user)
+        if guards.interval_ms > 0.0 and not passes(rows, row, ts, guards.interval_ms):
+            mine[_CAPPED] += 1
+            continue
         if users.marks[user] & CHANGED == 0:
             mark(columns, user, CHANGED)
             rows.fresh_from[row] = batch.published[i]
         rows.fresh_from[row] = min(rows.fresh_from[row], batch.published[i])
         users.next_offset[user, topic] = offset + 1
+        weight = batch.weights[i]
         if batch.items[i] >= 0:
+            if rule.code == INFLUENCE and contains(columns.seen, row, batch.items[i]):
+                weight *= rule.b
             remember(columns.seen, row, batch.items[i])
         if event != 0:
             remember(columns.events, row, event)
-        k = fold_action(rows, row, vectors[source], batch.strengths[i], batch.weights[i], ts, rule)
-        put_contribution(rows, row, batch.actions[i], batch.items[i], k, batch.strengths[i])
-        mine[_APPLIED] += 1
+        strength = batch.strengths[i]
+        outcome = _APPLIED
+        if guards.deviations > 0.0 and rows.counts[row] > 0:
+            kept = part_that_counts(rows, row, vectors[source], guards.deviations)
+            if kept < 1.0:
+                strength *= kept
+                outcome = _OUTLIER
+        k = fold_action(rows, row, vectors[source], strength, weight, ts, rule)
+        put_contribution(rows, row, batch.actions[i], batch.items[i], k, strength)
+        mine[outcome] += 1
     return batch.rows.shape[0]

@@ -33,7 +33,8 @@ class Image(NamedTuple):
         forgotten_ts: ``(n,)`` ms.
         profile: ``(n,)`` which of the m profiles; -1 for a fence.
         vector: ``(m, dim)``.
-        counts, mass, sum_k, sum_k2, last_ts, fresh_from: ``(m,)`` see `ProfileState`.
+        counts, mass, sum_k, sum_k2, last_ts, paced, cos_mean, cos_var, fresh_from: ``(m,)`` see
+            `ProfileState`.
         contribution_ends, seen_ends, event_ends: ``(m + 1,)`` profile j's are at
             ``ends[j]:ends[j + 1]`` of the columns that follow.
         actions, items, ks, strengths: contributions, oldest first; codes of the vocabulary,
@@ -51,6 +52,9 @@ class Image(NamedTuple):
     sum_k: NDArray[np.float64]
     sum_k2: NDArray[np.float64]
     last_ts: NDArray[np.int64]
+    paced: NDArray[np.float64]
+    cos_mean: NDArray[np.float64]
+    cos_var: NDArray[np.float64]
     fresh_from: NDArray[np.int64]
     contribution_ends: NDArray[np.int64]
     actions: NDArray[np.int32]
@@ -106,6 +110,9 @@ def put_image(
         rows.sum_k[row] = image.sum_k[j]
         rows.sum_k2[row] = image.sum_k2[j]
         rows.last_ts[row] = image.last_ts[j]
+        rows.paced[row] = image.paced[j]
+        rows.cos_mean[row] = image.cos_mean[j]
+        rows.cos_var[row] = image.cos_var[j]
         rows.fresh_from[row] = image.fresh_from[j]
         for at in range(image.contribution_ends[j], image.contribution_ends[j + 1]):
             put_contribution(
@@ -169,6 +176,9 @@ def copy_image(columns: Columns, users: NDArray[np.int32]) -> Image:
         sum_k=rows.sum_k[chosen],
         sum_k2=rows.sum_k2[chosen],
         last_ts=rows.last_ts[chosen],
+        paced=rows.paced[chosen],
+        cos_mean=rows.cos_mean[chosen],
+        cos_var=rows.cos_var[chosen],
         fresh_from=rows.fresh_from[chosen],
         contribution_ends=contribution_ends,
         actions=np.empty(total, np.int32),

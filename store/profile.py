@@ -71,6 +71,9 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
         contributions: the latest ones, oldest first.
         seen: recently seen item ids, oldest first, without repeats.
         event_ids: 64-bit hashes of recently applied event ids, oldest first (`hash_bytes`).
+        paced: event time, ms, up to which the user's actions were spread out at the capped rate;
+            absent without a cap (see `store.robustness`, also for the next two).
+        cos_mean, cos_var: of cos(v, p); absent without an outlier gate.
     """
 
     encoder: str
@@ -89,6 +92,9 @@ class ProfileState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     contributions: list[Contribution] = []
     seen: list[str] = []
     event_ids: list[int] = []
+    paced: float = 0.0
+    cos_mean: float = 0.0
+    cos_var: float = 0.0
     v: int = 1  # absent means 1, now and later
 
     def array(self) -> NDArray[np.float32]:

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.interner import Interner
+    from store.robustness import Robustness
     from store.table import Identity, Memory, Vocabulary
 
 __all__ = ["SNAPSHOT_FORMAT", "arrays_of", "load_table", "save_table"]
 
 #: Goes up when the file's layout changes; other formats are refused.
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 
 _MAGIC = b"TIDEMARK"
 _START = struct.Struct("<8sI")
@@ -102,7 +103,12 @@ def save_table(table: ProfileTable | TableCopy, path: Path, meta: Mapping[str, A
 
 
 def load_table(
-    path: Path, partition: int, identity: Identity, memory: Memory, vocabulary: Vocabulary
+    path: Path,
+    partition: int,
+    identity: Identity,
+    memory: Memory,
+    vocabulary: Vocabulary,
+    robustness: Robustness | None = None,
 ) -> tuple[ProfileTable, dict[str, Any]]:
     """Read a table back.
 
@@ -112,6 +118,7 @@ def load_table(
         identity: that its profiles must be of.
         memory: of the table; of longer windows in the file the latest entries are kept.
         vocabulary: the worker's, into whose codes the file's are translated.
+        robustness: of the table.
 
     Returns:
         The table and the ``meta`` it was saved with.
@@ -127,7 +134,7 @@ def load_table(
     header, start = _read_header(path, data)
     _check(path, header, partition, identity)
     arrays = _read_arrays(path, data, header, start)
-    table = ProfileTable(partition, identity, memory, vocabulary)
+    table = ProfileTable(partition, identity, memory, vocabulary, robustness)
     keys, actions, items = (
         _codes(interner, arrays.pop(f"{name}.arena"), arrays.pop(f"{name}.ends"))
         for name, interner in (

@@ -29,6 +29,7 @@ from store.fold import OUTCOMES, SKIP, Actions, Rule, apply_actions
 from store.image import copy_image, ends_of, put_image
 from store.interner import Interner
 from store.profile import Fence, ProfileState, decode_profile, encode_fence
+from store.robustness import Robustness
 from store.states import Codes, contributions_of, image_of, strings_of
 
 if TYPE_CHECKING:
@@ -101,15 +102,22 @@ class ProfileTable:
         identity: encoder, dimension and policy of every profile in it.
         memory: how much of a user's past to keep.
         vocabulary: what the codes of actions and items stand for.
+        robustness: what is capped, and what counts less; by default nothing.
     """
 
     def __init__(
-        self, partition: int, identity: Identity, memory: Memory, vocabulary: Vocabulary
+        self,
+        partition: int,
+        identity: Identity,
+        memory: Memory,
+        vocabulary: Vocabulary,
+        robustness: Robustness | None = None,
     ) -> None:
         self.partition = partition
         self._identity = identity
         self._vocabulary = vocabulary
         self._rule = Rule(identity.policy.code, *identity.policy.parameters())
+        self._guards = (Robustness() if robustness is None else robustness).guards()
         self._keys = Interner()
         self._columns = new_columns(
             identity.dim, memory.seen, memory.contributions, memory.event_ids
@@ -164,8 +172,8 @@ class ProfileTable:
             vectors: ``(m, dim) float32`` unit rows.
 
         Returns:
-            Counts by action and outcome (applied, fenced, duplicate, forgotten_user, forget);
-            those that are not 0.
+            Counts by action and outcome (see `OUTCOMES`); those that are not 0. An outlier is
+            applied too, by less than its strength.
 
         Raises:
             ValueError: the columns do not fit each other, the vectors or the vocabulary.
@@ -184,7 +192,7 @@ class ProfileTable:
         done = 0
         while True:
             done = apply_actions(
-                self._columns, column, actions, vectors, self._rule, done, outcomes
+                self._columns, column, actions, vectors, self._rule, self._guards, done, outcomes
             )
             if done == len(users):
                 break
@@ -270,6 +278,9 @@ class ProfileTable:
             contributions=contributions_of(image, self._vocabulary.actions, self._vocabulary.items),
             seen=strings_of(self._vocabulary.items, image.seen),
             event_ids=image.events.tolist(),
+            paced=float(image.paced[0]),
+            cos_mean=float(image.cos_mean[0]),
+            cos_var=float(image.cos_var[0]),
         )
 
     def fence(self, user_id: str) -> Fence | None:

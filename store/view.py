@@ -9,10 +9,11 @@ import numpy as np
 
 from store.batch_search import search_each
 from store.catalogue import ANY, Catalogue
-from store.errors import RankingError, UnknownUserError
+from store.errors import UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
 from store.online_quality import K, OnlineQuality
+from store.ordering import Asked, Ordering
 from store.profiles import FollowedProfiles
 from store.question import Search, answered
 from store.ranking.image import RankingPart, parts_of_learner, put_part
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
     from store.catalogue import CatalogueItem, Wanted
     from store.indexes.protocol import Hits, VectorIndex
+    from store.ordering import Rank
     from store.popularity import Popularity
     from store.profile import Fence
     from store.question import Question
+    from store.ranker import Ranker
     from store.ranking.learner import Learner
     from store.record import Record
     from store.user_profile import UserProfile
@@ -41,8 +44,6 @@ __all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 #: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
 #: whose profile changes often is counted once.
 _COUNTED_AT_ONCE = 16
-#: Nearest items that the blend chooses among, beside those that it finds itself.
-_NEAR = 200
 
 
 # A batch makes many thousands of these, which go as they are into the answer.
@@ -53,7 +54,7 @@ class Candidate:
     """An item retrieved.
 
     ``score`` is a cosine, with what was asked to be added for popularity; or, where popularity
-    alone ranked it, a count of users.
+    alone ranked it, a count of users; or, where a ranker did, what it gives.
     """
 
     item_id: str
@@ -85,6 +86,7 @@ class RetrievalView:
         learner: ranks candidates by what it learns from the profiles' changes; None: nothing does.
         counted_per_second: changes that it counts, at most.
         learned_per_second: of these, that its weights are learned from.
+        ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -101,7 +103,10 @@ class RetrievalView:
         learner: Learner | None = None,
         counted_per_second: float = 2_000.0,
         learned_per_second: float = 50.0,
+        ranker: Ranker | None = None,
     ) -> None:
+        if ranker is not None:
+            ranker.require(encoder_id, dim)
         self.dim = dim
         self.encoder_id = encoder_id
         self.live = False
@@ -112,6 +117,7 @@ class RetrievalView:
         self.learner = learner
         self._ranking_was_put = False
         self._catalogue = Catalogue(encoder_id, dim, items, self.records, learner)
+        self._ordering = Ordering(self._catalogue, dim, ranker, learner)
         profiles = index_factory(dim, "profiles")
         self._learning = (
             None
@@ -121,7 +127,7 @@ class RetrievalView:
                 profiles.get,
                 counted_per_second=counted_per_second,
                 learned_per_second=learned_per_second,
-            )  # fmt: skip
+            )
         )
         self._profiles = FollowedProfiles(encoder_id, profiles, self.records, self._learning)
         self._quality = OnlineQuality(
@@ -313,54 +319,46 @@ class RetrievalView:
         return self._catalogue.vector(item_id) if item_id in self._catalogue else None
 
     def candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
-    ) -> list[Candidate]:
-        """The k items nearest to a user's profile.
-
-        Raises:
-            UnknownUserError: the user has no profile, or one of norm 0.
-            UnknownCategoryError: no item is of this category.
-        """
-        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
-        return answered(asked)
-
-    def ask_candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
-    ) -> Question[list[Candidate]]:
-        """`candidates` as a question."""
-        query = self.direction(user_id)
-        seen = self.profile(user_id).seen if exclude_seen else ()
-        return (yield from self._ask_items(query, k, seen, wanted))
-
-    def ask_blended(
         self,
         user_id: str,
         k: int,
         *,
-        now_ms: int,
         exclude_seen: bool = True,
         wanted: Wanted = ANY,
-    ) -> Question[list[Candidate]]:
-        """The k items that the learned blend ranks highest; their scores are no cosines.
+        rank: Rank = "nearest",
+        now_ms: int = 0,
+    ) -> list[Candidate]:
+        """The k items nearest to a user's profile, or the best by another ranking.
+
+        ``now_ms`` is the wall clock, which the blend asks for.
 
         Raises:
+            NoRankerError: what is to rank them is not there.
             UnknownUserError: the user has no profile, or one of norm 0.
             UnknownCategoryError: no item is of this category.
-            RankingError: nothing is learned here.
         """
-        if self.learner is None:
-            raise RankingError("this service learns no ranking: ranking.enabled is false")
-        profile, direction = self.profile(user_id), self.direction(user_id)
-        seen = set(profile.seen) if exclude_seen else set()
-        near = yield from self._ask_items(direction, max(k, _NEAR), seen, wanted)
-
-        def allowed(item_id: str) -> bool:
-            return item_id not in seen and self._catalogue.qualifies(item_id, wanted)
-
-        found = self.learner.best(
-            profile, direction, [one.item_id for one in near], k, now_ms, allowed
+        asked = self.ask_candidates(
+            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms
         )
-        return [self._candidate(*one) for one in found]
+        return answered(asked)
+
+    def ask_candidates(
+        self,
+        user_id: str,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        wanted: Wanted = ANY,
+        rank: Rank = "nearest",
+        now_ms: int = 0,
+    ) -> Question[list[Candidate]]:
+        """`candidates` as a question."""
+        depth = self._ordering.depth(k, rank)
+        asked = self._asked(user_id, wanted, now_ms, exclude_seen=exclude_seen)
+        fields = self._catalogue.fields(wanted)
+        query = self._catalogue.query(asked.direction, wanted)
+        hits = yield Search("items", self._catalogue.index, query, depth, asked.seen, fields)
+        return self._candidates(self._ordering.best(asked, hits, k, rank))
 
     def candidates_of(
         self,
@@ -369,31 +367,33 @@ class RetrievalView:
         *,
         exclude_seen: bool = True,
         wanted: Wanted = ANY,
+        rank: Rank = "nearest",
+        now_ms: int = 0,
     ) -> list[list[Candidate] | UnknownUserError]:
         """`candidates` of many users, in their order and by one search; errors are among them.
 
         Raises:
+            NoRankerError: what is to rank them is not there.
             UnknownCategoryError: no item is of this category.
         """
-        fields = self._catalogue.fields(wanted)
+        fields, depth = self._catalogue.fields(wanted), self._ordering.depth(k, rank)
         answers: list[list[Candidate] | UnknownUserError] = []
-        asked: list[int] = []
-        queries: list[NDArray[np.float32]] = []
-        excluded: list[Collection[str]] = []
+        places: list[int] = []
+        asking: list[Asked] = []
         for user_id in user_ids:
             try:
-                queries.append(self.direction(user_id))
+                asking.append(self._asked(user_id, wanted, now_ms, exclude_seen=exclude_seen))
             except UnknownUserError as error:
                 answers.append(error)
                 continue
-            excluded.append(self.profile(user_id).seen if exclude_seen else ())
-            asked.append(len(answers))
+            places.append(len(answers))
             answers.append([])
-        if asked:
-            rows = self._catalogue.query(np.stack(queries), wanted)
-            found = search_each(self._catalogue.index, rows, k, excluded, fields)
-            for at, hits in zip(asked, found, strict=True):
-                answers[at] = self._found(hits)
+        if asking:
+            rows = self._catalogue.query(np.stack([one.direction for one in asking]), wanted)
+            excluded = [one.seen for one in asking]
+            found = search_each(self._catalogue.index, rows, depth, excluded, fields)
+            for at, asked, hits in zip(places, asking, found, strict=True):
+                answers[at] = self._candidates(self._ordering.best(asked, hits, k, rank))
         return answers
 
     def popular(
@@ -475,9 +475,16 @@ class RetrievalView:
         asked = self._ask_items(unit, K, seen, ANY)
         return [one.item_id for one in answered(asked)]
 
+    def _asked(self, user_id: str, wanted: Wanted, now_ms: int, *, exclude_seen: bool) -> Asked:
+        """Raises `UnknownUserError`."""
+        direction, profile = self.direction(user_id), self.profile(user_id)
+        return Asked(profile, direction, profile.seen if exclude_seen else (), wanted, now_ms)
+
     def _found(self, hits: Hits) -> list[Candidate]:
-        scores = hits.scores.tolist()
-        return [self._candidate(*one) for one in zip(hits.keys, scores, strict=True)]
+        return self._candidates(zip(hits.keys, hits.scores.tolist(), strict=True))
+
+    def _candidates(self, found: Iterable[tuple[str, float]]) -> list[Candidate]:
+        return [self._candidate(*one) for one in found]
 
     def _candidate(self, item_id: str, score: float) -> Candidate:
         # The catalogue writes an item and its vector in one call: what is found is held.

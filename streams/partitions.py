@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from store.record import Record
+    from store.robustness import Robustness
     from store.table import Identity, Memory, Vocabulary
     from streams.activity import Activities, Activity
     from streams.health import Health
@@ -79,6 +80,7 @@ class OwnedPartitions:
         activities: likewise.
         snapshots: to begin from; None: from the topic's beginning.
         verify: raises where a restored table must not be gone on from.
+        robustness: what is capped, and what counts less; by default nothing.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class OwnedPartitions:
         activities: Activities,
         snapshots: Snapshots | None = None,
         verify: Callable[[ProfileTable], Awaitable[None]] | None = None,
+        robustness: Robustness | None = None,
     ) -> None:
         self._read = read
         self._identity = identity
@@ -103,6 +106,7 @@ class OwnedPartitions:
         self._activities = activities
         self._snapshots = snapshots
         self._verify = verify
+        self._robustness = robustness
         self._owned: dict[int, _Owned] = {}
         self._restoring: asyncio.Future[list[None]] | None = None
         self._stopping = False
@@ -181,7 +185,9 @@ class OwnedPartitions:
         first, end = await source.bounds()
         loaded = self._snapshots.load(partition, first, end) if self._snapshots else None
         table, begin = loaded or (
-            ProfileTable(partition, self._identity, self._memory, self._vocabulary),
+            ProfileTable(
+                partition, self._identity, self._memory, self._vocabulary, self._robustness
+            ),
             first,
         )
         restore, read, position = Restore(table), 0, begin

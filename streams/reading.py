@@ -86,11 +86,13 @@ class Feeling(NamedTuple):
         score: from vectors ``(n, dim) float32`` to what their texts feel, ``(n,)`` in [-1, 1].
         worst: s of the worst feeling, -1 to 0, as `RatingScale` has it.
         reads: whether it can read these words; those it cannot have no feeling.
+        weigh: from feelings to what the weights are multiplied by; None: they stay.
     """
 
     score: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     worst: float
     reads: Callable[[str], bool] = bool
+    weigh: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None
 
 
 class ActionReader:
@@ -155,6 +157,9 @@ class ActionReader:
         quick &= (kinds.templates[known] >= 0) & (~rated | self._rules.ratings.holds(scan.ratings))
         strengths = kinds.strengths[known]
         strengths[rated] = self._rules.ratings.strengths(scan.ratings[rated])
+        weights = kinds.weights[known]
+        if self._rules.influence is not None:
+            weights[rated] *= self._rules.factors(scan.ratings[rated])
         batch = ActionBatch(
             users=scan.buffer,
             user_starts=scan.key_starts,
@@ -165,7 +170,7 @@ class ActionReader:
             actions=codes,
             items=items,
             events=scan.events,
-            weights=kinds.weights[known],
+            weights=weights,
             strengths=strengths,
             rows=np.full(len(records), SKIPPED_ROW, np.int32),
         )
@@ -268,7 +273,7 @@ class _Kinds:
         self.templates = np.full(size, -1, np.int64)
         self.template_names: list[str] = []
         for code, (name, rule) in kinds.items():
-            self.weights[code], self.strengths[code] = rule.weight, rule.strength
+            self.weights[code], self.strengths[code] = rules.weight_of(name), rule.strength
             self.rated[code] = rule.rated
             template = None if name == FORGET or rule.felt else catalogue.item_template(name)
             if template is not None:
@@ -320,7 +325,7 @@ def with_feeling(reading: Reading, vectors: NDArray[np.float32], feeling: Feelin
     """Weigh what users wrote by how it feels; after `with_vectors`.
 
     Args:
-        reading: its strengths change.
+        reading: its strengths change, and its weights where the feeling has them.
         vectors: ``(m, dim) float32``, of all texts.
         feeling: reads the vectors.
     """
@@ -334,6 +339,8 @@ def with_feeling(reading: Reading, vectors: NDArray[np.float32], feeling: Feelin
     felt = feeling.score(vectors[batch.rows[places]])
     pleased = batch.strengths[places] * felt
     batch.strengths[places] = np.where(felt >= 0, pleased, -feeling.worst * felt)
+    if feeling.weigh is not None:
+        batch.weights[places] *= feeling.weigh(felt)
 
 
 def encoder_rejection(encoded: EncodedTexts, text: str) -> RejectedError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from store.influence import Influence
     from streams.schema import Action
 
 __all__ = ["FORGET", "ActionRule", "ActionRules", "RatingScale"]
@@ -27,7 +28,8 @@ class ActionRule:
     """What one kind of action means.
 
     Attributes:
-        weight: w > 0 of the policy ``decay``.
+        weight: w > 0 of the policies ``decay`` and, for kinds that its model does not know,
+            ``influence``.
         strength: s in [-1, 1]: +1 for a purchase, negative for a dislike.
         rated: the message carries a rating, and s comes from it.
         felt: s comes from the rating where there is one, else from how the user's words feel; it
@@ -79,13 +81,35 @@ class RatingScale:
         below = self.worst * (self.neutral - ratings) / (self.neutral - self.low)
         return np.where(ratings >= self.neutral, above, below)
 
+    def shares(self, ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Places on the scale: 0 is the worst, 1 the best; NaN stays."""
+        return (ratings - self.low) / (self.high - self.low)
+
 
 @dataclass(frozen=True, slots=True)
 class ActionRules:
-    """The rules of all kinds of action."""
+    """The rules of all kinds of action.
+
+    Attributes:
+        rules: by kind.
+        ratings: their scale.
+        influence: where it is there, the weights are its, and depend on ratings and words.
+    """
 
     rules: Mapping[str, ActionRule]
     ratings: RatingScale
+    influence: Influence | None = None
+
+    def weight_of(self, name: str) -> float:
+        """Weight w of a kind of action, before a rating or words change it. Raises `KeyError`."""
+        default = self.rules[name].weight
+        return default if self.influence is None else self.influence.actions.get(name, default)
+
+    def factors(self, ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What w is multiplied by for ratings, ``(n,)`` on the scale; 1 where one is NaN."""
+        if self.influence is None:
+            return np.ones(len(ratings))
+        return self.influence.of_ratings(self.ratings.shares(ratings))
 
     def weigh(self, action: Action) -> tuple[float, float]:
         """The action's weight w and signed strength s.
@@ -100,10 +124,12 @@ class ActionRules:
                 RejectReason.UNKNOWN_ACTION,
                 f"action {action.action[:60]!r} has no weight in the settings; known: {known}",
             )
+        weight = self.weight_of(action.action)
         if not rule.rated and (action.rating is None or not rule.felt):
-            return rule.weight, rule.strength
+            return weight, rule.strength
         if action.rating is None:
             raise RejectedError(
                 RejectReason.BAD_VALUE, f"a {action.action!r} needs a rating and has none"
             )
-        return rule.weight, self.ratings.strength(action.rating)
+        strength = self.ratings.strength(action.rating)
+        return weight * float(self.factors(np.array([action.rating]))[0]), strength

@@ -44,7 +44,7 @@ class Sensor:
     """Override what is of interest. Seconds, and counts."""
 
     def on_actions(self, action: str, outcome: str, count: int) -> None:
-        """Actions of a kind were applied, fenced, duplicate, forgotten_user or forget."""
+        """Actions of a kind came to this; see `store.fold.OUTCOMES`."""
 
     def on_items(self, outcome: str, count: int) -> None:
         """Items were published, deleted ones too."""

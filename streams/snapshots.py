@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from store.robustness import Robustness
     from store.table import Identity, Memory, ProfileTable, TableCopy, Vocabulary
     from streams.ranges import ForeignRanges
     from streams.sensor import Sensor
@@ -54,6 +55,7 @@ class LocalSnapshots:
         clock: milliseconds since the epoch.
         sensor: is told of each one written, or not.
         clock_skew_ms: how far the clock that a snapshot was written by may have been ahead.
+        robustness: of the tables; see `OwnedPartitions`.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class LocalSnapshots:
         sensor: Sensor,
         *,
         clock_skew_ms: int,
+        robustness: Robustness | None = None,
     ) -> None:
         self._folder = folder
         self._topic = topic
@@ -76,6 +79,7 @@ class LocalSnapshots:
         self._clock = clock
         self._sensor = sensor
         self._clock_skew_ms = clock_skew_ms
+        self._robustness = robustness
         # One table a partition waits at most: behind a slow disk they would fill the memory.
         self._waiting: dict[int, _Task] = {}
         self._waiting_lock = threading.Lock()
@@ -98,7 +102,7 @@ class LocalSnapshots:
         try:
             # Not in a thread: the vocabulary it adds to belongs to the event loop.
             table, meta = load_table(
-                path, partition, self._identity, self._memory, self._vocabulary
+                path, partition, self._identity, self._memory, self._vocabulary, self._robustness
             )
         except (SnapshotError, OSError) as error:
             return self._refuse(path, str(error))

@@ -35,6 +35,7 @@ from store.indexes.exact import ExactIndex
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.profile import Contribution
+from store.ranker import Ranker
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
 from store.service import ServiceSettings, create_app
@@ -115,11 +116,12 @@ async def serving(
     stock: bool = True,
     settings: ServiceSettings | None = None,
     dashboard: DashboardParts | None = None,
+    ranker: Ranker | None = None,
 ) -> AsyncIterator[Service]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
     tail = FakeTail(known=stock)
-    view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
+    view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor, ranker=ranker)
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
         switched = SwitchedSensor(sensor, on=True)

@@ -4,6 +4,7 @@ TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
 ├── NotReadyError      a part did not start in time
 ├── EvaluationError    a log cannot be read, or what is learned from it is not to be had
+├── RankerError        a ranker cannot be read, written or trained
 ├── RetrievalError     the retrieval service did not answer, or not what was asked
 └── SoakError          a fault test cannot be run as asked
     └── FaultMissedError   a fault did not come about
@@ -15,6 +16,7 @@ __all__ = [
     "EvaluationError",
     "FaultMissedError",
     "NotReadyError",
+    "RankerError",
     "RetrievalError",
     "SettingsError",
     "SoakError",
@@ -36,6 +38,10 @@ class NotReadyError(TidemarkError):
 
 class EvaluationError(TidemarkError):
     """A log of actions cannot be read, or does not hold what was asked of it."""
+
+
+class RankerError(TidemarkError):
+    """A ranker cannot be read or written, or there is nothing to train it on."""
 
 
 class RetrievalError(TidemarkError):

@@ -59,6 +59,8 @@ class RetrievalSettings(Group):
     """exact; `HNSW` and `AUTOINDEX` are approximate"""
     milvus_timeout_seconds: Positive = 30.0
     """for a call to Milvus, with all that is tried again"""
+    ranker: Path | None = None
+    """orders candidates where `rank=mlp` is asked for; by `tidemark train ranker`"""
     max_lag_records: PositiveInt = 10_000
     """with more records to read, the service is not ready"""
     freshness_slo_seconds: Positive = 1.0

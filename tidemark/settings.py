@@ -19,6 +19,9 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from store.influence import load_influence
+from store.policies import Policy, PolicyName
+from store.robustness import Robustness
 from streams.errors import SecurityError
 from streams.security import Mechanism, Protocol, Security
 from streams.wording import RATING_WORDS
@@ -176,8 +179,8 @@ class LimitSettings(Group):
 class PolicySettings(Group):
     """How much of the old profile stays: k of ``p' = k·p + (1-k)·s·v``."""
 
-    name: Literal["constant", "decay", "adaptive"] = "constant"
-    """`constant`, `decay` or `adaptive`"""
+    name: PolicyName = "constant"
+    """`constant`, `decay`, `adaptive` or `influence`"""
     k: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """of `constant`"""
     half_life_seconds: Positive = 30 * 86_400.0
@@ -188,13 +191,42 @@ class PolicySettings(Group):
     """of `adaptive`"""
     k_max: Annotated[float, Field(ge=0, lt=1)] = 0.98
     """of `adaptive`"""
+    influence: Path | None = None
+    """of `influence`: its model, by `tidemark train influence`"""
 
     @model_validator(mode="after")
     def _ordered(self) -> PolicySettings:
         if self.k_min > self.k_max:
             msg = f"expected k_min <= k_max, not {self.k_min} and {self.k_max}"
             raise ValueError(msg)
+        if self.name == "influence" and self.influence is None:
+            msg = "name is influence; expected its model in policy.influence"
+            raise ValueError(msg)
         return self
+
+    def policy(self) -> Policy:
+        """As the tables take it; a model is read now.
+
+        Raises:
+            PolicyError: the model cannot be read.
+        """
+        given = self.model_dump(exclude={"influence"})
+        if self.name != "influence" or self.influence is None:
+            return Policy(**given)
+        return Policy(**given, influence=load_influence(self.influence))
+
+
+class RobustnessSettings(Group):
+    """What keeps one user's excess, and actions unlike all else of a user, from counting."""
+
+    actions_per_minute: Annotated[int, Field(ge=0)] = 0
+    """of a user, by event time; more are skipped; 0: no cap"""
+    outlier_deviations: Annotated[float, Field(ge=0)] = 0.0
+    """an action so many deviations less like the profile than is usual counts less; 0: none does"""
+
+    def robustness(self) -> Robustness:
+        """As the tables take it."""
+        return Robustness(**self.model_dump())
 
 
 class MemorySettings(Group):
@@ -212,7 +244,7 @@ class ActionRuleSettings(Group):
     """What one kind of action means: weight w, and strength s unless it is rated."""
 
     weight: Positive = 1.0
-    """w of `decay`, above 0"""
+    """w of `decay` and, for what its model does not know, of `influence`; above 0"""
     strength: Annotated[float, Field(ge=-1, le=1)] = 1.0
     """s, −1 to 1"""
     rated: bool = False
@@ -295,6 +327,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     limits: LimitSettings = LimitSettings()
     policy: PolicySettings = PolicySettings()
+    robustness: RobustnessSettings = RobustnessSettings()
     memory: MemorySettings = MemorySettings()
     actions: dict[str, ActionRuleSettings] = DEFAULT_ACTIONS
     ratings: RatingSettings = RatingSettings()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from store.catalogue import Wanted
 from store.generations import Generation, Generations
+from store.ordering import Rank
 from store.question import Question
 from store.receipt import ForgetReceipt
 from store.service import queries
@@ -25,6 +27,7 @@ from store.service.models import (
     MAX_VALUES,
     MAX_WEIGHT,
     POPULARITY,
+    RANK,
     Candidates,
     CandidatesBatch,
     CandidatesRequest,
@@ -52,6 +55,7 @@ Where = Annotated[
     ),
 ]
 Popularity = Annotated[float, Query(ge=0, le=MAX_WEIGHT, description=POPULARITY)]
+RankBy = Annotated[Rank, Query(description=RANK)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
 #: Of a deadline that a client gives a forget, so much is left for the answer.
@@ -101,6 +105,7 @@ class Api:
         popularity: Popularity = 0.0,
         fallback: Literal["popular"] | None = None,
         why: bool = False,
+        rank: RankBy = "nearest",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
         return _answer(
@@ -112,6 +117,8 @@ class Api:
                 wanted=Wanted(category or None, _fields(where), popularity),
                 fall_back=fallback == "popular",
                 why=why,
+                rank=rank,
+                now_ms=_now_ms(),
             )
         )
 
@@ -127,6 +134,8 @@ class Api:
                 exclude_seen=asked.exclude_seen,
                 wanted=asked.wanted(),
                 fall_back=asked.fallback == "popular",
+                rank=asked.rank,
+                now_ms=_now_ms(),
             )
         return _answer(CandidatesBatch(results))
 
@@ -335,3 +344,7 @@ def _answer(value: Any, status: int = 200) -> Response:
 
 def _not_ready(reason: str, hint: str) -> ApiError:
     return ApiError(503, "not_ready", reason, hint, {"Retry-After": "1"})
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

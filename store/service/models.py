@@ -10,21 +10,23 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from store.catalogue import ANY, Wanted
+from store.ordering import Rank
 from store.view import Candidate, ScoredUser
 
 __all__ = [
-    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "Audience",
-    "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest", "ContributionPart",
-    "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary", "Health", "ItemsRequest",
-    "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt",
-    "RecordCounts", "SearchRequest", "SearchResult", "SeenItem", "Status", "Upcoming",
-    "UserError", "Why",
+    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "RANK",
+    "Audience", "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest",
+    "ContributionPart", "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary",
+    "Health", "ItemsRequest", "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest",
+    "Readiness", "Reason", "Receipt", "RecordCounts", "SearchRequest", "SearchResult",
+    "SeenItem", "Status", "Upcoming", "UserError", "Why",
 ]  # fmt: skip
 
 #: Most users of a call, and most results for each.
 MAX_BATCH, MAX_K = 256, 1_000
 #: Attributes that a request may filter by, values of each, and what popularity may count.
 MAX_FIELDS, MAX_VALUES, MAX_WEIGHT = 16, 256, 10
+RANK = "What orders them: nearness, the learned blend, or the ranker of `retrieval.ranker`."
 POPULARITY = "Added to the score of the most popular item; less to others, by the logarithm."
 
 
@@ -141,6 +143,7 @@ class CandidatesRequest(BatchRequest, ItemsRequest):
     k: int = Field(default=10, ge=1, le=MAX_K)
     exclude_seen: bool = True
     fallback: Literal["popular"] | None = None
+    rank: Rank = Field(default="nearest", description=RANK)
 
 
 class ProfilesRequest(BatchRequest):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from store.catalogue import Wanted
     from store.follower import Follower
+    from store.ordering import Rank
     from store.question import Question
     from store.view import Candidate, RetrievalView
 
@@ -58,15 +59,20 @@ def candidates(
     wanted: Wanted,
     fall_back: bool,
     why: bool,
+    rank: Rank = "nearest",
+    now_ms: int = 0,
 ) -> Question[Candidates]:
     """The user's candidates, or with ``fall_back`` what is popular where there is no profile.
 
     Raises:
         UnknownUserError: no profile, and no fall back.
         UnknownCategoryError: no item is of this category.
+        NoRankerError: this service has none.
     """
     try:
-        found = yield from view.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
+        found = yield from view.ask_candidates(
+            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms
+        )
     except UnknownUserError:
         if not fall_back:
             raise
@@ -83,9 +89,18 @@ def candidates_of(
     exclude_seen: bool,
     wanted: Wanted,
     fall_back: bool,
+    rank: Rank = "nearest",
+    now_ms: int = 0,
 ) -> list[Candidates | UserError]:
-    """For each user what `candidates` answers, or what is wrong. Raises `UnknownCategoryError`."""
-    found = view.candidates_of(user_ids, k, exclude_seen=exclude_seen, wanted=wanted)
+    """For each user what `candidates` answers, or what is wrong.
+
+    Raises:
+        UnknownCategoryError: no item is of this category.
+        NoRankerError: this service has none.
+    """
+    found = view.candidates_of(
+        user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms
+    )
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
         if isinstance(one, list):

@@ -14,6 +14,7 @@ from streams_fakes import unit_rows
 from store.columns import Rows, new_columns
 from store.errors import PolicyError
 from store.fold import Rule, fold_action
+from store.influence import Influence
 from store.policies import Policy, PolicyName
 from store.reference import ReferenceProfile, fold_one
 
@@ -49,6 +50,12 @@ STEPS = st.lists(
 POLICIES = st.one_of(
     st.builds(Policy, st.just("constant"), k=st.floats(0, 0.999)),
     st.builds(Policy, st.just("decay"), half_life_seconds=st.floats(1, 1e8)),
+    st.builds(
+        lambda half_life: Policy(
+            "influence", influence=Influence(half_life_seconds=half_life, actions={})
+        ),
+        st.floats(1, 1e8),
+    ),
     st.builds(
         lambda alpha, ks: Policy("adaptive", alpha=alpha, k_min=min(ks), k_max=max(ks)),
         st.floats(0, 1),

@@ -15,6 +15,7 @@ from store_fakes import NOW, VOCABULARY, Given, apply, forget, hash_of, take, we
 from streams_fakes import DIM, IDENTITY, make_profile, unit_rows
 
 from store.errors import EncoderMismatchError
+from store.influence import Influence
 from store.policies import Policy
 from store.profile import (
     Fence,
@@ -25,7 +26,8 @@ from store.profile import (
     encode_fence,
     encode_profile,
 )
-from store.reference import ReferenceProfile, fold_one
+from store.reference import ReferenceProfile, fold_one, part_that_counts, passes
+from store.robustness import Robustness
 from store.table import Identity, Memory, ProfileTable
 
 if TYPE_CHECKING:
@@ -37,11 +39,17 @@ POLICIES = [
     Policy("constant", k=0.7),
     Policy("decay", half_life_seconds=5),
     Policy("adaptive", alpha=0.5, k_min=0.2, k_max=0.9),
+    Policy("influence", influence=Influence(half_life_seconds=5, actions={}, repeated=0.25)),
 ]
+#: At three actions in a minute of the streams' twenty seconds, and a gate that most do not pass.
+GUARDS = [Robustness(), Robustness(actions_per_minute=3), Robustness(outlier_deviations=0.5)]
 
 
-def new_table(policy: Policy = POLICIES[0], memory: Memory = SMALL) -> ProfileTable:
-    return ProfileTable(3, Identity(IDENTITY.encoder, DIM, policy), memory, VOCABULARY)
+def new_table(
+    policy: Policy = POLICIES[0], memory: Memory = SMALL, robustness: Robustness | None = None
+) -> ProfileTable:
+    identity = Identity(IDENTITY.encoder, DIM, policy)
+    return ProfileTable(3, identity, memory, VOCABULARY, robustness)
 
 
 def after(*actions: Given, memory: Memory = SMALL) -> tuple[ProfileTable, dict[str, int]]:
@@ -443,11 +451,13 @@ def restored(table: ProfileTable, user_id: str) -> ProfileState | Fence | None:
 CUTS = st.lists(st.integers(0, 40), max_size=8)
 
 
-@given(st.sampled_from(POLICIES), streams(("actions", "orders")), CUTS, CUTS)
+@given(
+    st.sampled_from(POLICIES), st.sampled_from(GUARDS), streams(("actions", "orders")), CUTS, CUTS
+)
 def test_any_batching_gives_the_same_bytes(
-    policy: Policy, stream: Stream, cuts: list[int], other_cuts: list[int]
+    policy: Policy, guards: Robustness, stream: Stream, cuts: list[int], other_cuts: list[int]
 ) -> None:
-    tables = new_table(policy), new_table(policy)
+    tables = new_table(policy, robustness=guards), new_table(policy, robustness=guards)
     for table, chosen in zip(tables, (cuts, other_cuts), strict=True):
         feed(table, stream, 0, len(stream.entries), chosen)
     assert versions(tables[0]) == versions(tables[1])
@@ -456,8 +466,8 @@ def test_any_batching_gives_the_same_bytes(
 class Reference:
     """The same rules for one action at a time, in dicts and lists."""
 
-    def __init__(self, policy: Policy, memory: Memory) -> None:
-        self.policy, self.memory = policy, memory
+    def __init__(self, policy: Policy, memory: Memory, guards: Robustness) -> None:
+        self.policy, self.memory, self.guards = policy, memory, guards
         self.profiles: dict[str, ReferenceProfile] = {}
         self.seen: dict[str, list[str]] = {}
         self.events: dict[str, list[str]] = {}
@@ -479,18 +489,23 @@ class Reference:
             return "forgotten_user"
         if one.event_id is not None and one.event_id in self.events.get(user, []):
             return "duplicate"
+        known = self.profiles.get(user, ReferenceProfile.empty(DIM))
+        if not passes(known, one.ts, self.guards):
+            return "capped"
         applied[topic] = one.offset
-        profile = self.profiles.setdefault(user, ReferenceProfile.empty(DIM))
+        profile = self.profiles[user] = known
+        kept = part_that_counts(profile, VECTORS[one.row], self.guards)
         k = fold_one(
             profile, VECTORS[one.row],
-            strength=one.strength, weight=one.weight, ts=one.ts, policy=self.policy,
+            strength=kept * one.strength, weight=one.weight, ts=one.ts, policy=self.policy,
+            repeated=one.item_id in self.seen.get(user, []),
         )  # fmt: skip
         self._keep(self.seen, user, one.item_id, self.memory.seen)
         self._keep(self.events, user, one.event_id, self.memory.event_ids)
         latest = self.latest.setdefault(user, [])
         latest.append((one.item_id, k))
         del latest[: -self.memory.contributions]
-        return "applied"
+        return "applied" if kept == 1.0 else "outlier"
 
     def _keep(self, held: dict[str, list[str]], user: str, value: str | None, limit: int) -> None:
         window = held.setdefault(user, [])
@@ -498,11 +513,11 @@ class Reference:
             held[user] = [*(one for one in window if one != value), value][-limit:]
 
 
-@given(st.sampled_from(POLICIES), streams(("actions", "orders")), CUTS)
+@given(st.sampled_from(POLICIES), st.sampled_from(GUARDS), streams(("actions", "orders")), CUTS)
 def test_any_batching_gives_what_one_at_a_time_gives(
-    policy: Policy, stream: Stream, cuts: list[int]
+    policy: Policy, guards: Robustness, stream: Stream, cuts: list[int]
 ) -> None:
-    table, reference = new_table(policy), Reference(policy, SMALL)
+    table, reference = new_table(policy, robustness=guards), Reference(policy, SMALL, guards)
     counts = feed(table, stream, 0, len(stream.entries), cuts)
     outcomes = [reference.apply(topic, one) for topic, one in stream.entries]
     assert counts == {name: outcomes.count(name) for name in outcomes}

@@ -52,6 +52,7 @@ PURE = [
     "store.indexes.checks",
     "store.indexes.milvus_language",
     "store.indexes.milvus_target",
+    "store.influence",
     "store.interner",
     "store.msgpack_bytes",
     "store.policies",
@@ -65,7 +66,9 @@ PURE = [
     "store.ranking.pairs",
     "store.profile",
     "store.profiles",
+    "store.ranker",
     "store.reference",
+    "store.robustness",
     "store.snapshot",
     "store.state_scan",
     "store.states",
@@ -121,12 +124,18 @@ PURE = [
     "tidemark.evaluation.replay",
     "tidemark.evaluation.report",
     "tidemark.evaluation.tabular",
+    "tidemark.evaluation.corruption",
     "tidemark.sizing",
     "tidemark.sizing_constants",
     "tidemark.sizing_tables",
     "tidemark.soak.plan",
     "tidemark.soak.replay",
     "tidemark.soak.verdict",
+    "tidemark.training",
+    "tidemark.training.choices",
+    "tidemark.training.features",
+    "tidemark.training.histories",
+    "tidemark.training.profiles",
 ]
 
 #: The frameworks that these need are theirs alone.
@@ -188,6 +197,7 @@ EXPORTS = {
         "default_head", "load_encoder", "load_head",
     ],
     "encoders.models": [],
+    "encoders.training": [],
     "store": [
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],
@@ -205,8 +215,8 @@ EXPORTS = {
     "tidemark.cli.top": ["top"],
     "tidemark.compose": [],
     "tidemark.doctor": [],
-    "tidemark.evaluation": [],
     "tidemark.generation": [],
+    "tidemark.training": [],
     "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from streams_fakes import NOW, KafkaRecord, action_record, bad_record
 from encoders import Templates
 from store.fold import FORGET as FORGET_ROW
 from store.fold import SKIP as SKIPPED_ROW
+from store.influence import Influence
 from store.interner import Interner
 from store.table import Vocabulary
 from streams.catalogue import Catalogue
@@ -367,3 +368,33 @@ def test_a_text_that_failed_feels_nothing() -> None:
     reading = Rig().read(action_record(offset=0, action="comment", text="bad"))
     reading.batch.rows[:] = SKIPPED_ROW
     assert feel(reading) == pytest.approx([0.8])
+
+
+def test_an_influence_weighs_in_columns_as_it_does_one_at_a_time() -> None:
+    levels = tuple(float(one) for one in range(1, 11))
+    rules = replace(
+        RULES, influence=Influence(half_life_seconds=1, actions={"rate": 3.0}, ratings=levels)
+    )
+    rig = Rig(["Alien"])
+    rig.reader = ActionReader(
+        {"actions": ActionDecoder("msgpack", Limits())}, rules, rig.catalogue, rig.vocabulary,
+        rig.clock,
+    )  # fmt: skip
+    records = [
+        action_record("ann", "rate", offset=at, item_id="Alien", rating=rating)
+        for at, rating in enumerate((1.0, 3.5, 5.0))
+    ]
+    read = rig.actions(rig.read(*records, action_record("ann", "view", offset=3, item_id="Alien")))
+    assert [one.weight for one in read] == [3.0, 21.0, 30.0, 1.0]
+
+
+def test_words_weigh_by_how_they_feel_where_the_feeling_says_so() -> None:
+    rig = Rig(["Alien"], templates={"comment": "{text} ({title})"})
+    reading = rig.read(action_record("ann", "comment", item_id="Alien", text="Splendid"))
+    assert reading.felt == {0: "Splendid"}
+    feeling = Feeling(
+        lambda found: np.ones(len(found), np.float32), -0.5,
+        weigh=lambda felt: np.where(felt > 0, 4.0, 1.0),
+    )  # fmt: skip
+    with_feeling(reading, np.ones((1, 2), np.float32), feeling)
+    assert rig.actions(reading)[0].weight == 8.0

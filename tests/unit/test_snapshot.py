@@ -198,7 +198,7 @@ def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("store.snapshot.SNAPSHOT_FORMAT", 9)
     save_table(filled(new_vocabulary(), log()), tmp_path / "t", META)
     monkeypatch.undo()
-    with pytest.raises(SnapshotError, match="format 9; this program reads 1"):
+    with pytest.raises(SnapshotError, match="format 9; this program reads 2"):
         load(tmp_path / "t")
 
 

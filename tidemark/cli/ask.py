@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["ask", "candidates", "coded", "profile"]
 
 User = Annotated[str, typer.Argument(help="The user's id.")]
+#: As `store.ordering.Rank`, which a command does not load.
+Order = Literal["nearest", "blend", "mlp"]
 #: Of the recently seen items, so many are shown; and of a candidate's reasons.
 _SEEN, _REASONS = 10, 3
 
@@ -83,6 +85,10 @@ def candidates(
     popularity: Annotated[
         float, typer.Option(help="Add so much for the most popular item.", min=0, max=10)
     ] = 0.0,
+    rank: Annotated[
+        Order,
+        typer.Option(help="What orders them: nearness, the learned blend, or the trained ranker."),
+    ] = "nearest",
     seen: Annotated[bool, typer.Option("--seen", help="Items seen already, too.")] = False,
     fallback: Annotated[
         Fallback | None,
@@ -102,6 +108,8 @@ def candidates(
         params["popularity"] = popularity
     if fallback is not None:
         params["fallback"] = fallback.value
+    if rank != "nearest":
+        params["rank"] = rank
     found = ask(config, url, f"/v1/users/{coded(user)}/candidates", **params)
     if as_json:
         print_json(found)
@@ -113,9 +121,9 @@ def candidates(
         "", "score", "item", "title", "categories", *(["because of"] if why else []),
         title=_heading(found), title_justify="left", show_lines=why,
     )  # fmt: skip
-    for rank, one in enumerate(found["candidates"], 1):
+    for place, one in enumerate(found["candidates"], 1):
         table.add_row(
-            str(rank), f"{one['score']:.3f}", shown(one["item_id"]), _title(one["title"]),
+            str(place), f"{one['score']:.3f}", shown(one["item_id"]), _title(one["title"]),
             shown(", ".join(one["categories"])),
             *([_because(one.get("because", []))] if why else []),
         )  # fmt: skip

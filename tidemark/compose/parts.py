@@ -78,10 +78,15 @@ def topic_names(settings: Settings) -> TopicNames:
 
 
 def action_rules(settings: Settings) -> ActionRules:
-    """How much each kind of action counts."""
+    """How much each kind of action counts.
+
+    Raises:
+        PolicyError: the model of the policy cannot be read.
+    """
     return ActionRules(
         {name: ActionRule(**rule.model_dump()) for name, rule in settings.actions.items()},
         RatingScale(**settings.ratings.model_dump(exclude={"words"})),
+        settings.policy.policy().influence,
     )
 
 
@@ -159,6 +164,7 @@ def build_feeling(settings: Settings, encoder: TextEncoder) -> Feeling | None:
 
     Raises:
         SentimentError: a head is named that cannot be read, or is for another encoder.
+        PolicyError: the model of the policy cannot be read.
     """
     wanted = settings.sentiment.head
     if wanted == "none":
@@ -167,7 +173,9 @@ def build_feeling(settings: Settings, encoder: TextEncoder) -> Feeling | None:
     if head.fits(encoder.encoder_id):
         # The hashing encoder has no vocabulary.
         reads: Callable[[str], bool] = getattr(encoder, "knows", bool)
-        return Feeling(head.score, settings.sentiment.worst, reads)
+        influence = settings.policy.policy().influence
+        weigh = None if influence is None else influence.of_feelings
+        return Feeling(head.score, settings.sentiment.worst, reads, weigh)
     if wanted != "auto":
         raise SentimentError(
             f"the sentiment head {wanted} is for the encoder {head.encoder_id}, this process runs "

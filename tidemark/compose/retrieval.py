@@ -15,7 +15,6 @@ from store.indexes.milvus_target import MilvusTarget
 from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
-from store.policies import Policy
 from store.ranking.learner import Learner
 from store.receipt import ForgetReceipt
 from store.record import OUTCOMES
@@ -40,6 +39,7 @@ from tidemark.compose.parts import (
     topic_names,
 )
 from tidemark.errors import SettingsError
+from tidemark.ranker_file import load_ranker
 from tidemark.tracing import index_traces
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def build_retrieval(
         registry,
         "retrieval",
         lambda: encodings[generations.serving.name],
-        Policy(**settings.policy.model_dump()).identity,
+        settings.policy.policy().identity,
     )
     forgetting = _Forgetting(bootstrap, names.actions[0], security)
 
@@ -166,6 +166,7 @@ def _build_generation(
     require_lineage(settings, names, encoding.encoder_id)
     owner = IndexOwner(sensor.on_search)
     wanted = settings.retrieval
+    ranker = None if wanted.ranker is None else load_ranker(wanted.ranker)
 
     def make_view() -> RetrievalView:
         return RetrievalView(
@@ -182,6 +183,7 @@ def _build_generation(
             ),
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
+            ranker=ranker,
         )
 
     begin: dict[tuple[str, int], int] = {}

@@ -9,7 +9,6 @@ from aiokafka.errors import KafkaError
 
 from encoders import Templates
 from store.interner import Interner
-from store.policies import Policy
 from store.table import Identity, Memory, Vocabulary
 from store.warm_up import warm_up
 from streams.activity import Activities, WatchedEncoding
@@ -93,7 +92,7 @@ def build_worker(
     """
     names = topic_names(settings)
     bootstrap, security = settings.kafka.bootstrap, settings.kafka.security.security()
-    policy = Policy(**settings.policy.model_dump())
+    policy = settings.policy.policy()
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings, folder / "vectors", wrap_encoder)
     require_lineage(settings, names, encoding.encoder_id, policy.identity)
@@ -116,6 +115,7 @@ def build_worker(
     )
     identity = Identity(encoding.encoder_id, encoding.dim, policy)
     memory = Memory(**settings.memory.model_dump())
+    robustness = settings.robustness.robustness()
     snapshots = None
     if settings.worker.snapshot_seconds:
         snapshots = LocalSnapshots(
@@ -127,6 +127,7 @@ def build_worker(
             clock,
             sensor,
             clock_skew_ms=bounds.clock_skew_ms,
+            robustness=robustness,
         )
 
     async def verify(table: ProfileTable) -> None:
@@ -146,6 +147,7 @@ def build_worker(
         activities=activities,
         snapshots=snapshots,
         verify=verify,
+        robustness=robustness,
     )
 
     registry.register(

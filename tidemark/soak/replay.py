@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from store.reference import ReferenceProfile, fold_one
+from store.reference import ReferenceProfile, fold_one, part_that_counts, passes
+from store.robustness import Robustness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,11 +38,13 @@ class ExpectedUser:
 
     Attributes:
         latest: the last actions applied, item and strength, oldest first.
+        seen: items recently seen, oldest first.
     """
 
     profile: ReferenceProfile
     latest: deque[tuple[str | None, float]]
     event_ids: dict[str, None] = field(default_factory=dict)
+    seen: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -52,11 +55,13 @@ class Expected:
         users: by id.
         refused: partition and offset of the actions to be dead-lettered.
         duplicates: actions to be skipped, for their event was applied before.
+        capped: actions to be skipped, for their user had too many.
     """
 
     users: dict[str, ExpectedUser] = field(default_factory=dict)
     refused: set[tuple[int, int]] = field(default_factory=set)
     duplicates: int = 0
+    capped: int = 0
 
     @property
     def applied(self) -> int:
@@ -74,6 +79,8 @@ def replay(
     dim: int,
     contributions: int,
     event_ids: int,
+    seen: int = 200,
+    robustness: Robustness | None = None,
 ) -> Expected:
     """Fold a log.
 
@@ -86,7 +93,10 @@ def replay(
         dim: length of the vectors.
         contributions: how many a profile keeps.
         event_ids: how many a profile keeps.
+        seen: how many recently seen items a profile keeps.
+        robustness: what is capped, and what counts less; by default nothing.
     """
+    guards = Robustness() if robustness is None else robustness
     expected = Expected()
     for logged in log:
         action = logged.action
@@ -102,14 +112,27 @@ def replay(
         if user is None:
             user = ExpectedUser(ReferenceProfile.empty(dim), deque(maxlen=contributions))
             expected.users[action.user_id] = user
+        if not passes(user.profile, action.ts, guards):
+            expected.capped += 1
+            continue
         weight, strength = rules.weigh(action)
+        strength *= part_that_counts(user.profile, vector, guards)
         fold_one(
-            user.profile, vector, strength=strength, weight=weight, ts=action.ts, policy=policy
-        )
+            user.profile, vector, strength=strength, weight=weight, ts=action.ts, policy=policy,
+            repeated=action.item_id in user.seen,
+        )  # fmt: skip
+        if action.item_id is not None:
+            _remember(user.seen, action.item_id, seen)
         # A profile carries it as float32.
         user.latest.append((action.item_id, float(np.float32(strength))))
         if action.event_id is not None:
-            user.event_ids[action.event_id] = None
-            if len(user.event_ids) > event_ids:
-                del user.event_ids[next(iter(user.event_ids))]
+            _remember(user.event_ids, action.event_id, event_ids)
     return expected
+
+
+def _remember(window: dict[str, None], one: str, limit: int) -> None:
+    """Put it last; of too many, drop the first."""
+    window.pop(one, None)
+    window[one] = None
+    if len(window) > limit:
+        del window[next(iter(window))]

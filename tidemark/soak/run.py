@@ -13,7 +13,6 @@ import httpx
 import msgspec
 import numpy as np
 
-from store.policies import Policy
 from streams.schema import Action
 from tidemark.compose.parts import (
     action_rules,
@@ -234,10 +233,12 @@ def _expected(system: SoakSystem, log: Sequence[Logged]) -> Expected:
         dict(zip(encoded, encoder.encode(encoded), strict=True)),
         text_of=catalogue.action_text,
         rules=action_rules(settings),
-        policy=Policy(**settings.policy.model_dump()),
+        policy=settings.policy.policy(),
         dim=encoder.dim,
         contributions=settings.memory.contributions,
         event_ids=settings.memory.event_ids,
+        seen=settings.memory.seen,
+        robustness=settings.robustness.robustness(),
     )
 
 

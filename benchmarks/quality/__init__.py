@@ -1,0 +1,1 @@
+"""What better retrieval costs."""

@@ -1,0 +1,70 @@
+"""Logs that are spoilt on purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streams.schema import Item
+from tidemark.errors import EvaluationError
+from tidemark.evaluation.corruption import corrupted, with_bot, with_random_items
+from tidemark.evaluation.log import ActionLog
+
+
+def make_log() -> ActionLog:
+    draw = np.random.default_rng(0)
+    n = 400
+    items = draw.integers(0, 30, n).astype(np.int32)
+    items[::50] = -1
+    return ActionLog(
+        name="made", users=draw.integers(0, 20, n).astype(np.int32), items=items,
+        ts=np.sort(draw.integers(0, 10**8, n)).astype(np.int64), actions=np.zeros(n, np.int16),
+        ratings=np.full(n, 3.0, np.float32), user_ids=("bot-0", *map(str, range(19))),
+        catalogue=tuple(Item(item_id=str(one), title=str(one)) for one in range(30)),
+        action_names=("rate",), texts={7: "words"},
+        context={"device": (np.ones(n, np.int32), ("a", "b"))},
+    )  # fmt: skip
+
+
+def test_a_share_of_the_items_is_drawn_anew_and_nothing_else() -> None:
+    log = make_log()
+    spoilt, genuine = with_random_items(log, 0.1, 1)
+    assert (~genuine).sum() == round(0.1 * (log.items >= 0).sum())
+    np.testing.assert_array_equal(spoilt.items[genuine], log.items[genuine])
+    assert (spoilt.items[~genuine] >= 0).all()
+    assert (spoilt.items[~genuine] != log.items[~genuine]).mean() > 0.8
+    np.testing.assert_array_equal(spoilt.users, log.users)
+    again, _ = with_random_items(log, 0.1, 1)
+    np.testing.assert_array_equal(again.items, spoilt.items)
+    assert (with_random_items(log, 0.1, 2)[0].items != spoilt.items).any()
+
+
+def test_bots_flood_one_item_beside_the_others() -> None:
+    log = make_log()
+    spoilt, genuine = with_bot(log, 0.25, 1, bots=2)
+    for name in ("users", "items", "ts", "ratings"):
+        np.testing.assert_array_equal(getattr(spoilt, name)[genuine], getattr(log, name))
+    assert (~genuine).sum() == 100
+    assert spoilt.user_ids[20:] == ("bot-bot-0", "bot-1")  # one is called bot-0 already
+    assert set(spoilt.users[~genuine].tolist()) == {20, 21}
+    assert len(set(spoilt.items[~genuine].tolist())) == 1
+    assert (spoilt.ratings[~genuine] == log.highest).all()
+    assert spoilt.ts[~genuine].min() == log.ts[200]
+    ((place, words),) = spoilt.texts.items()
+    assert (words, spoilt.ts[place]) == ("words", log.ts[7])
+    codes, _ = spoilt.context["device"]
+    assert set(codes[~genuine].tolist()) == {-1}
+
+
+@pytest.mark.parametrize("said", ["random:2", "random:x", "noise", "bot:-1", ""])
+def test_what_cannot_be_done_is_said(said: str) -> None:
+    with pytest.raises(EvaluationError, match="expected"):
+        corrupted(make_log(), said, 0)
+
+
+def test_words_say_how() -> None:
+    log = make_log()
+    for said, other in (("random:0.1", with_random_items), ("bot", with_bot)):
+        found, _ = corrupted(log, said, 3)
+        expected, _ = other(log, 0.1, 3)
+        np.testing.assert_array_equal(found.items, expected.items)
