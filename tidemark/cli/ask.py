@@ -87,7 +87,7 @@ def candidates(
     ] = 0.0,
     rank: Annotated[
         Order,
-        typer.Option(help="What orders them: nearness, the learned blend, or the trained ranker."),
+        typer.Option(help="What orders them: nearness, the learned blend, or the ranker."),
     ] = "nearest",
     seen: Annotated[bool, typer.Option("--seen", help="Items seen already, too.")] = False,
     fallback: Annotated[
