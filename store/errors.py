@@ -3,6 +3,7 @@
 StoreError
 ├── CorruptRecordError      a record that cannot be read
 ├── EncoderMismatchError    vectors of two encoders would be mixed
+├── NoSequenceError         the sequence model is asked for where there is none
 ├── PolicyError             a policy's parameters are out of range
 ├── SnapshotError           a snapshot that cannot be used
 ├── UnknownError            a query names what the view does not hold
@@ -20,6 +21,7 @@ __all__ = [
     "UNREADABLE",
     "CorruptRecordError",
     "EncoderMismatchError",
+    "NoSequenceError",
     "PolicyError",
     "SnapshotError",
     "StoreError",
@@ -45,6 +47,10 @@ class CorruptRecordError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """A vector was made by another encoder than the one in use; a retry does not help."""
+
+
+class NoSequenceError(StoreError):
+    """The sequence model is asked for where none is set; a retry does not help."""
 
 
 class PolicyError(StoreError):

@@ -9,7 +9,7 @@ import numpy as np
 
 from store.batch_search import search_each
 from store.catalogue import ANY, Catalogue
-from store.errors import UnknownUserError
+from store.errors import NoSequenceError, UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
 from store.online_quality import K, OnlineQuality
@@ -17,6 +17,7 @@ from store.profiles import FollowedProfiles
 from store.question import Search, answered
 from store.record import RecordTally
 from store.sensor import Sensor
+from store.sequence import UserSequence, sequence_of
 from store.view_image import ItemsPart
 
 if TYPE_CHECKING:
@@ -30,10 +31,15 @@ if TYPE_CHECKING:
     from store.profile import Fence
     from store.question import Question
     from store.record import Record
+    from store.sequence import SequenceProfile
     from store.user_profile import UserProfile
     from store.view_image import Part
 
-__all__ = ["Candidate", "RetrievalView", "ScoredUser"]
+__all__ = ["Candidate", "ProfileFunction", "RetrievalView", "ScoredUser"]
+
+#: What makes a user's query vector: the profile that the worker folds, or the trained function of
+#: the latest actions that it keeps.
+ProfileFunction = Literal["fold", "sequence"]
 
 #: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
 #: whose profile changes often is counted once.
@@ -77,6 +83,7 @@ class RetrievalView:
         index_factory: makes an empty index of a dim, for what is named.
         sensor: told what happens.
         watched_per_second: profiles whose changes are looked at; see `OnlineQuality`.
+        sequence: the trained profile function, of vectors of the same encoder; None for none.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -90,9 +97,11 @@ class RetrievalView:
         *,
         sensor: Sensor | None = None,
         watched_per_second: float = 10.0,
+        sequence: SequenceProfile | None = None,
     ) -> None:
         self.dim = dim
         self.encoder_id = encoder_id
+        self.sequence = sequence
         self.live = False
         self._sensor: Sensor = Sensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
@@ -275,22 +284,36 @@ class RetrievalView:
         return self._catalogue.vector(item_id) if item_id in self._catalogue else None
 
     def candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
+        self,
+        user_id: str,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        wanted: Wanted = ANY,
+        by: ProfileFunction = "fold",
     ) -> list[Candidate]:
-        """The k items nearest to a user's profile.
+        """The k items nearest to a user's query vector.
 
         Raises:
-            UnknownUserError: the user has no profile, or one of norm 0.
+            UnknownUserError: the user has no profile, or nothing to make the vector of.
             UnknownCategoryError: no item is of this category.
         """
-        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted)
+        asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted, by=by)
         return answered(asked)
 
     def ask_candidates(
-        self, user_id: str, k: int, *, exclude_seen: bool = True, wanted: Wanted = ANY
+        self,
+        user_id: str,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        wanted: Wanted = ANY,
+        by: ProfileFunction = "fold",
     ) -> Question[list[Candidate]]:
         """`candidates` as a question."""
-        query = self.direction(user_id)
+        query = self._queries([user_id], by)[0]
+        if isinstance(query, UnknownUserError):
+            raise query
         seen = self.profile(user_id).seen if exclude_seen else ()
         return (yield from self._ask_items(query, k, seen, wanted))
 
@@ -301,6 +324,7 @@ class RetrievalView:
         *,
         exclude_seen: bool = True,
         wanted: Wanted = ANY,
+        by: ProfileFunction = "fold",
     ) -> list[list[Candidate] | UnknownUserError]:
         """`candidates` of many users, in their order and by one search; errors are among them.
 
@@ -312,12 +336,11 @@ class RetrievalView:
         asked: list[int] = []
         queries: list[NDArray[np.float32]] = []
         excluded: list[Collection[str]] = []
-        for user_id in user_ids:
-            try:
-                queries.append(self.direction(user_id))
-            except UnknownUserError as error:
-                answers.append(error)
+        for user_id, query in zip(user_ids, self._queries(user_ids, by), strict=True):
+            if isinstance(query, UnknownUserError):
+                answers.append(query)
                 continue
+            queries.append(query)
             excluded.append(self.profile(user_id).seen if exclude_seen else ())
             asked.append(len(answers))
             answers.append([])
@@ -396,6 +419,42 @@ class RetrievalView:
                 f"user {user_id!r} has a profile of norm 0: there is no direction to search in"
             )
         return unit
+
+    def _queries(
+        self, user_ids: Sequence[str], by: ProfileFunction
+    ) -> list[NDArray[np.float32] | UnknownUserError]:
+        """Users' unit vectors by the function, ``(dim,) float32``, or why there is none."""
+        make = self._sequence_of if by == "sequence" else self.direction
+        found: list[NDArray[np.float32] | UserSequence | UnknownUserError] = []
+        for user_id in user_ids:
+            try:
+                found.append(make(user_id))
+            except UnknownUserError as error:
+                found.append(error)
+        sequences = [one for one in found if isinstance(one, UserSequence)]
+        made = iter(self._sequence.queries(sequences) if sequences else ())
+        return [next(made) if isinstance(one, UserSequence) else one for one in found]
+
+    def _sequence_of(self, user_id: str) -> UserSequence:
+        """Raises `UnknownUserError`."""
+        contributions = self.profile(user_id).contributions
+        wanted = dict.fromkeys(one.item_id for one in contributions if one.item_id is not None)
+        found = sequence_of(contributions, self._sequence.length, self.item_vectors([*wanted]))
+        if found is None:
+            raise UnknownUserError(
+                f"user {user_id!r} has no latest action on an item that is held: the sequence "
+                "model has nothing to make a vector of"
+            )
+        return found
+
+    @property
+    def _sequence(self) -> SequenceProfile:
+        if self.sequence is None:
+            raise NoSequenceError(
+                "there is no sequence model here; name one in the setting retrieval.sequence, made "
+                "by: tidemark train sequence"
+            )
+        return self.sequence
 
     def _ask_items(
         self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted

@@ -37,6 +37,7 @@ from store.owner import IndexOwner
 from store.profile import Contribution
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
+from store.sequence import SequenceProfile
 from store.service import ServiceSettings, create_app
 from store.service.server import RetrievalServer
 from store.view import RetrievalView
@@ -115,11 +116,14 @@ async def serving(
     stock: bool = True,
     settings: ServiceSettings | None = None,
     dashboard: DashboardParts | None = None,
+    sequence: SequenceProfile | None = None,
 ) -> AsyncIterator[Service]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
     tail = FakeTail(known=stock)
-    view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
+    view = RetrievalView(
+        DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor, sequence=sequence
+    )
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
         switched = SwitchedSensor(sensor, on=True)
@@ -152,6 +156,7 @@ def listening(
     *,
     stock: bool = True,
     dashboard: DashboardParts | None = None,
+    sequence: SequenceProfile | None = None,
     steps: Callable[[Service], None] = lambda _: None,
     **options: Any,
 ) -> Iterator[int]:
@@ -161,6 +166,7 @@ def listening(
         settings: of the service.
         stock: whether it holds any.
         dashboard: what the page at /dashboard shows beside it.
+        sequence: its trained profile function.
         steps: told the service, in its loop, once it listens.
         options: of uvicorn.
     """
@@ -169,7 +175,9 @@ def listening(
     over = asyncio.Event()
 
     async def run() -> None:
-        async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
+        async with serving(
+            stock=stock, settings=settings, dashboard=dashboard, sequence=sequence
+        ) as service:
             config = uvicorn.Config(
                 service.app,
                 lifespan="off",
@@ -215,9 +223,12 @@ def with_service(
     stock: bool = True,
     settings: ServiceSettings | None = None,
     dashboard: DashboardParts | None = None,
+    sequence: SequenceProfile | None = None,
 ) -> None:
     async def run() -> None:
-        async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
+        async with serving(
+            stock=stock, settings=settings, dashboard=dashboard, sequence=sequence
+        ) as service:
             await steps(service)
 
     asyncio.run(asyncio.wait_for(run(), 30))

@@ -5,6 +5,7 @@ TidemarkError
 ├── NotReadyError      a part did not start in time
 ├── EvaluationError    a log cannot be read, or what is learned from it is not to be had
 ├── RetrievalError     the retrieval service did not answer, or not what was asked
+├── SequenceError      a sequence model, or a checkpoint of one, cannot be read or written
 └── SoakError          a fault test cannot be run as asked
     └── FaultMissedError   a fault did not come about
 """
@@ -16,6 +17,7 @@ __all__ = [
     "FaultMissedError",
     "NotReadyError",
     "RetrievalError",
+    "SequenceError",
     "SettingsError",
     "SoakError",
     "TidemarkError",
@@ -48,6 +50,10 @@ class RetrievalError(TidemarkError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class SequenceError(TidemarkError):
+    """A sequence model, or a checkpoint of one, cannot be read or written."""
 
 
 class SoakError(TidemarkError):

@@ -48,7 +48,7 @@ _ERRORS = {
     404: "There is no such user, item, category or path",
     406: "Neither JSON nor MessagePack is accepted",
     408: "The body did not come in time",
-    409: "The vector is of another encoder than what is held",
+    409: "The vector is of another encoder than what is held, or there is no sequence model",
     413: "The body is too large",
     415: "The body is neither JSON nor MessagePack",
     422: "The request is not as described",

@@ -25,6 +25,7 @@ from store.service.models import (
     MAX_VALUES,
     MAX_WEIGHT,
     POPULARITY,
+    PROFILE,
     Candidates,
     CandidatesBatch,
     CandidatesRequest,
@@ -37,6 +38,7 @@ from store.service.models import (
 )
 from store.service.negotiation import encode
 from store.service.settings import ServiceSettings
+from store.view import ProfileFunction
 
 __all__ = ["Api", "Forget"]
 
@@ -52,6 +54,7 @@ Where = Annotated[
     ),
 ]
 Popularity = Annotated[float, Query(ge=0, le=MAX_WEIGHT, description=POPULARITY)]
+By = Annotated[ProfileFunction, Query(description=PROFILE)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
 #: Of a deadline that a client gives a forget, so much is left for the answer.
@@ -101,8 +104,11 @@ class Api:
         popularity: Popularity = 0.0,
         fallback: Literal["popular"] | None = None,
         why: bool = False,
+        profile: By = "fold",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
+        if why and profile != "fold":
+            raise invalid("why tells the parts of actions in the fold; ask for it without profile")
         return _answer(
             await self._ask(
                 queries.candidates,
@@ -112,6 +118,7 @@ class Api:
                 wanted=Wanted(category or None, _fields(where), popularity),
                 fall_back=fallback == "popular",
                 why=why,
+                by=profile,
             )
         )
 
@@ -127,6 +134,7 @@ class Api:
                 exclude_seen=asked.exclude_seen,
                 wanted=asked.wanted(),
                 fall_back=asked.fallback == "popular",
+                by=asked.profile,
             )
         return _answer(CandidatesBatch(results))
 

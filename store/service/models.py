@@ -10,21 +10,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from store.catalogue import ANY, Wanted
-from store.view import Candidate, ScoredUser
+from store.view import Candidate, ProfileFunction, ScoredUser
 
 __all__ = [
-    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "Audience",
-    "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest", "ContributionPart",
-    "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary", "Health", "ItemsRequest",
-    "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest", "Readiness", "Reason", "Receipt",
-    "RecordCounts", "SearchRequest", "SearchResult", "SeenItem", "Status", "Upcoming",
-    "UserError", "Why",
+    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "PROFILE",
+    "Audience", "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest",
+    "ContributionPart", "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary",
+    "Health", "ItemsRequest", "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest",
+    "Readiness", "Reason", "Receipt", "RecordCounts", "SearchRequest", "SearchResult",
+    "SeenItem", "Status", "Upcoming", "UserError", "Why",
 ]  # fmt: skip
 
 #: Most users of a call, and most results for each.
 MAX_BATCH, MAX_K = 256, 1_000
 #: Attributes that a request may filter by, values of each, and what popularity may count.
 MAX_FIELDS, MAX_VALUES, MAX_WEIGHT = 16, 256, 10
+PROFILE = "What makes the user's vector: the fold, or the trained `retrieval.sequence`."
 POPULARITY = "Added to the score of the most popular item; less to others, by the logarithm."
 
 
@@ -75,7 +76,7 @@ class Candidates:
     """Items for a user, best first; explained where asked for and ranked by a profile."""
 
     user_id: str
-    source: Literal["profile", "popular"]
+    source: Literal["profile", "sequence", "popular"]
     candidates: list[ExplainedItem | Candidate]
 
 
@@ -141,6 +142,7 @@ class CandidatesRequest(BatchRequest, ItemsRequest):
     k: int = Field(default=10, ge=1, le=MAX_K)
     exclude_seen: bool = True
     fallback: Literal["popular"] | None = None
+    profile: ProfileFunction = Field(default="fold", description=PROFILE)
 
 
 class ProfilesRequest(BatchRequest):
@@ -295,7 +297,7 @@ class Status:
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
-    found), ``generation`` the topic of the profiles, ``upcoming`` is null as a rule.
+    found), ``sequence`` the id of the trained profile function, ``generation`` the topic of the profiles, ``upcoming`` is null as a rule.
     """
 
     ready: bool
@@ -306,6 +308,7 @@ class Status:
     profiles: int
     items: int
     encoder_id: str
+    sequence: str | None
     generation: str
     indexes: dict[str, str]
     recall: dict[str, float]

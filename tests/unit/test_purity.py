@@ -27,7 +27,12 @@ PURE = [
     "encoders.hashing",
     "encoders.protocol",
     "encoders.service",
+    "encoders.spaces",
     "encoders.templates",
+    "encoders.training",
+    "encoders.training.sequence",
+    "encoders.training.sequence.chunks",
+    "encoders.training.sequence.histories",
     "store",
     "store.batch",
     "store.batch_search",
@@ -59,6 +64,7 @@ PURE = [
     "store.profile",
     "store.profiles",
     "store.reference",
+    "store.sequence",
     "store.snapshot",
     "store.state_scan",
     "store.states",
@@ -97,12 +103,19 @@ PURE = [
     "streams.watchdog",
     "tidemark",
     "tidemark.cli",
+    "tidemark.evaluation",
+    "tidemark.evaluation.trained",
+    "tidemark.sequence_file",
     "tidemark.sizing",
     "tidemark.sizing_constants",
     "tidemark.sizing_tables",
     "tidemark.soak.plan",
     "tidemark.soak.replay",
     "tidemark.soak.verdict",
+    "tidemark.training",
+    "tidemark.training.checkpoints",
+    "tidemark.training.folding",
+    "tidemark.training.held_out",
 ]
 
 #: The frameworks that these need are theirs alone.
@@ -164,6 +177,8 @@ EXPORTS = {
         "default_head", "load_encoder", "load_head",
     ],
     "encoders.models": [],
+    "encoders.training": [],
+    "encoders.training.sequence": [],
     "store": [
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],
@@ -179,8 +194,10 @@ EXPORTS = {
     "tidemark.cli.top": ["top"],
     "tidemark.compose": [],
     "tidemark.doctor": [],
+    "tidemark.evaluation": [],
     "tidemark.generation": [],
     "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
+    "tidemark.training": [],
 }  # fmt: skip
 
 

@@ -388,6 +388,7 @@ def test_status() -> None:
             "profiles": 4,
             "items": 3,
             "encoder_id": ENCODER,
+            "sequence": None,
             "generation": "profiles",
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
             "recall": {},

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "candidates", "coded", "profile"]
 
+
+class Function(StrEnum):
+    """Of a user's vector."""
+
+    fold = "fold"
+    sequence = "sequence"
+
+
 User = Annotated[str, typer.Argument(help="The user's id.")]
 #: Of the recently seen items, so many are shown; and of a candidate's reasons.
 _SEEN, _REASONS = 10, 3
@@ -88,6 +96,13 @@ def candidates(
         Fallback | None,
         typer.Option(help="For a user without a profile: what is popular.", show_default=False),
     ] = None,
+    function: Annotated[
+        Function,
+        typer.Option(
+            "--profile",
+            help="What makes the user's vector: the fold, or the model in retrieval.sequence.",
+        ),
+    ] = Function.fold,
     config: ConfigFile = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -102,6 +117,8 @@ def candidates(
         params["popularity"] = popularity
     if fallback is not None:
         params["fallback"] = fallback.value
+    if function is not Function.fold:
+        params["profile"] = function.value
     found = ask(config, url, f"/v1/users/{coded(user)}/candidates", **params)
     if as_json:
         print_json(found)

@@ -38,6 +38,7 @@ from tidemark.compose.parts import (
     require_lineage,
     topic_names,
 )
+from tidemark.compose.sequence import build_sequence
 from tidemark.errors import SettingsError
 from tidemark.tracing import index_traces
 
@@ -81,7 +82,9 @@ def build_retrieval(
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: a model cannot be loaded.
         StoreError: an index cannot be made, or the topics were written by another encoder.
-        SettingsError: both generations would write to the same place.
+        SettingsError: both generations would write to the same place, or the sequence model is of
+            another encoder or policy.
+        SequenceError: the sequence model cannot be read.
     """
     if upcoming is not None:
         require_apart(settings, upcoming)
@@ -163,6 +166,7 @@ def _build_generation(
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     require_lineage(settings, names, encoding.encoder_id)
+    sequence = build_sequence(settings, encoding.encoder_id)
     owner = IndexOwner(sensor.on_search)
     wanted = settings.retrieval
 
@@ -174,6 +178,7 @@ def _build_generation(
             sensor=sensor,
             # there a search is a call over the network, in the path of the writes
             watched_per_second=1.0 if wanted.index == "milvus" else 10.0,
+            sequence=sequence,
         )
 
     begin: dict[tuple[str, int], int] = {}

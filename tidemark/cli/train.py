@@ -1,0 +1,21 @@
+"""``tidemark train``: what is learned from a log; each command has a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from tidemark.cli import train_sequence
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Learn from a log: encoders, influences, sequences, rankers.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _train() -> None:
+    """Learn from a log: encoders, influences, sequences, rankers."""
+
+
+app.command()(train_sequence.sequence)
