@@ -44,25 +44,22 @@ class UserSequence(NamedTuple):
 
 def sequence_of(
     contributions: Sequence[Contribution],
-    length: int,
     vectors: Mapping[str, NDArray[np.float32]],
 ) -> UserSequence | None:
     """What a profile says of the user's last actions; None where no item of theirs is held.
 
     Args:
-        contributions: oldest first.
-        length: so many of the latest count, those without an item too.
+        contributions: those that count, oldest first.
         vectors: ``(dim,) float32`` by item.
     """
-    latest = contributions[-length:]
-    weights = contribution_weights(latest)
-    held = [at for at, one in enumerate(latest) if one.item_id in vectors]
+    weights = contribution_weights(contributions)
+    held = [at for at, one in enumerate(contributions) if one.item_id in vectors]
     if not held:
         return None
     return UserSequence(
-        np.stack([vectors[latest[at].item_id or ""] for at in held]),
-        np.array([latest[at].strength for at in held], np.float32),
-        np.array([latest[at].k for at in held], np.float32),
+        np.stack([vectors[contributions[at].item_id or ""] for at in held]),
+        np.array([contributions[at].strength for at in held], np.float32),
+        np.array([contributions[at].k for at in held], np.float32),
         np.array([weights[at] for at in held], np.float32),
     )
 

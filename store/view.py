@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "ProfileFunction", "RetrievalView", "ScoredUser"]
 
+Made = TypeVar("Made")
 #: What makes a user's query vector: the profile that the worker folds, or the trained function of
 #: the latest actions that it keeps.
 ProfileFunction = Literal["fold", "sequence"]
@@ -297,6 +298,7 @@ class RetrievalView:
         Raises:
             UnknownUserError: the user has no profile, or nothing to make the vector of.
             UnknownCategoryError: no item is of this category.
+            NoSequenceError: the sequence model is asked for, and there is none.
         """
         asked = self.ask_candidates(user_id, k, exclude_seen=exclude_seen, wanted=wanted, by=by)
         return answered(asked)
@@ -330,6 +332,7 @@ class RetrievalView:
 
         Raises:
             UnknownCategoryError: no item is of this category.
+            NoSequenceError: the sequence model is asked for, and there is none.
         """
         fields = self._catalogue.fields(wanted)
         answers: list[list[Candidate] | UnknownUserError] = []
@@ -423,38 +426,39 @@ class RetrievalView:
     def _queries(
         self, user_ids: Sequence[str], by: ProfileFunction
     ) -> list[NDArray[np.float32] | UnknownUserError]:
-        """Users' unit vectors by the function, ``(dim,) float32``, or why there is none."""
-        make = self._sequence_of if by == "sequence" else self.direction
-        found: list[NDArray[np.float32] | UserSequence | UnknownUserError] = []
-        for user_id in user_ids:
-            try:
-                found.append(make(user_id))
-            except UnknownUserError as error:
-                found.append(error)
-        sequences = [one for one in found if isinstance(one, UserSequence)]
-        made = iter(self._sequence.queries(sequences) if sequences else ())
+        """Users' unit vectors by the function, ``(dim,) float32``, or why there is none.
+
+        Raises:
+            NoSequenceError: the sequence model is asked for, and there is none.
+        """
+        if by == "fold":
+            return [_or_error(self.direction, user_id) for user_id in user_ids]
+        model = self.sequence
+        if model is None:
+            raise NoSequenceError(
+                "there is no sequence model here; name one in the setting retrieval.sequence, made "
+                "by: tidemark train sequence"
+            )
+
+        def latest(user_id: str) -> UserSequence:
+            return self._latest(user_id, model.length)
+
+        found = [_or_error(latest, user_id) for user_id in user_ids]
+        known = [one for one in found if isinstance(one, UserSequence)]
+        made = iter(model.queries(known) if known else ())
         return [next(made) if isinstance(one, UserSequence) else one for one in found]
 
-    def _sequence_of(self, user_id: str) -> UserSequence:
-        """Raises `UnknownUserError`."""
-        contributions = self.profile(user_id).contributions
+    def _latest(self, user_id: str, length: int) -> UserSequence:
+        """The user's latest actions. Raises `UnknownUserError` where no item of theirs is held."""
+        contributions = self.profile(user_id).contributions[-length:]
         wanted = dict.fromkeys(one.item_id for one in contributions if one.item_id is not None)
-        found = sequence_of(contributions, self._sequence.length, self.item_vectors([*wanted]))
+        found = sequence_of(contributions, self.item_vectors([*wanted]))
         if found is None:
             raise UnknownUserError(
                 f"user {user_id!r} has no latest action on an item that is held: the sequence "
                 "model has nothing to make a vector of"
             )
         return found
-
-    @property
-    def _sequence(self) -> SequenceProfile:
-        if self.sequence is None:
-            raise NoSequenceError(
-                "there is no sequence model here; name one in the setting retrieval.sequence, made "
-                "by: tidemark train sequence"
-            )
-        return self.sequence
 
     def _ask_items(
         self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
@@ -474,6 +478,13 @@ class RetrievalView:
         # The catalogue writes an item and its vector in one call: what is found is held.
         item = self._catalogue.held(item_id)
         return Candidate(item_id, score, item.title, item.categories)
+
+
+def _or_error(make: Callable[[str], Made], user_id: str) -> Made | UnknownUserError:
+    try:
+        return make(user_id)
+    except UnknownUserError as error:
+        return error
 
 
 def _scored(hits: Hits) -> list[ScoredUser]:

@@ -297,7 +297,8 @@ class Status:
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
-    found), ``sequence`` the id of the trained profile function, ``generation`` the topic of the profiles, ``upcoming`` is null as a rule.
+    found), ``sequence`` the id of the trained profile function, ``generation`` the topic of the
+    profiles, ``upcoming`` is null as a rule.
     """
 
     ready: bool

@@ -51,6 +51,11 @@ def test_a_service_without_one_says_what_to_do() -> None:
             409, "no_sequence", "GET", "/v1/users/ann/candidates", params={"profile": "sequence"}
         )
         assert "retrieval.sequence" in reason
+        # also where nobody of those asked for is known
+        await service.error(
+            409, "no_sequence", "POST", "/v1/candidates",
+            json={"user_ids": ["nobody"], "profile": "sequence"},
+        )  # fmt: skip
         await service.error(
             422, "invalid_request", "GET", "/v1/users/ann/candidates", params={"profile": "other"}
         )
