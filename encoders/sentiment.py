@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from encoders.errors import SentimentError
+from encoders.spaces import same_space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["SentimentHead", "default_head", "load_head"]
 
 _KEYS = ("encoder_id", "accuracy", "trained_on")
-
-
-#: A model's id, with what its vectors mean in the middle.
-_MODEL_ID = re.compile(r"[^:]+:([0-9a-f]{12})-\d+:\w+")
-
-
-def _space(encoder_id: str) -> str:
-    """Of an encoder's id, what decides what a vector means.
-
-    Rounding does not turn a vector around, a folder may have another name, and where a long text is
-    cut is no matter of the vectors.
-    """
-    found = _MODEL_ID.fullmatch(encoder_id)
-    return encoder_id if found is None else found[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +43,7 @@ class SentimentHead:
 
     def fits(self, encoder_id: str) -> bool:
         """Whether this encoder's vectors mean to it what those that it was trained on did."""
-        return _space(self.encoder_id) == _space(encoder_id)
+        return same_space(self.encoder_id, encoder_id)
 
     def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the texts feel: s = 2·P(positive) - 1 = tanh(z / 2), z = w·v + b.

@@ -3,6 +3,7 @@
 StoreError
 ├── CorruptRecordError      a record that cannot be read
 ├── EncoderMismatchError    vectors of two encoders would be mixed
+├── NoSequenceError         the sequence model is asked for where there is none
 ├── PolicyError             a policy's parameters are out of range
 ├── RankingError            what is to be ranked by is not known
 ├── NoRankerError           an order is asked for that this service has no ranker for
@@ -23,6 +24,7 @@ __all__ = [
     "CorruptRecordError",
     "EncoderMismatchError",
     "NoRankerError",
+    "NoSequenceError",
     "PolicyError",
     "RankingError",
     "SnapshotError",
@@ -53,6 +55,10 @@ class EncoderMismatchError(StoreError):
 
 class NoRankerError(StoreError):
     """``rank=mlp`` is asked for, and there is no ranker; a retry does not help."""
+
+
+class NoSequenceError(StoreError):
+    """The sequence model is asked for where none is set; a retry does not help."""
 
 
 class PolicyError(StoreError):

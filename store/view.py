@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 from store.batch_search import search_each
 from store.catalogue import ANY, Catalogue
-from store.errors import UnknownUserError
+from store.errors import NoSequenceError, UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
 from store.online_quality import K, OnlineQuality
@@ -20,6 +20,7 @@ from store.ranking.image import RankingPart, parts_of_learner, put_part
 from store.ranking.sampling import SampledLearning
 from store.record import RecordTally
 from store.sensor import Sensor
+from store.sequence import UserSequence, sequence_of
 from store.view_image import ItemsPart, ProfilesPart
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ if TYPE_CHECKING:
     from store.ranker import Ranker
     from store.ranking.learner import Learner
     from store.record import Record
+    from store.sequence import SequenceProfile
     from store.user_profile import UserProfile
     from store.view_image import Part
 
-__all__ = ["Candidate", "RetrievalView", "ScoredUser"]
+__all__ = ["Candidate", "ProfileFunction", "RetrievalView", "ScoredUser"]
+
+Made = TypeVar("Made")
+#: What makes a user's query vector: the profile that the worker folds, or the trained function of
+#: the latest actions that it keeps.
+ProfileFunction = Literal["fold", "sequence"]
 
 #: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
 #: whose profile changes often is counted once.
@@ -87,6 +94,7 @@ class RetrievalView:
         counted_per_second: changes that it counts, at most.
         learned_per_second: of these, that its weights are learned from.
         ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
+        sequence: the trained profile function, of vectors of the same encoder; None for none.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -104,11 +112,13 @@ class RetrievalView:
         counted_per_second: float = 2_000.0,
         learned_per_second: float = 50.0,
         ranker: Ranker | None = None,
+        sequence: SequenceProfile | None = None,
     ) -> None:
         if ranker is not None:
             ranker.require(encoder_id, dim)
         self.dim = dim
         self.encoder_id = encoder_id
+        self.sequence = sequence
         self.live = False
         self._sensor: Sensor = Sensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
@@ -327,6 +337,7 @@ class RetrievalView:
         wanted: Wanted = ANY,
         rank: Rank = "nearest",
         now_ms: int = 0,
+        by: ProfileFunction = "fold",
     ) -> list[Candidate]:
         """The k items nearest to a user's profile, or the best by another ranking.
 
@@ -334,11 +345,12 @@ class RetrievalView:
 
         Raises:
             NoRankerError: what is to rank them is not there.
-            UnknownUserError: the user has no profile, or one of norm 0.
+            UnknownUserError: the user has no profile, or nothing to make the vector of.
             UnknownCategoryError: no item is of this category.
+            NoSequenceError: the sequence model is asked for, and there is none.
         """
         asked = self.ask_candidates(
-            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms
+            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms, by=by
         )
         return answered(asked)
 
@@ -351,10 +363,14 @@ class RetrievalView:
         wanted: Wanted = ANY,
         rank: Rank = "nearest",
         now_ms: int = 0,
+        by: ProfileFunction = "fold",
     ) -> Question[list[Candidate]]:
         """`candidates` as a question."""
         depth = self._ordering.depth(k, rank)
-        asked = self._asked(user_id, wanted, now_ms, exclude_seen=exclude_seen)
+        vector = self._queries([user_id], by)[0]
+        if isinstance(vector, UnknownUserError):
+            raise vector
+        asked = self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen)
         fields = self._catalogue.fields(wanted)
         query = self._catalogue.query(asked.direction, wanted)
         hits = yield Search("items", self._catalogue.index, query, depth, asked.seen, fields)
@@ -369,23 +385,24 @@ class RetrievalView:
         wanted: Wanted = ANY,
         rank: Rank = "nearest",
         now_ms: int = 0,
+        by: ProfileFunction = "fold",
     ) -> list[list[Candidate] | UnknownUserError]:
         """`candidates` of many users, in their order and by one search; errors are among them.
 
         Raises:
             NoRankerError: what is to rank them is not there.
             UnknownCategoryError: no item is of this category.
+            NoSequenceError: the sequence model is asked for, and there is none.
         """
         fields, depth = self._catalogue.fields(wanted), self._ordering.depth(k, rank)
         answers: list[list[Candidate] | UnknownUserError] = []
         places: list[int] = []
         asking: list[Asked] = []
-        for user_id in user_ids:
-            try:
-                asking.append(self._asked(user_id, wanted, now_ms, exclude_seen=exclude_seen))
-            except UnknownUserError as error:
-                answers.append(error)
+        for user_id, vector in zip(user_ids, self._queries(user_ids, by), strict=True):
+            if isinstance(vector, UnknownUserError):
+                answers.append(vector)
                 continue
+            asking.append(self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen))
             places.append(len(answers))
             answers.append([])
         if asking:
@@ -465,6 +482,43 @@ class RetrievalView:
             )
         return unit
 
+    def _queries(
+        self, user_ids: Sequence[str], by: ProfileFunction
+    ) -> list[NDArray[np.float32] | UnknownUserError]:
+        """Users' unit vectors by the function, ``(dim,) float32``, or why there is none.
+
+        Raises:
+            NoSequenceError: the sequence model is asked for, and there is none.
+        """
+        if by == "fold":
+            return [_or_error(self.direction, user_id) for user_id in user_ids]
+        model = self.sequence
+        if model is None:
+            raise NoSequenceError(
+                "there is no sequence model here; name one in the setting retrieval.sequence, made "
+                "by: tidemark train sequence"
+            )
+
+        def latest(user_id: str) -> UserSequence:
+            return self._latest(user_id, model.length)
+
+        found = [_or_error(latest, user_id) for user_id in user_ids]
+        known = [one for one in found if isinstance(one, UserSequence)]
+        made = iter(model.queries(known) if known else ())
+        return [next(made) if isinstance(one, UserSequence) else one for one in found]
+
+    def _latest(self, user_id: str, length: int) -> UserSequence:
+        """The user's latest actions. Raises `UnknownUserError` where no item of theirs is held."""
+        contributions = self.profile(user_id).contributions[-length:]
+        wanted = dict.fromkeys(one.item_id for one in contributions if one.item_id is not None)
+        found = sequence_of(contributions, self.item_vectors([*wanted]))
+        if found is None:
+            raise UnknownUserError(
+                f"user {user_id!r} has no latest action on an item that is held: the sequence "
+                "model has nothing to make a vector of"
+            )
+        return found
+
     def _ask_items(
         self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
     ) -> Question[list[Candidate]]:
@@ -475,10 +529,17 @@ class RetrievalView:
         asked = self._ask_items(unit, K, seen, ANY)
         return [one.item_id for one in answered(asked)]
 
-    def _asked(self, user_id: str, wanted: Wanted, now_ms: int, *, exclude_seen: bool) -> Asked:
-        """Raises `UnknownUserError`."""
-        direction, profile = self.direction(user_id), self.profile(user_id)
-        return Asked(profile, direction, profile.seen if exclude_seen else (), wanted, now_ms)
+    def _asked(
+        self,
+        user_id: str,
+        vector: NDArray[np.float32],
+        wanted: Wanted,
+        now_ms: int,
+        *,
+        exclude_seen: bool,
+    ) -> Asked:
+        profile = self.profile(user_id)
+        return Asked(profile, vector, profile.seen if exclude_seen else (), wanted, now_ms)
 
     def _found(self, hits: Hits) -> list[Candidate]:
         return self._candidates(zip(hits.keys, hits.scores.tolist(), strict=True))
@@ -490,6 +551,13 @@ class RetrievalView:
         # The catalogue writes an item and its vector in one call: what is found is held.
         item = self._catalogue.held(item_id)
         return Candidate(item_id, score, item.title, item.categories)
+
+
+def _or_error(make: Callable[[str], Made], user_id: str) -> Made | UnknownUserError:
+    try:
+        return make(user_id)
+    except UnknownUserError as error:
+        return error
 
 
 def _scored(hits: Hits) -> list[ScoredUser]:

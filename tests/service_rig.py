@@ -36,8 +36,10 @@ from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.profile import Contribution
 from store.ranker import Ranker
+from store.ranking.learner import Learner
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
+from store.sequence import SequenceProfile
 from store.service import ServiceSettings, create_app
 from store.service.server import RetrievalServer
 from store.view import RetrievalView
@@ -117,11 +119,16 @@ async def serving(
     settings: ServiceSettings | None = None,
     dashboard: DashboardParts | None = None,
     ranker: Ranker | None = None,
+    sequence: SequenceProfile | None = None,
+    learner: Learner | None = None,
 ) -> AsyncIterator[Service]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
     tail = FakeTail(known=stock)
-    view = RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor, ranker=ranker)
+    view = RetrievalView(
+        DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor, ranker=ranker,
+        sequence=sequence, learner=learner,
+    )  # fmt: skip
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
         switched = SwitchedSensor(sensor, on=True)
@@ -154,6 +161,7 @@ def listening(
     *,
     stock: bool = True,
     dashboard: DashboardParts | None = None,
+    sequence: SequenceProfile | None = None,
     steps: Callable[[Service], None] = lambda _: None,
     **options: Any,
 ) -> Iterator[int]:
@@ -163,6 +171,7 @@ def listening(
         settings: of the service.
         stock: whether it holds any.
         dashboard: what the page at /dashboard shows beside it.
+        sequence: its trained profile function.
         steps: told the service, in its loop, once it listens.
         options: of uvicorn.
     """
@@ -171,7 +180,9 @@ def listening(
     over = asyncio.Event()
 
     async def run() -> None:
-        async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
+        async with serving(
+            stock=stock, settings=settings, dashboard=dashboard, sequence=sequence
+        ) as service:
             config = uvicorn.Config(
                 service.app,
                 lifespan="off",
@@ -217,9 +228,17 @@ def with_service(
     stock: bool = True,
     settings: ServiceSettings | None = None,
     dashboard: DashboardParts | None = None,
+    sequence: SequenceProfile | None = None,
+    learner: Learner | None = None,
 ) -> None:
     async def run() -> None:
-        async with serving(stock=stock, settings=settings, dashboard=dashboard) as service:
+        async with serving(
+            stock=stock,
+            settings=settings,
+            dashboard=dashboard,
+            sequence=sequence,
+            learner=learner,
+        ) as service:
             await steps(service)
 
     asyncio.run(asyncio.wait_for(run(), 30))

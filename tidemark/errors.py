@@ -6,6 +6,7 @@ TidemarkError
 ├── EvaluationError    a log cannot be read, or what is learned from it is not to be had
 ├── RankerError        a ranker cannot be read, written or trained
 ├── RetrievalError     the retrieval service did not answer, or not what was asked
+├── SequenceError      a sequence model, or a checkpoint of one, cannot be read or written
 └── SoakError          a fault test cannot be run as asked
     └── FaultMissedError   a fault did not come about
 """
@@ -18,6 +19,7 @@ __all__ = [
     "NotReadyError",
     "RankerError",
     "RetrievalError",
+    "SequenceError",
     "SettingsError",
     "SoakError",
     "TidemarkError",
@@ -54,6 +56,10 @@ class RetrievalError(TidemarkError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class SequenceError(TidemarkError):
+    """A sequence model, or a checkpoint of one, cannot be read or written."""
 
 
 class SoakError(TidemarkError):

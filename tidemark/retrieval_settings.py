@@ -45,6 +45,8 @@ class RetrievalSettings(Group):
     """or `exact` (NumPy), or `milvus`: milvus.md"""
     precision: Literal["float32", "bfloat16", "float16", "int8"] | None = None
     """how `faiss` stores vectors: or `float32`, `float16`, `int8`; `exact` knows `float32` alone"""
+    sequence: Path | None = None
+    """a profile function by `tidemark train sequence`, for `profile=sequence` (training.md)"""
     accelerate_above: PositiveInt = 130_000
     """beyond so many items or profiles not each is looked at (store.md)"""
     snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0

@@ -48,7 +48,7 @@ _ERRORS = {
     404: "There is no such user, item, category or path",
     406: "Neither JSON nor MessagePack is accepted",
     408: "The body did not come in time",
-    409: "The vector is of another encoder than what is held, or there is no ranker",
+    409: "The vector is of another encoder than what is held, or what is to rank is not there",
     413: "The body is too large",
     415: "The body is neither JSON nor MessagePack",
     422: "The request is not as described",

@@ -27,6 +27,7 @@ from store.service.models import (
     MAX_VALUES,
     MAX_WEIGHT,
     POPULARITY,
+    PROFILE,
     RANK,
     Candidates,
     CandidatesBatch,
@@ -40,6 +41,7 @@ from store.service.models import (
 )
 from store.service.negotiation import encode
 from store.service.settings import ServiceSettings
+from store.view import ProfileFunction
 
 __all__ = ["Api", "Forget"]
 
@@ -56,6 +58,7 @@ Where = Annotated[
 ]
 Popularity = Annotated[float, Query(ge=0, le=MAX_WEIGHT, description=POPULARITY)]
 RankBy = Annotated[Rank, Query(description=RANK)]
+By = Annotated[ProfileFunction, Query(description=PROFILE)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
 #: Of a deadline that a client gives a forget, so much is left for the answer.
@@ -106,8 +109,11 @@ class Api:
         fallback: Literal["popular"] | None = None,
         why: bool = False,
         rank: RankBy = "nearest",
+        profile: By = "fold",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
+        if why and profile != "fold":
+            raise invalid("why tells the parts of actions in the fold; ask for it without profile")
         return _answer(
             await self._ask(
                 queries.candidates,
@@ -119,6 +125,7 @@ class Api:
                 why=why,
                 rank=rank,
                 now_ms=_now_ms(),
+                by=profile,
             )
         )
 
@@ -136,6 +143,7 @@ class Api:
                 fall_back=asked.fallback == "popular",
                 rank=asked.rank,
                 now_ms=_now_ms(),
+                by=asked.profile,
             )
         return _answer(CandidatesBatch(results))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from store.errors import NoRankerError, UnknownError, VectorIndexError
+from store.errors import NoRankerError, NoSequenceError, UnknownError, VectorIndexError
 from store.service.context import current
 from store.service.errors import ApiError, answer_error, invalid, unknown, without_words
 from store.service.models import ErrorDetail
@@ -27,6 +27,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(UnknownError, _on_unknown)
     app.add_exception_handler(NoRankerError, _on_no_ranker)
+    app.add_exception_handler(NoSequenceError, _on_no_sequence)
     app.add_exception_handler(VectorIndexError, _on_index_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -46,6 +47,11 @@ async def _on_index_error(_: Request, error: Exception) -> Response:
 
 async def _on_no_ranker(_: Request, error: Exception) -> Response:
     detail = ErrorDetail("no_ranker", str(error), "ask without rank")
+    return answer_error(409, detail)
+
+
+async def _on_no_sequence(_: Request, error: Exception) -> Response:
+    detail = ErrorDetail("no_sequence", str(error), "ask without profile=sequence")
     return answer_error(409, detail)
 
 

@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from store.catalogue import ANY, Wanted
 from store.ordering import Rank
-from store.view import Candidate, ScoredUser
+from store.view import Candidate, ProfileFunction, ScoredUser
 
 __all__ = [
-    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "RANK",
+    "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "PROFILE", "RANK",
     "Audience", "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest",
     "ContributionPart", "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary",
     "Health", "ItemsRequest", "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest",
@@ -27,6 +27,7 @@ MAX_BATCH, MAX_K = 256, 1_000
 #: Attributes that a request may filter by, values of each, and what popularity may count.
 MAX_FIELDS, MAX_VALUES, MAX_WEIGHT = 16, 256, 10
 RANK = "What orders them: nearness, the learned blend, or the ranker of `retrieval.ranker`."
+PROFILE = "What makes the user's vector: the fold, or the trained `retrieval.sequence`."
 POPULARITY = "Added to the score of the most popular item; less to others, by the logarithm."
 
 
@@ -77,7 +78,7 @@ class Candidates:
     """Items for a user, best first; explained where asked for and ranked by a profile."""
 
     user_id: str
-    source: Literal["profile", "popular"]
+    source: Literal["profile", "sequence", "popular"]
     candidates: list[ExplainedItem | Candidate]
 
 
@@ -144,6 +145,7 @@ class CandidatesRequest(BatchRequest, ItemsRequest):
     exclude_seen: bool = True
     fallback: Literal["popular"] | None = None
     rank: Rank = Field(default="nearest", description=RANK)
+    profile: ProfileFunction = Field(default="fold", description=PROFILE)
 
 
 class ProfilesRequest(BatchRequest):
@@ -298,7 +300,8 @@ class Status:
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
-    found), ``generation`` the topic of the profiles, ``upcoming`` is null as a rule.
+    found), ``sequence`` the id of the trained profile function, ``generation`` the topic of the
+    profiles, ``upcoming`` is null as a rule.
     """
 
     ready: bool
@@ -309,6 +312,7 @@ class Status:
     profiles: int
     items: int
     encoder_id: str
+    sequence: str | None
     generation: str
     indexes: dict[str, str]
     recall: dict[str, float]

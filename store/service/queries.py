@@ -6,7 +6,7 @@ Those that search are questions, so that several are answered by one search (`st
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from store.service.models import (
 from store.why import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,12 +42,18 @@ if TYPE_CHECKING:
     from store.follower import Follower
     from store.ordering import Rank
     from store.question import Question
-    from store.view import Candidate, RetrievalView
+    from store.view import Candidate, ProfileFunction, RetrievalView
 
 __all__ = [
     "audience", "candidates", "candidates_of", "neighbours", "profile", "profiles_of", "search",
     "status", "upcoming", "why",
 ]  # fmt: skip
+
+#: What `Candidates.source` says of each profile function.
+_SOURCES: Mapping[ProfileFunction, Literal["profile", "sequence"]] = {
+    "fold": "profile",
+    "sequence": "sequence",
+}
 
 
 def candidates(
@@ -61,24 +67,26 @@ def candidates(
     why: bool,
     rank: Rank = "nearest",
     now_ms: int = 0,
+    by: ProfileFunction = "fold",
 ) -> Question[Candidates]:
     """The user's candidates, or with ``fall_back`` what is popular where there is no profile.
 
     Raises:
         UnknownUserError: no profile, and no fall back.
         UnknownCategoryError: no item is of this category.
-        NoRankerError: this service has none.
+        NoRankerError: what is to rank them is not there.
+        NoSequenceError: it is asked for, and there is none.
     """
     try:
         found = yield from view.ask_candidates(
-            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms
+            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms, by=by
         )
     except UnknownUserError:
         if not fall_back:
             raise
         return _popular(view, user_id, k, wanted, exclude_seen=exclude_seen)
     items = _explained(view, user_id, found) if why else found
-    return Candidates(user_id, "profile", [*items])
+    return Candidates(user_id, _SOURCES[by], [*items])
 
 
 def candidates_of(
@@ -91,20 +99,22 @@ def candidates_of(
     fall_back: bool,
     rank: Rank = "nearest",
     now_ms: int = 0,
+    by: ProfileFunction = "fold",
 ) -> list[Candidates | UserError]:
     """For each user what `candidates` answers, or what is wrong.
 
     Raises:
         UnknownCategoryError: no item is of this category.
-        NoRankerError: this service has none.
+        NoRankerError: what is to rank them is not there.
+        NoSequenceError: it is asked for, and there is none.
     """
     found = view.candidates_of(
-        user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms
+        user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms, by=by
     )
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
         if isinstance(one, list):
-            results.append(Candidates(user_id, "profile", [*one]))
+            results.append(Candidates(user_id, _SOURCES[by], [*one]))
         elif fall_back:
             results.append(_popular(view, user_id, k, wanted, exclude_seen=exclude_seen))
         else:
@@ -205,6 +215,7 @@ def status(
         profiles=view.profile_count,
         items=view.item_count,
         encoder_id=view.encoder_id,
+        sequence=None if view.sequence is None else view.sequence.model_id,
         generation=generation,
         indexes=view.kinds,
         recall=view.recall,

@@ -137,7 +137,7 @@ def test_the_tables_name_every_recommender(log: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--only", "best"], "there is no best; known: popularity, "),
+        (["--only", "best"], "there is no best; known: tidemark, "),
         (["--reference", "item-knn", "--only", "popularity"], "reference item-knn is not among"),
         (["--from", "0.9", "--until", "0.1"], "from 0.9 to 0.1"),
         (["--history", "100000"], "nothing to score"),

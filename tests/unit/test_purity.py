@@ -27,7 +27,12 @@ PURE = [
     "encoders.hashing",
     "encoders.protocol",
     "encoders.service",
+    "encoders.spaces",
     "encoders.templates",
+    "encoders.training",
+    "encoders.training.sequence",
+    "encoders.training.sequence.chunks",
+    "encoders.training.sequence.histories",
     "store",
     "store.batch",
     "store.batch_search",
@@ -73,6 +78,7 @@ PURE = [
     "store.ranker",
     "store.reference",
     "store.robustness",
+    "store.sequence",
     "store.snapshot",
     "store.state_scan",
     "store.states",
@@ -129,6 +135,8 @@ PURE = [
     "tidemark.evaluation.report",
     "tidemark.evaluation.tabular",
     "tidemark.evaluation.corruption",
+    "tidemark.evaluation.trained",
+    "tidemark.sequence_file",
     "tidemark.sizing",
     "tidemark.sizing_constants",
     "tidemark.sizing_tables",
@@ -140,6 +148,9 @@ PURE = [
     "tidemark.training.features",
     "tidemark.training.histories",
     "tidemark.training.profiles",
+    "tidemark.training.checkpoints",
+    "tidemark.training.folding",
+    "tidemark.training.held_out",
 ]
 
 #: The frameworks that these need are theirs alone.
@@ -202,6 +213,7 @@ EXPORTS = {
     ],
     "encoders.models": [],
     "encoders.training": [],
+    "encoders.training.sequence": [],
     "store": [
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],

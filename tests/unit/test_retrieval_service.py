@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from service_rig import NOW_MS, STOCK, Service, serving, with_service
 from store_fakes import (
+    DIM,
     ENCODER,
     FakeRecord,
     X,
@@ -21,6 +22,8 @@ from store_fakes import (
 )
 
 from store.errors import VectorIndexError
+from store.profile import Contribution
+from store.ranking.learner import Learner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -388,6 +391,7 @@ def test_status() -> None:
             "profiles": 4,
             "items": 3,
             "encoder_id": ENCODER,
+            "sequence": None,
             "generation": "profiles",
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
             "recall": {},
@@ -526,3 +530,45 @@ def test_the_lifespan_starts_and_stops_the_follower() -> None:
         assert service.tail.stopped == 1
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+# --- the learned blend ---
+
+
+def test_the_blend_ranks_by_what_users_came_to() -> None:
+    """Whoever has seen x goes on to y, which lies nowhere near x."""
+    learner = Learner(DIM, partners=16)
+    before, after = Contribution("click", "x", 0.0, 1.0), Contribution("click", "y", 0.5, 1.0)
+
+    async def steps(service: Service) -> None:
+        for offset in range(0, 40, 2):
+            first = make_state(X, offset=offset, seen=["x"], contributions=[before])
+            then = make_state(X, offset=offset + 1, seen=["x", "y"], contributions=[before, after])
+            user_id = f"user {offset}"
+            await service.push(profile_record(user_id, first))
+            await service.push(profile_record(user_id, then))
+        path = "/v1/users/ann/candidates"
+        nearest = (await service.http.get(path)).json()["candidates"]
+        assert [one["item_id"] for one in nearest] == ["xy", "y"]
+        blended = (await service.http.get(path, params={"rank": "blend"})).json()["candidates"]
+        assert [one["item_id"] for one in blended] == ["y", "xy"]
+        books = {"rank": "blend", "category": "book"}
+        blended = (await service.http.get(path, params=books)).json()["candidates"]
+        assert [one["item_id"] for one in blended] == ["xy"]
+        asked = {"user_ids": ["ann", "nobody"], "rank": "blend", "k": 1}
+        answer = await service.http.post("/v1/candidates", json=asked)
+        found, missing = answer.json()["results"]
+        assert [one["item_id"] for one in found["candidates"]] == ["y"]
+        assert missing["error"]["code"] == "unknown_user"
+
+    with_service(steps, learner=learner)
+    assert learner.counted >= 20
+
+
+def test_without_a_learner_the_blend_is_refused() -> None:
+    async def steps(service: Service) -> None:
+        path = "/v1/users/ann/candidates?rank=blend"
+        reason = await service.error(409, "no_ranker", "GET", path)
+        assert "ranking.enabled" in reason
+
+    with_service(steps)

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "candidates", "coded", "profile"]
 
+
+class Function(StrEnum):
+    """Of a user's vector."""
+
+    fold = "fold"
+    sequence = "sequence"
+
+
 User = Annotated[str, typer.Argument(help="The user's id.")]
 #: As `store.ordering.Rank`, which a command does not load.
 Order = Literal["nearest", "blend", "mlp"]
@@ -94,6 +102,13 @@ def candidates(
         Fallback | None,
         typer.Option(help="For a user without a profile: what is popular.", show_default=False),
     ] = None,
+    function: Annotated[
+        Function,
+        typer.Option(
+            "--profile",
+            help="What makes the user's vector: the fold, or the model in retrieval.sequence.",
+        ),
+    ] = Function.fold,
     config: ConfigFile = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -110,6 +125,8 @@ def candidates(
         params["fallback"] = fallback.value
     if rank != "nearest":
         params["rank"] = rank
+    if function is not Function.fold:
+        params["profile"] = function.value
     found = ask(config, url, f"/v1/users/{coded(user)}/candidates", **params)
     if as_json:
         print_json(found)

@@ -58,7 +58,10 @@ def evaluate(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Evaluate this one; may be repeated.", show_default="all"),
+        typer.Option(
+            help="Evaluate this one; may be repeated.",
+            show_default="all untrained ones and tidemark",
+        ),
     ] = None,
     reference: Annotated[
         str | None,
@@ -87,6 +90,9 @@ def evaluate(
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Also the system without each of its parts.")
     ] = False,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="Also SASRec and GRU4Rec; a quarter of an hour.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,7 +115,7 @@ def evaluate(
     from tidemark.compose.parts import action_rules  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.evaluation.charts import draw, require_matplotlib  # noqa: PLC0415
     from tidemark.evaluation.moments import Choice, choose  # noqa: PLC0415
-    from tidemark.evaluation.registry import HALF_LIVES, entries, recommenders  # noqa: PLC0415
+    from tidemark.evaluation.registry import HALF_LIVES, Part, entries, recommenders  # noqa: PLC0415
     from tidemark.evaluation.replay import replay  # noqa: PLC0415
     from tidemark.evaluation.report import make_report  # noqa: PLC0415
 
@@ -126,9 +132,14 @@ def evaluate(
     moments = choose(read, rules, choice)
     known = entries(
         read, rules, _vectors(settings, read, state, told), positive=positive,
-        half_lives=half_life or HALF_LIVES, ablations=ablations, seed=seed,
+        half_lives=half_life or HALF_LIVES, seed=seed,
     )  # fmt: skip
-    wanted = recommenders(known, only or ())
+    parts = {Part.always}
+    if ablations:
+        parts.add(Part.ablations)
+    if trained:
+        parts.add(Part.trained)
+    wanted = recommenders(known, only or (), parts)
     with _progress(told) as progress:
         task = progress.add_task("replaying", total=int(moments.places[-1]))
         replayed = replay(read, wanted, moments, lambda done: progress.update(task, completed=done))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidemark.cli import train_influence, train_ranker
+from tidemark.cli import train_influence, train_ranker, train_sequence
 
 __all__ = ["app"]
 
@@ -20,3 +20,4 @@ def _train() -> None:
 
 app.command()(train_influence.influence)
 app.command()(train_ranker.ranker)
+app.command()(train_sequence.sequence)

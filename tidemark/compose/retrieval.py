@@ -38,6 +38,7 @@ from tidemark.compose.parts import (
     require_lineage,
     topic_names,
 )
+from tidemark.compose.sequence import build_sequence
 from tidemark.errors import SettingsError
 from tidemark.ranker_file import load_ranker
 from tidemark.tracing import index_traces
@@ -82,7 +83,9 @@ def build_retrieval(
         StreamsError: no broker, or its topics are not as needed.
         EncoderError: a model cannot be loaded.
         StoreError: an index cannot be made, or the topics were written by another encoder.
-        SettingsError: both generations would write to the same place.
+        SettingsError: both generations would write to the same place, or the sequence model is of
+            another encoder or policy.
+        SequenceError: the sequence model cannot be read.
     """
     if upcoming is not None:
         require_apart(settings, upcoming)
@@ -164,6 +167,7 @@ def _build_generation(
     check_topics(bootstrap, names, security=security)
     encoding = build_encoding(settings)
     require_lineage(settings, names, encoding.encoder_id)
+    sequence = build_sequence(settings, encoding.encoder_id)
     owner = IndexOwner(sensor.on_search)
     wanted = settings.retrieval
     ranker = None if wanted.ranker is None else load_ranker(wanted.ranker)
@@ -184,6 +188,7 @@ def _build_generation(
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
             ranker=ranker,
+            sequence=sequence,
         )
 
     begin: dict[tuple[str, int], int] = {}

@@ -20,7 +20,7 @@ from tidemark.evaluation.popularity import DecayedPopularity, Popularity
 from tidemark.evaluation.system import Blended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tidemark.evaluation.log import ActionLog
     from tidemark.evaluation.protocol import Recommender
 
-__all__ = ["ABLATIONS", "HALF_LIVES", "Entry", "Kind", "entries", "recommenders"]
+__all__ = ["ABLATIONS", "HALF_LIVES", "Entry", "Kind", "Part", "entries", "recommenders"]
 
 #: What each ablation leaves out of the blend, by name.
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -58,6 +58,14 @@ class Kind(StrEnum):
     """Is fitted to the log, again and again."""
 
 
+class Part(StrEnum):
+    """When a recommender is evaluated without being named."""
+
+    always = "always"
+    ablations = "ablations"
+    trained = "trained"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A recommender that can be asked for.
@@ -66,11 +74,13 @@ class Entry:
         name: as `Recommender.name`; lower case, with hyphens.
         kind: what it is in a report.
         build: makes it, with nothing learned yet.
+        part: when it is evaluated without being named.
     """
 
     name: str
     kind: Kind
     build: Callable[[], Recommender]
+    part: Part = Part.always
 
 
 def entries(
@@ -80,7 +90,6 @@ def entries(
     *,
     positive: float = 0.5,
     half_lives: Sequence[float] = HALF_LIVES,
-    ablations: bool = False,
     seed: int = 0,
 ) -> list[Entry]:
     """Every recommender, in the order of a report. Nothing is built yet.
@@ -92,11 +101,10 @@ def entries(
             them; called only by recommenders that are built, by each anew.
         positive: least strength of what a user liked.
         half_lives: days, of decayed popularity.
-        ablations: with variants of the system that each lack something.
-        seed: of what the system draws while it learns.
+        seed: of what is drawn while it is learned.
     """
 
-    def system(name: str, **variant: Any) -> Entry:
+    def system(name: str, part: Part = Part.always, **variant: Any) -> Entry:
         return Entry(
             name,
             Kind.system,
@@ -104,20 +112,22 @@ def entries(
                 log, log.strengths(rules), vectors(), name=name, positive=positive, seed=seed,
                 **variant,
             ),
+            part,
         )  # fmt: skip
 
-    variants = (
-        [
-            *(system(name, without=left_out) for name, left_out in ABLATIONS.items()),
-            system("without-contexts", contexts=False),
-            system("without-learning", learns=False),
-        ]
-        if ablations
-        else []
-    )
+    def trained(name: str) -> Entry:
+        return Entry(
+            name, Kind.trained, lambda: _trained(name)(log, liked(), seed=seed), Part.trained
+        )
+
+    def liked() -> NDArray[np.bool_]:
+        return log.strengths(rules) >= positive
+
     return [
         system("tidemark"),
-        *variants,
+        *(system(name, Part.ablations, without=left_out) for name, left_out in ABLATIONS.items()),
+        system("without-contexts", Part.ablations, contexts=False),
+        system("without-learning", Part.ablations, learns=False),
         Entry("popularity", Kind.untrained, lambda: Popularity(log)),
         *(_decayed(log, days) for days in half_lives),
         Entry("last-item", Kind.untrained, lambda: LastItem(log, centred(vectors()))),
@@ -134,11 +144,15 @@ def entries(
                 ("transitions-wide", WIDE_TRANSITIONS),
             )
         ),
+        trained("sasrec"),
+        trained("gru4rec"),
     ]
 
 
-def recommenders(known: Sequence[Entry], only: Sequence[str] = ()) -> list[Recommender]:
-    """Those asked for, all if none is named, in the order of the list.
+def recommenders(
+    known: Sequence[Entry], only: Sequence[str] = (), parts: Collection[Part] = (Part.always,)
+) -> list[Recommender]:
+    """Those asked for by name, or else by part, in the order of the list.
 
     Raises:
         EvaluationError: there is none of a name.
@@ -146,7 +160,9 @@ def recommenders(known: Sequence[Entry], only: Sequence[str] = ()) -> list[Recom
     names = [entry.name for entry in known]
     if missing := sorted(set(only) - set(names)):
         raise EvaluationError(f"there is no {missing[0]}; known: {', '.join(names)}")
-    return [entry.build() for entry in known if not only or entry.name in only]
+    return [
+        entry.build() for entry in known if (entry.name in only if only else entry.part in parts)
+    ]
 
 
 def _decayed(log: ActionLog, days: float) -> Entry:
@@ -156,3 +172,10 @@ def _decayed(log: ActionLog, days: float) -> Entry:
 
 def _together(log: ActionLog, name: str, form: Form) -> Entry:
     return Entry(name, Kind.untrained, lambda: Cooccurrence(log, form, name))
+
+
+def _trained(name: str) -> Callable[..., Recommender]:
+    # loads torch
+    from tidemark.evaluation.trained import gru4rec, sasrec  # noqa: PLC0415
+
+    return sasrec if name == "sasrec" else gru4rec
