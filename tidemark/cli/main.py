@@ -30,6 +30,7 @@ from tidemark.cli import (
     token,
     top,
     topics,
+    train,
 )
 from tidemark.cli.common import FAILED, INTERRUPTED, WRONG_USAGE, fail, use_json_for_errors
 
@@ -77,6 +78,7 @@ app.command(rich_help_panel="Use it")(ask.candidates)
 app.command(rich_help_panel="Use it")(forget.forget)
 app.command(rich_help_panel="Use it")(encode.encode)
 app.add_typer(sentiment.app, name="sentiment", rich_help_panel="Use it")
+app.add_typer(train.app, name="train", rich_help_panel="Learn")
 app.command(rich_help_panel="Operate it")(doctor.doctor)
 app.command(rich_help_panel="Operate it")(top.top)
 app.command(rich_help_panel="Operate it")(lag.lag)

@@ -1,0 +1,16 @@
+"""``tidemark train``: what is learned from a log; each command has a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Learn from a log: encoders, influences, sequences, rankers.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _train() -> None:
+    """Learn from a log: encoders, influences, sequences, rankers."""
