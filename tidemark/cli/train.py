@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tidemark.cli import train_encoder
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -14,3 +16,6 @@ app = typer.Typer(
 @app.callback()
 def _train() -> None:
     """Learn from a log: encoders, influences, sequences, rankers."""
+
+
+app.command()(train_encoder.encoder)

@@ -1,0 +1,259 @@
+"""The training itself: epochs, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from encoders.training.encoder.objective import Heads, losses
+from encoders.training.encoder.projection import Projection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from encoders.training.encoder.batches import Batches
+    from encoders.training.encoder.checkpoint import Checkpoint
+    from encoders.training.encoder.plan import Plan
+
+__all__ = ["Epoch", "Fitted", "fit", "fit_heads"]
+
+#: Candidates at which the loss is looked at after each epoch: the catalogue, or this much of it.
+_JUDGED_ON = 20_000
+_MOST_JUDGED = 2_048
+_JUDGED_TOGETHER = 256
+_OF_HEADS = 0.02
+_HEADS_STEPS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What came of one.
+
+    Attributes:
+        number: from 1; 0 is before the first.
+        training: mean loss of each task; empty before the first.
+        validation: the same on the moments that say when to stop.
+    """
+
+    number: int
+    training: Mapping[str, float]
+    validation: Mapping[str, float]
+
+    def total(self) -> float:
+        """Of all tasks, by which epochs are compared."""
+        return sum(self.validation.values())
+
+
+@dataclass(slots=True)
+class Fitted:
+    """A map and its heads, as they were after the best epoch.
+
+    Attributes:
+        epochs: all that there were, the one before the first too.
+        best: number of the one that is kept.
+    """
+
+    projection: Projection
+    heads: Heads
+    epochs: list[Epoch] = field(default_factory=list)
+    best: int = 0
+
+    def map(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n, dim)`` unit rows."""
+        with torch.no_grad():
+            found: NDArray[np.float32] = self.projection(torch.from_numpy(vectors)).numpy()
+        return found
+
+
+def fit_heads(
+    projection: Projection,
+    vectors: NDArray[np.float32],
+    batches: Batches,
+    training: NDArray[np.int64],
+    plan: Plan,
+) -> Heads:
+    """Fit what reads the vectors while the map stays: what untrained vectors are judged with."""
+    heads = Heads(vectors.shape[1], len(plan.keeps))
+    with torch.no_grad():
+        mapped = projection(torch.from_numpy(vectors))
+    search = torch.optim.Adam(heads.parameters(), lr=0.05)
+    draws = np.random.default_rng([plan.seed, 0])
+    steps = 0
+    while steps < _HEADS_STEPS:
+        for chosen in batches.shuffled(training, draws)[: _HEADS_STEPS - steps]:
+            batch, candidates, rows = batches.make(chosen, *batches.drawn(draws))
+            found = losses(heads, mapped[rows], batch, candidates, plan.tasks)
+            if found:
+                search.zero_grad()
+                torch.stack([*found.values()]).sum().backward()  # type: ignore[no-untyped-call]
+                search.step()
+            steps += 1
+    return heads
+
+
+def fit(
+    vectors: NDArray[np.float32],
+    batches: Batches,
+    training: NDArray[np.int64],
+    validation: NDArray[np.int64],
+    plan: Plan,
+    *,
+    variants: NDArray[np.float32] | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_batch: Callable[[int, int, int], None] = lambda *_: None,
+) -> Fitted:
+    """Train a map on the encoder's vectors until another epoch makes it no better.
+
+    Each epoch's draws come from seed and number of the epoch alone, so that one that is begun
+    again from a checkpoint is the same.
+
+    Args:
+        vectors: ``(texts, dim) float32``, unit rows: the encoder's own.
+        batches: of the moments.
+        training: places of moments to train on.
+        validation: and to stop by.
+        plan: how.
+        variants: ``(k, texts, dim)``: of other forms of the texts, of which each text is given one
+            or its own, by chance, in each step.
+        checkpoint: where each epoch is kept, and gone on from where it holds one.
+        on_epoch: is told of each.
+        on_batch: is told epoch, batch, and how many batches there are.
+    """
+    projection = Projection(torch.from_numpy(vectors[: batches.catalogue].mean(0)))
+    heads = fit_heads(projection, vectors, batches, training, plan)
+    search = torch.optim.Adam(
+        [
+            {"params": [*projection.parameters()], "lr": plan.rate},
+            {"params": [*heads.parameters()], "lr": _OF_HEADS},
+        ]
+    )
+    fitted = Fitted(projection, heads)
+    best = _copy(projection, heads)
+    found = None if checkpoint is None else checkpoint.read()
+    if found is not None:
+        projection.load_state_dict(found.projection)
+        heads.load_state_dict(found.heads)
+        search.load_state_dict(found.search)
+        fitted.epochs, fitted.best, best = found.epochs, found.best, found.kept
+    else:
+        fitted.epochs.append(Epoch(0, {}, _judge(fitted, vectors, batches, validation, plan)))
+        on_epoch(fitted.epochs[0])
+    table = torch.from_numpy(
+        vectors if variants is None else np.concatenate([vectors[None], variants])
+    )
+    while _goes_on(fitted, plan):
+        number = fitted.epochs[-1].number + 1
+        trained = _epoch(
+            fitted, search, table, batches, training, plan, number,
+            lambda done, of, number=number: on_batch(number, done, of),
+        )  # fmt: skip
+        epoch = Epoch(number, trained, _judge(fitted, vectors, batches, validation, plan))
+        if epoch.total() < fitted.epochs[fitted.best].total():
+            fitted.best, best = number, _copy(projection, heads)
+        fitted.epochs.append(epoch)
+        if checkpoint is not None:
+            checkpoint.write(fitted, search, best)
+        on_epoch(epoch)
+    projection.load_state_dict(best[0])
+    heads.load_state_dict(best[1])
+    return fitted
+
+
+def _goes_on(fitted: Fitted, plan: Plan) -> bool:
+    last = fitted.epochs[-1].number
+    return last < plan.epochs and last - fitted.best < plan.patience
+
+
+def _epoch(
+    fitted: Fitted,
+    search: torch.optim.Optimizer,
+    table: torch.Tensor,
+    batches: Batches,
+    training: NDArray[np.int64],
+    plan: Plan,
+    number: int,
+    on_batch: Callable[[int, int], None],
+) -> dict[str, float]:
+    draws = np.random.default_rng([plan.seed, number])
+    sums: dict[str, list[float]] = {}
+    order = batches.shuffled(training, draws)
+    for done, chosen in enumerate(order, 1):
+        batch, candidates, rows = batches.make(chosen, *batches.drawn(draws))
+        base = _drawn_forms(table, rows, plan, draws)
+        if plan.adversarial:
+            base.requires_grad_()
+        found = losses(fitted.heads, fitted.projection(base), batch, candidates, plan.tasks)
+        if not found:
+            continue
+        loss = torch.stack([*found.values()]).sum()
+        if plan.adversarial:
+            (slope,) = torch.autograd.grad(loss, base, retain_graph=True)
+            step = plan.adversarial * torch.nn.functional.normalize(slope, dim=1)
+            harmed = losses(
+                fitted.heads, fitted.projection(base.detach() + step), batch, candidates, plan.tasks
+            )
+            loss = (loss + torch.stack([*harmed.values()]).sum()) / 2
+        search.zero_grad()
+        (loss + plan.pull * fitted.projection.distance()).backward()
+        search.step()
+        for task, value in found.items():
+            sums.setdefault(task, []).append(float(value.detach()))
+        on_batch(done, len(order))
+    return {task: float(np.mean(values)) for task, values in sums.items()}
+
+
+def _drawn_forms(
+    table: torch.Tensor, rows: torch.Tensor, plan: Plan, draws: np.random.Generator
+) -> torch.Tensor:
+    """Base vectors of these texts, each in one of its forms, some components left out."""
+    if table.dim() == 3:  # noqa: PLR2004 # forms, texts, dim
+        forms = torch.from_numpy(draws.integers(len(table), size=len(rows)))
+        base = table[forms, rows]
+    else:
+        base = table[rows]
+    if plan.dropout:
+        kept = draws.random(base.shape, dtype=np.float32) >= plan.dropout
+        base = base * torch.from_numpy(kept) / (1 - plan.dropout)
+    return base
+
+
+@torch.no_grad()
+def _judge(
+    fitted: Fitted,
+    vectors: NDArray[np.float32],
+    batches: Batches,
+    validation: NDArray[np.int64],
+    plan: Plan,
+) -> dict[str, float]:
+    """The mean loss of each task on evenly spread moments, against the whole catalogue."""
+    spread = validation[:: max(1, -(-len(validation) // _MOST_JUDGED))]
+    draws = np.random.default_rng(plan.seed)
+    items, correction = batches.all(_JUDGED_ON, draws)
+    mapped = fitted.projection(torch.from_numpy(vectors))
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for start in range(0, len(spread), _JUDGED_TOGETHER):
+        chosen = spread[start : start + _JUDGED_TOGETHER]
+        batch, candidates, rows = batches.make(chosen, items, correction)
+        batch = batch._replace(importance=torch.ones(len(chosen)))
+        found = losses(fitted.heads, mapped[rows], batch, candidates, plan.tasks)
+        rated = int((~batch.ratings.isnan()).sum())
+        for task, value in found.items():
+            count = rated if task == "rating" else int(batch.positive.sum())
+            sums[task] = sums.get(task, 0.0) + float(value) * count
+            counts[task] = counts.get(task, 0) + count
+    return {task: sums[task] / counts[task] for task in sums}
+
+
+def _copy(projection: Projection, heads: Heads) -> tuple[dict[str, Any], dict[str, Any]]:
+    of_map, of_heads = (
+        {name: value.clone() for name, value in one.state_dict().items()}
+        for one in (projection, heads)
+    )
+    return of_map, of_heads
