@@ -47,7 +47,7 @@ def write_log(file: Path, *, users: int = 250, each: int = 24, planted: bool = T
             for user in rng.permutation(users):
                 kind = likes[user] if planted and rng.random() < 0.9 else rng.integers(len(KINDS))
                 item = kind * of_kind + rng.integers(of_kind)
-                stars = 5 if kind == likes[user] else 2
+                stars = 5 if kind == likes[user] or not planted else 2
                 rows.writerow([f"u{user}", f"i{item}", ts, "rate", stars])
                 ts += 60_000
     return file

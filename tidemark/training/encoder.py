@@ -16,6 +16,7 @@ from encoders.training.encoder.course import prepare, train_projection
 from encoders.training.encoder.forms import without_some_words
 from encoders.training.encoder.model_folder import add_projection, copy_model
 from encoders.training.encoder.report import report_of, write_report
+from encoders.training.encoder.sources import FixedVectors
 from tidemark.compose.parts import build_encoder
 from tidemark.training.action_texts import actions_of
 
@@ -100,7 +101,11 @@ class EncoderTraining:
         actions = actions.first(max(1, round(len(actions) * self._share)))
         course = prepare(actions, self._plan)
         vectors, *others = self._encode(base, [texts, *self._forms(texts, actions.catalogue)])
-        variants = np.stack(others) if others else None
+        source = FixedVectors(
+            vectors,
+            variants=np.stack(others) if others else None,
+            dropout=self._plan.dropout,
+        )
         checkpoint = Checkpoint(
             self._out / "training" / "checkpoint.pt",
             self._plan.fingerprint(
@@ -109,7 +114,7 @@ class EncoderTraining:
             resume=self._resume,
         )
         outcome = train_projection(
-            course, vectors, self._plan, variants=variants, checkpoint=checkpoint,
+            course, source, self._plan, checkpoint=checkpoint,
             on_epoch=self._on_epoch, on_batch=self._on_batch,
         )  # fmt: skip
         copy_model(folder, self._out)
@@ -117,7 +122,7 @@ class EncoderTraining:
         report = report_of(
             name=self._log.name,
             base=base.encoder_id,
-            encoder_id=self._loaded(texts[:_TRIED], outcome.fitted.map(vectors[:_TRIED])),
+            encoder_id=self._loaded(texts[:_TRIED], outcome.fitted.vectors()[:_TRIED]),
             course=course,
             plan=self._plan,
             epochs=outcome.fitted.epochs,

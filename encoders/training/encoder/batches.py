@@ -22,6 +22,8 @@ __all__ = ["Batches"]
 
 #: So many moments that follow each other stay together: they share a look at popularity.
 _RUN = 64
+#: An epoch has at least so many batches: of a short log they are smaller.
+_STEPS = 24
 
 
 class Batches:
@@ -64,7 +66,7 @@ class Batches:
         """Places of moments in batches: runs of neighbours in time, in an order drawn at random."""
         runs = np.array_split(chosen, max(1, len(chosen) // _RUN))
         order = draws.permutation(len(runs))
-        together = max(1, self._plan.batch // _RUN)
+        together = max(1, min(self._plan.batch, len(chosen) // _STEPS) // _RUN)
         return [
             np.concatenate([runs[run] for run in order[start : start + together]])
             for start in range(0, len(order), together)

@@ -12,6 +12,7 @@ from encoders.errors import TrainingError
 from encoders.training.encoder.fitting import Epoch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from encoders.training.encoder.fitting import Fitted
@@ -22,12 +23,11 @@ __all__ = ["Checkpoint", "Stand"]
 class Stand(NamedTuple):
     """What is needed to go on."""
 
-    projection: dict[str, Any]
-    heads: dict[str, Any]
+    state: dict[str, dict[str, Any]]
     search: dict[str, Any]
     epochs: list[Epoch]
     best: int
-    kept: tuple[dict[str, Any], dict[str, Any]]
+    kept: dict[str, dict[str, Any]]
 
 
 class Checkpoint:
@@ -42,7 +42,7 @@ class Checkpoint:
     def __init__(self, file: Path, fingerprint: str, *, resume: bool) -> None:
         self._file, self._fingerprint, self._resume = file, fingerprint, resume
 
-    def write(self, fitted: Fitted, search: torch.optim.Optimizer, kept: tuple[Any, Any]) -> None:
+    def write(self, fitted: Fitted, search: torch.optim.Optimizer, kept: Mapping[str, Any]) -> None:
         """Keep what there is.
 
         Raises:
@@ -50,12 +50,11 @@ class Checkpoint:
         """
         value = {
             "fingerprint": self._fingerprint,
-            "projection": fitted.projection.state_dict(),
-            "heads": fitted.heads.state_dict(),
+            "state": fitted.state(),
             "search": search.state_dict(),
             "epochs": [asdict(epoch) for epoch in fitted.epochs],
             "best": fitted.best,
-            "kept": list(kept),
+            "kept": dict(kept),
         }
         half = self._file.with_suffix(".part")
         try:
@@ -85,10 +84,9 @@ class Checkpoint:
                 "again without --resume"
             )
         return Stand(
-            value["projection"],
-            value["heads"],
+            value["state"],
             value["search"],
             [Epoch(**epoch) for epoch in value["epochs"]],
             value["best"],
-            (value["kept"][0], value["kept"][1]),
+            value["kept"],
         )

@@ -13,6 +13,7 @@ from encoders.training.encoder.fitting import fit, fit_heads
 from encoders.training.encoder.judging import rank, recall
 from encoders.training.encoder.objective import pairs, profiles
 from encoders.training.encoder.projection import Projection
+from encoders.training.encoder.sources import FixedVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,11 @@ def compare_tasks(
     for task in plan.tasks:
         alone = replace(plan, tasks=(task,))
         maps[task] = fit(
-            vectors, course.batches, course.training, course.validation, alone
+            FixedVectors(vectors, dropout=plan.dropout),
+            course.batches,
+            course.training,
+            course.validation,
+            alone,
         ).projection
     maps["all together"] = together.projection
     return {name: _figures(course, vectors, plan, one) for name, one in maps.items()}
@@ -66,7 +71,9 @@ def _figures(
     course: Course, vectors: NDArray[np.float32], plan: Plan, projection: Projection
 ) -> dict[str, float | None]:
     with torch.enable_grad():
-        heads = fit_heads(projection, vectors, course.batches, course.training, plan)
+        heads = fit_heads(
+            projection, torch.from_numpy(vectors), course.batches, course.training, plan
+        )
     mapped = projection(torch.from_numpy(vectors))
     ranks = rank(course.actions, course.batches, course.held_out, mapped.numpy(), heads)
     draws = np.random.default_rng(plan.seed)

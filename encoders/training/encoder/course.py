@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from encoders.training.encoder.checkpoint import Checkpoint
     from encoders.training.encoder.fitting import Epoch
     from encoders.training.encoder.plan import Plan
+    from encoders.training.encoder.sources import VectorSource
 
 __all__ = ["Course", "Outcome", "Verdict", "judge", "prepare", "train_projection"]
 
@@ -114,40 +115,38 @@ def prepare(actions: Actions, plan: Plan) -> Course:
 
 def train_projection(
     course: Course,
-    vectors: NDArray[np.float32],
+    source: VectorSource,
     plan: Plan,
     *,
-    variants: NDArray[np.float32] | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     on_batch: Callable[[int, int, int], None] = lambda *_: None,
 ) -> Outcome:
     """Fit a map and judge it; arguments as for `encoders.training.encoder.fitting.fit`."""
+    vectors = source.table().clone()
     fitted = fit(
-        vectors,
+        source,
         course.batches,
         course.training,
         course.validation,
         plan,
-        variants=variants,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
         on_batch=on_batch,
     )
-    mapped = fitted.map(vectors)
-    trained = rank(course.actions, course.batches, course.held_out, mapped, fitted.heads)
+    trained = rank(course.actions, course.batches, course.held_out, fitted.vectors(), fitted.heads)
     return Outcome(fitted, judge(course, vectors, trained, plan))
 
 
-def judge(course: Course, vectors: NDArray[np.float32], trained: Ranks, plan: Plan) -> Verdict:
+def judge(course: Course, vectors: torch.Tensor, trained: Ranks, plan: Plan) -> Verdict:
     """Compare ranks by trained vectors with those of vectors as the encoder gives them."""
-    catalogue = torch.from_numpy(vectors[: course.actions.catalogue])
+    catalogue = vectors[: course.actions.catalogue]
     ranks = []
     for mean in (torch.zeros(vectors.shape[1]), catalogue.mean(0)):
         stays = Projection(mean)
         heads = fit_heads(stays, vectors, course.batches, course.training, plan)
         with torch.no_grad():
-            mapped: NDArray[np.float32] = stays(torch.from_numpy(vectors)).numpy()
+            mapped: NDArray[np.float32] = stays(vectors).numpy()
         ranks.append(rank(course.actions, course.batches, course.held_out, mapped, heads))
     untrained, centred = ranks
     return Verdict(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from encoders.training.encoder.batches import Batches
     from encoders.training.encoder.checkpoint import Checkpoint
     from encoders.training.encoder.plan import Plan
+    from encoders.training.encoder.sources import VectorSource
 
 __all__ = ["Epoch", "Fitted", "fit", "fit_heads"]
 
@@ -54,25 +55,45 @@ class Fitted:
     """A map and its heads, as they were after the best epoch.
 
     Attributes:
+        source: of the vectors that the map is put on.
         epochs: all that there were, the one before the first too.
         best: number of the one that is kept.
     """
 
     projection: Projection
     heads: Heads
+    source: VectorSource
     epochs: list[Epoch] = field(default_factory=list)
     best: int = 0
 
-    def map(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(n, dim)`` unit rows."""
+    def vectors(self) -> NDArray[np.float32]:
+        """``(texts, dim)`` unit rows: of all texts, as they come out of the map."""
         with torch.no_grad():
-            found: NDArray[np.float32] = self.projection(torch.from_numpy(vectors)).numpy()
+            found: NDArray[np.float32] = self.projection(self.source.table()).numpy()
         return found
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """A copy of all weights."""
+        parts = {
+            "projection": self.projection.state_dict(),
+            "heads": self.heads.state_dict(),
+            "source": self.source.state(),
+        }
+        return {
+            part: {name: value.detach().clone() for name, value in weights.items()}
+            for part, weights in parts.items()
+        }
+
+    def load(self, state: Mapping[str, dict[str, Any]]) -> None:
+        """Take such a copy in."""
+        self.projection.load_state_dict(state["projection"])
+        self.heads.load_state_dict(state["heads"])
+        self.source.load(state["source"])
 
 
 def fit_heads(
     projection: Projection,
-    vectors: NDArray[np.float32],
+    vectors: torch.Tensor,
     batches: Batches,
     training: NDArray[np.int64],
     plan: Plan,
@@ -80,7 +101,7 @@ def fit_heads(
     """Fit what reads the vectors while the map stays: what untrained vectors are judged with."""
     heads = Heads(vectors.shape[1], len(plan.keeps))
     with torch.no_grad():
-        mapped = projection(torch.from_numpy(vectors))
+        mapped = projection(vectors)
     search = torch.optim.Adam(heads.parameters(), lr=0.05)
     draws = np.random.default_rng([plan.seed, 0])
     steps = 0
@@ -97,71 +118,65 @@ def fit_heads(
 
 
 def fit(
-    vectors: NDArray[np.float32],
+    source: VectorSource,
     batches: Batches,
     training: NDArray[np.int64],
     validation: NDArray[np.int64],
     plan: Plan,
     *,
-    variants: NDArray[np.float32] | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     on_batch: Callable[[int, int, int], None] = lambda *_: None,
 ) -> Fitted:
-    """Train a map on the encoder's vectors until another epoch makes it no better.
+    """Train a map on an encoder's vectors until another epoch makes it no better.
 
     Each epoch's draws come from seed and number of the epoch alone, so that one that is begun
     again from a checkpoint is the same.
 
     Args:
-        vectors: ``(texts, dim) float32``, unit rows: the encoder's own.
+        source: of the vectors; what of it can be trained is trained with the map.
         batches: of the moments.
         training: places of moments to train on.
         validation: and to stop by.
         plan: how.
-        variants: ``(k, texts, dim)``: of other forms of the texts, of which each text is given one
-            or its own, by chance, in each step.
         checkpoint: where each epoch is kept, and gone on from where it holds one.
         on_epoch: is told of each.
         on_batch: is told epoch, batch, and how many batches there are.
     """
-    projection = Projection(torch.from_numpy(vectors[: batches.catalogue].mean(0)))
-    heads = fit_heads(projection, vectors, batches, training, plan)
+    table = source.table()
+    projection = Projection(table[: batches.catalogue].mean(0))
+    heads = fit_heads(projection, table, batches, training, plan)
     search = torch.optim.Adam(
         [
             {"params": [*projection.parameters()], "lr": plan.rate},
             {"params": [*heads.parameters()], "lr": _OF_HEADS},
+            {"params": [*source.parameters()], "lr": source.rate},
         ]
     )
-    fitted = Fitted(projection, heads)
-    best = _copy(projection, heads)
+    fitted = Fitted(projection, heads, source)
+    best = fitted.state()
     found = None if checkpoint is None else checkpoint.read()
     if found is not None:
-        projection.load_state_dict(found.projection)
-        heads.load_state_dict(found.heads)
+        fitted.load(found.state)
         search.load_state_dict(found.search)
         fitted.epochs, fitted.best, best = found.epochs, found.best, found.kept
     else:
-        fitted.epochs.append(Epoch(0, {}, _judge(fitted, vectors, batches, validation, plan)))
+        fitted.epochs.append(Epoch(0, {}, _judge(fitted, batches, validation, plan)))
         on_epoch(fitted.epochs[0])
-    table = torch.from_numpy(
-        vectors if variants is None else np.concatenate([vectors[None], variants])
-    )
     while _goes_on(fitted, plan):
         number = fitted.epochs[-1].number + 1
         trained = _epoch(
-            fitted, search, table, batches, training, plan, number,
+            fitted, search, batches, training, plan, number,
             lambda done, of, number=number: on_batch(number, done, of),
         )  # fmt: skip
-        epoch = Epoch(number, trained, _judge(fitted, vectors, batches, validation, plan))
+        epoch = Epoch(number, trained, _judge(fitted, batches, validation, plan))
         if epoch.total() < fitted.epochs[fitted.best].total():
-            fitted.best, best = number, _copy(projection, heads)
+            fitted.best, best = number, fitted.state()
         fitted.epochs.append(epoch)
         if checkpoint is not None:
             checkpoint.write(fitted, search, best)
         on_epoch(epoch)
-    projection.load_state_dict(best[0])
-    heads.load_state_dict(best[1])
+    fitted.load(best)
     return fitted
 
 
@@ -173,7 +188,6 @@ def _goes_on(fitted: Fitted, plan: Plan) -> bool:
 def _epoch(
     fitted: Fitted,
     search: torch.optim.Optimizer,
-    table: torch.Tensor,
     batches: Batches,
     training: NDArray[np.int64],
     plan: Plan,
@@ -185,8 +199,8 @@ def _epoch(
     order = batches.shuffled(training, draws)
     for done, chosen in enumerate(order, 1):
         batch, candidates, rows = batches.make(chosen, *batches.drawn(draws))
-        base = _drawn_forms(table, rows, plan, draws)
-        if plan.adversarial:
+        base = fitted.source.drawn(rows, batch.targets, draws)
+        if plan.adversarial and not base.requires_grad:
             base.requires_grad_()
         found = losses(fitted.heads, fitted.projection(base), batch, candidates, plan.tasks)
         if not found:
@@ -196,7 +210,7 @@ def _epoch(
             (slope,) = torch.autograd.grad(loss, base, retain_graph=True)
             step = plan.adversarial * torch.nn.functional.normalize(slope, dim=1)
             harmed = losses(
-                fitted.heads, fitted.projection(base.detach() + step), batch, candidates, plan.tasks
+                fitted.heads, fitted.projection(base + step), batch, candidates, plan.tasks
             )
             loss = (loss + torch.stack([*harmed.values()]).sum()) / 2
         search.zero_grad()
@@ -208,25 +222,9 @@ def _epoch(
     return {task: float(np.mean(values)) for task, values in sums.items()}
 
 
-def _drawn_forms(
-    table: torch.Tensor, rows: torch.Tensor, plan: Plan, draws: np.random.Generator
-) -> torch.Tensor:
-    """Base vectors of these texts, each in one of its forms, some components left out."""
-    if table.dim() == 3:  # noqa: PLR2004 # forms, texts, dim
-        forms = torch.from_numpy(draws.integers(len(table), size=len(rows)))
-        base = table[forms, rows]
-    else:
-        base = table[rows]
-    if plan.dropout:
-        kept = draws.random(base.shape, dtype=np.float32) >= plan.dropout
-        base = base * torch.from_numpy(kept) / (1 - plan.dropout)
-    return base
-
-
 @torch.no_grad()
 def _judge(
     fitted: Fitted,
-    vectors: NDArray[np.float32],
     batches: Batches,
     validation: NDArray[np.int64],
     plan: Plan,
@@ -235,7 +233,7 @@ def _judge(
     spread = validation[:: max(1, -(-len(validation) // _MOST_JUDGED))]
     draws = np.random.default_rng(plan.seed)
     items, correction = batches.all(_JUDGED_ON, draws)
-    mapped = fitted.projection(torch.from_numpy(vectors))
+    mapped = fitted.projection(fitted.source.table())
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
     for start in range(0, len(spread), _JUDGED_TOGETHER):
@@ -249,11 +247,3 @@ def _judge(
             sums[task] = sums.get(task, 0.0) + float(value) * count
             counts[task] = counts.get(task, 0) + count
     return {task: sums[task] / counts[task] for task in sums}
-
-
-def _copy(projection: Projection, heads: Heads) -> tuple[dict[str, Any], dict[str, Any]]:
-    of_map, of_heads = (
-        {name: value.clone() for name, value in one.state_dict().items()}
-        for one in (projection, heads)
-    )
-    return of_map, of_heads
