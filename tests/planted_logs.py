@@ -27,7 +27,9 @@ def write_items(file: Path) -> Path:
     return file
 
 
-def write_log(file: Path, *, users: int = 250, each: int = 24, planted: bool = True) -> Path:
+def write_log(
+    file: Path, *, users: int = 250, each: int = 24, planted: bool = True, strays: float = 0.1
+) -> Path:
     """As CSV: user_id, item_id, ts, action, rating; users act in turns, on items of one kind.
 
     Args:
@@ -35,6 +37,7 @@ def write_log(file: Path, *, users: int = 250, each: int = 24, planted: bool = T
         users: how many.
         each: actions of a user.
         planted: whether there is a structure; else items are taken at random.
+        strays: share of the actions that are on any item.
     """
     rng = np.random.default_rng(0)
     likes = rng.integers(len(KINDS), size=users)
@@ -45,7 +48,9 @@ def write_log(file: Path, *, users: int = 250, each: int = 24, planted: bool = T
         ts = 1_600_000_000_000
         for _ in range(each):
             for user in rng.permutation(users):
-                kind = likes[user] if planted and rng.random() < 0.9 else rng.integers(len(KINDS))
+                kind = (
+                    likes[user] if planted and rng.random() >= strays else rng.integers(len(KINDS))
+                )
                 item = kind * of_kind + rng.integers(of_kind)
                 stars = 5 if kind == likes[user] or not planted else 2
                 rows.writerow([f"u{user}", f"i{item}", ts, "rate", stars])

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from model_folders import make_folder
 from planted_logs import write_items, write_log
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
 from encoders import TrainingError, load_encoder
 from encoders.training.encoder.actions import Actions
 from encoders.training.encoder.checkpoint import Checkpoint
+from encoders.training.encoder.comparison import compare_tasks
 from encoders.training.encoder.course import Course, Outcome, prepare, train_projection
+from encoders.training.encoder.forms import without_some_words
 from encoders.training.encoder.judging import recall
+from encoders.training.encoder.lora import LoraVectors
 from encoders.training.encoder.moments import find_moments, fold_weights
 from encoders.training.encoder.plan import Plan
 from encoders.training.encoder.popularity import popularity_over_time
@@ -26,6 +31,7 @@ from encoders.training.encoder.sources import FixedVectors
 from store.policies import Policy
 from store.reference import ReferenceProfile, fold_one
 from tidemark.cli.main import app
+from tidemark.errors import SettingsError
 from tidemark.evaluation.readers import read_log
 from tidemark.settings import load_settings
 from tidemark.training.action_texts import actions_of
@@ -175,3 +181,105 @@ def test_the_command_leaves_a_folder_that_is_a_model(model: Path, tmp_path: Path
     theirs = SentenceTransformer(str(out), device="cpu", local_files_only=True).encode(texts)
     np.testing.assert_allclose(ours.encode(texts), theirs, atol=1e-5)
     assert "held out" in (out / "report.txt").read_text()
+
+
+def test_lora_changes_the_transformer(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    items, log = write_items(tmp_path / "items.csv"), write_log(tmp_path / "log.csv")
+    config, out = tmp_path / "tidemark.toml", tmp_path / "better"
+    config.write_text(f'[encoder]\nmodel = "{model}"\nprecision = "float32"\n')
+    _, said = run(
+        str(log), "--out", str(out), "--items", str(items), "-c", str(config), "--json",
+        "--epochs", "3", "--lora", "4",
+    )  # fmt: skip
+    report = json.loads(said)
+    assert report["best_epoch"] >= 1
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, out))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert "encoder.layer.0.attention.self.query.weight" in changed
+    assert "embeddings.word_embeddings.weight" not in changed
+    # that the folder gives what was trained is looked at by the command
+    assert load_encoder(str(out), precision="float32").encoder_id == report["encoder_id"]
+
+
+def test_vectors_while_lora_trains_are_the_encoders(model: Path) -> None:
+    pytest.importorskip("peft")
+    texts = ["a b c", "d", "e f g h i j k l", "b a"]
+    source = LoraVectors(model, texts, rank=2)
+    expected = load_encoder(str(model), precision="float32").encode(texts)
+    np.testing.assert_allclose(source.table(), expected, atol=1e-5)
+    rows = torch.tensor([3, 0, 2])
+    fresh = source.drawn(rows, torch.tensor([1]), np.random.default_rng(0))
+    np.testing.assert_allclose(fresh.detach(), expected[rows], atol=1e-5)
+    fresh.sum().backward()
+    assert any(one.grad is not None and one.grad.abs().sum() > 0 for one in source.parameters())
+
+
+def test_tasks_are_compared(model: Path, tmp_path: Path) -> None:
+    items = write_items(tmp_path / "items.csv")
+    log = read_log(write_log(tmp_path / "log.csv", strays=0.4), items=items)
+    actions, texts = actions_of(log, load_settings())
+    vectors = load_encoder(str(model), precision="float32").encode(texts)
+    plan = replace(PLAN, tasks=("next", "rating", "click"), epochs=4)
+    course, outcome = train((actions, vectors), plan)
+    assert set(outcome.fitted.epochs[-1].validation) == {"next", "rating", "click"}
+    table = compare_tasks(course, vectors, plan, outcome.fitted)
+    assert [*table] == ["untrained", "next", "rating", "click", "all together"]
+    for name, figures in table.items():
+        assert set(figures) == {"recall_at_10", "rating_rmse", "click_auc"}
+        assert figures["click_auc"] is not None, name
+        assert 0.5 < figures["click_auc"] < 1
+    assert table["next"]["recall_at_10"] > table["untrained"]["recall_at_10"]
+    assert table["all together"]["recall_at_10"] > table["untrained"]["recall_at_10"]
+    ratings = course.batches.moments.ratings
+    for figures in table.values():
+        assert figures["rating_rmse"] < ratings.std()  # of who guesses the mean
+
+
+def test_other_forms_of_texts() -> None:
+    texts = ["one", "a b c d e f g h i j k l m n o p"]
+    fewer = without_some_words(texts, 0.5, 0)
+    assert fewer == without_some_words(texts, 0.5, 0) != without_some_words(texts, 0.5, 1)
+    assert fewer[0] == "one"
+    assert 0 < len(fewer[1].split()) < 16
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"tasks": ("next", "sleep")}, "expected some of next, rating, click"),
+        ({"tasks": ("next", "next")}, "each once"),
+        ({"keeps": (1.0,)}, "0 ≤ k < 1"),
+        ({"held_out": 0.6}, "held_out is 0.6"),
+        ({"batch": 0}, "batch is 0"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+    ],
+)
+def test_plans_that_cannot_be(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        Plan(**wrong)
+
+
+def test_short_logs_are_refused(made: tuple[Actions, np.ndarray]) -> None:
+    with pytest.raises(TrainingError, match="at least 100 are needed"):
+        prepare(made[0].first(600), PLAN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--compare-tasks"], "tasks are compared by projections alone"),
+        (["--column", "user_id"], "expected NAME=COLUMN"),
+        (["--tasks", "sleep"], "expected some of next, rating, click"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, model: Path, arguments: list[str], says: str) -> None:
+    log, items = write_log(tmp_path / "log.csv", users=5), write_items(tmp_path / "items.csv")
+    (tmp_path / "t.toml").write_text(f'[encoder]\nmodel = "{model}"\n')
+    with pytest.raises((TrainingError, SettingsError), match=says):
+        CliRunner().invoke(
+            app,
+            ["train", "encoder", str(log), "--items", str(items), "--out", str(tmp_path / "out"),
+             "-c", str(tmp_path / "t.toml"), *arguments],
+            catch_exceptions=False,
+        )  # fmt: skip

@@ -62,6 +62,13 @@ def encoder(
             "--compare-tasks", help="Also train each task alone, and print a table beside all."
         ),
     ] = False,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RANK", min=1, show_default=False,
+            help="Train the transformer, too, by low-rank updates; 8 is a usual rank.",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="At most.", min=1)] = 20,
     adversarial: Annotated[
         float,
@@ -77,7 +84,7 @@ def encoder(
     ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Train a projection of the settings' encoder, and judge it on the log's last tenth."""
+    """Train the settings' encoder on what users took next, and judge it on the log's last tenth."""
     setup_logging(LogLevel.warning)
     settings = load(config)
     from tidemark.errors import SettingsError  # noqa: PLC0415 # see common
@@ -98,7 +105,8 @@ def encoder(
     read = read_log(log, items=items, columns=columns)
     with _Progress(quiet=as_json) as progress:
         training = EncoderTraining(
-            read, settings, plan, out, share=share, augment=augment, resume=resume,
+            read, settings, plan, out, share=share, augment=augment, lora_rank=lora,
+            resume=resume,
             on_encoded=progress.encoded, on_epoch=progress.epoch, on_batch=progress.batch,
         )  # fmt: skip
         report = training.run(compare=compare_tasks)

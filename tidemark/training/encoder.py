@@ -14,6 +14,7 @@ from encoders.training.encoder.checkpoint import Checkpoint
 from encoders.training.encoder.comparison import compare_tasks
 from encoders.training.encoder.course import prepare, train_projection
 from encoders.training.encoder.forms import without_some_words
+from encoders.training.encoder.lora import LoraVectors
 from encoders.training.encoder.model_folder import add_projection, copy_model
 from encoders.training.encoder.report import report_of, write_report
 from encoders.training.encoder.sources import FixedVectors
@@ -55,6 +56,7 @@ class EncoderTraining:
         out: folder of the model, the checkpoint and the report.
         share: how much of the log is looked at, from its begin.
         augment: also train on other forms of the texts.
+        lora_rank: of the updates of the transformer; None for the projection alone.
         resume: go on from the checkpoint in the folder.
         on_encoded: is told how many texts are done, and of how many.
         on_epoch, on_batch: as of `encoders.training.encoder.fitting.fit`.
@@ -69,6 +71,7 @@ class EncoderTraining:
         *,
         share: float = 1.0,
         augment: bool = False,
+        lora_rank: int | None = None,
         resume: bool = False,
         on_encoded: Callable[[int, int], None] = lambda *_: None,
         on_epoch: Callable[[Epoch], None] = lambda _: None,
@@ -76,6 +79,7 @@ class EncoderTraining:
     ) -> None:
         self._log, self._settings, self._plan, self._out = log, settings, plan, out
         self._share, self._augment, self._resume = share, augment, resume
+        self._lora_rank = lora_rank
         self._on_encoded, self._on_epoch, self._on_batch = on_encoded, on_epoch, on_batch
 
     def run(self, *, compare: bool = False) -> dict[str, Any]:
@@ -89,6 +93,11 @@ class EncoderTraining:
             EvaluationError: the settings do not know an action of the log.
         """
         begun = time.monotonic()
+        if compare and (self._lora_rank is not None or len(self._plan.tasks) == 1):
+            raise TrainingError(
+                "tasks are compared by projections alone, and from two tasks on; name them by "
+                "--tasks, and leave out --lora"
+            )
         chosen = self._settings.encoder
         if chosen.truncate_dim is not None:
             raise TrainingError(
@@ -100,16 +109,16 @@ class EncoderTraining:
         actions, texts = actions_of(self._log, self._settings)
         actions = actions.first(max(1, round(len(actions) * self._share)))
         course = prepare(actions, self._plan)
-        vectors, *others = self._encode(base, [texts, *self._forms(texts, actions.catalogue)])
-        source = FixedVectors(
-            vectors,
-            variants=np.stack(others) if others else None,
-            dropout=self._plan.dropout,
-        )
+        source = self._source(folder, base, texts, actions.catalogue)
         checkpoint = Checkpoint(
             self._out / "training" / "checkpoint.pt",
             self._plan.fingerprint(
-                self._log.name, len(actions), len(texts), base.encoder_id, self._augment
+                self._log.name,
+                len(actions),
+                len(texts),
+                base.encoder_id,
+                self._augment,
+                self._lora_rank,
             ),
             resume=self._resume,
         )
@@ -118,6 +127,8 @@ class EncoderTraining:
             on_epoch=self._on_epoch, on_batch=self._on_batch,
         )  # fmt: skip
         copy_model(folder, self._out)
+        if isinstance(source, LoraVectors):
+            source.save(self._out)
         add_projection(self._out, outcome.fitted.projection)
         report = report_of(
             name=self._log.name,
@@ -132,9 +143,33 @@ class EncoderTraining:
             versions={name: version(name) for name in _PACKAGES},
         )
         if compare:
-            report["tasks"] = compare_tasks(course, vectors, self._plan, outcome.fitted)
+            report["tasks"] = compare_tasks(
+                course, source.table().numpy(), self._plan, outcome.fitted
+            )
         write_report(self._out, report)
         return report
+
+    def _source(
+        self, folder: Path, base: TextEncoder, texts: list[str], catalogue: int
+    ) -> FixedVectors | LoraVectors:
+        if self._lora_rank is None:
+            vectors, *others = self._encode(base, [texts, *self._forms(texts, catalogue)])
+            variants = np.stack(others) if others else None
+            return FixedVectors(vectors, variants=variants, dropout=self._plan.dropout)
+        chosen = self._settings.encoder
+        source = LoraVectors(
+            folder,
+            texts,
+            rank=self._lora_rank,
+            leave_out=_LEFT_OUT if self._augment else 0.0,
+            seed=self._plan.seed,
+            prompt=chosen.prompt,
+            prompt_name=chosen.prompt_name,
+            max_tokens=chosen.max_tokens,
+        )
+        source.table()
+        self._on_encoded(len(texts), len(texts))
+        return source
 
     def _forms(self, texts: list[str], catalogue: int) -> list[list[str]]:
         """Titles alone, and all texts without some words."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from encoders.errors import TrainingError
 from encoders.training.encoder.fitting import fit, fit_heads
 from encoders.training.encoder.judging import rank, recall
 from encoders.training.encoder.objective import pairs, profiles
@@ -43,14 +42,7 @@ def compare_tasks(
         By name of the training: ``recall_at_10`` of profiles and popularity together,
         ``rating_rmse`` on the scale from 0 to 1, and ``click_auc``: how often an item that was
         taken is above one that was not. None where the log has nothing to measure it on.
-
-    Raises:
-        TrainingError: there is one task alone.
     """
-    if len(plan.tasks) == 1:
-        raise TrainingError(
-            f"there is one task, {plan.tasks[0]}: nothing to compare; name more of them"
-        )
     untrained = Projection(torch.from_numpy(vectors[: course.actions.catalogue].mean(0)))
     maps = {"untrained": untrained}
     for task in plan.tasks:

@@ -197,6 +197,7 @@ def _epoch(
     draws = np.random.default_rng([plan.seed, number])
     sums: dict[str, list[float]] = {}
     order = batches.shuffled(training, draws)
+    fitted.source.table()  # as it is now: what a step does not make anew is taken from it
     for done, chosen in enumerate(order, 1):
         batch, candidates, rows = batches.make(chosen, *batches.drawn(draws))
         base = fitted.source.drawn(rows, batch.targets, draws)

@@ -104,6 +104,8 @@ def text_of(report: Mapping[str, Any]) -> str:
             f"{which.replace('_', ' ')}, with popularity: {gain['value']:+.4f} "
             f"({gain['low']:+.4f} to {gain['high']:+.4f})"
         )
+    if "tasks" in report:
+        lines += ["", *_task_table(report["tasks"]), ""]
     lines.append("promoted" if report["promoted"] else "not promoted: an interval reaches zero")
     return "\n".join(lines) + "\n"
 
@@ -128,3 +130,12 @@ def _recalls(ranks: Ranks, plan: Plan) -> dict[str, float]:
         for k, one in zip(plan.keeps, ranks.alone, strict=True)
     }
     return {**found, "with popularity": round(recall(ranks.popular), 4)}
+
+
+def _task_table(tasks: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    columns = [*next(iter(tasks.values()))]
+    lines = [" ".join(["trained on".ljust(20), *(column.rjust(16) for column in columns)])]
+    for name, found in tasks.items():
+        figures = ("–" if found[one] is None else f"{found[one]:.4f}" for one in columns)
+        lines.append(" ".join([name.ljust(20), *(figure.rjust(16) for figure in figures)]))
+    return lines
