@@ -31,7 +31,9 @@ PURE = [
     "encoders.training",
     "encoders.training.encoder",
     "encoders.training.encoder.actions",
+    "encoders.training.encoder.forms",
     "encoders.training.encoder.moments",
+    "encoders.training.encoder.plan",
     "encoders.training.encoder.popularity",
     "store",
     "store.batch",
@@ -169,6 +171,8 @@ EXPORTS = {
         "TrainingError", "VectorCache", "default_head", "load_encoder", "load_head",
     ],
     "encoders.models": [],
+    "encoders.training": [],
+    "encoders.training.encoder": [],
     "store": [
         "Policy", "ProfileState", "StoreError", "decode_profile", "encode_profile", "version_of",
     ],
@@ -184,8 +188,10 @@ EXPORTS = {
     "tidemark.cli.top": ["top"],
     "tidemark.compose": [],
     "tidemark.doctor": [],
+    "tidemark.evaluation": [],
     "tidemark.generation": [],
     "tidemark.soak": ["Fault", "FaultKind", "make_plan"],
+    "tidemark.training": [],
 }  # fmt: skip
 
 

@@ -1,1 +1,3 @@
 """Replays real logs in time order, and measures what would have been retrieved."""
+
+__all__: list[str] = []

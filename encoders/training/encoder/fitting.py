@@ -165,10 +165,7 @@ def fit(
         on_epoch(fitted.epochs[0])
     while _goes_on(fitted, plan):
         number = fitted.epochs[-1].number + 1
-        trained = _epoch(
-            fitted, search, batches, training, plan, number,
-            lambda done, of, number=number: on_batch(number, done, of),
-        )  # fmt: skip
+        trained = _epoch(fitted, search, batches, training, plan, number, on_batch)
         epoch = Epoch(number, trained, _judge(fitted, batches, validation, plan))
         if epoch.total() < fitted.epochs[fitted.best].total():
             fitted.best, best = number, fitted.state()
@@ -192,7 +189,7 @@ def _epoch(
     training: NDArray[np.int64],
     plan: Plan,
     number: int,
-    on_batch: Callable[[int, int], None],
+    on_batch: Callable[[int, int, int], None],
 ) -> dict[str, float]:
     draws = np.random.default_rng([plan.seed, number])
     sums: dict[str, list[float]] = {}
@@ -215,11 +212,11 @@ def _epoch(
             )
             loss = (loss + torch.stack([*harmed.values()]).sum()) / 2
         search.zero_grad()
-        (loss + plan.pull * fitted.projection.distance()).backward()
+        (loss + plan.pull * fitted.projection.distance()).backward()  # type: ignore[no-untyped-call]
         search.step()
         for task, value in found.items():
             sums.setdefault(task, []).append(float(value.detach()))
-        on_batch(done, len(order))
+        on_batch(number, done, len(order))
     return {task: float(np.mean(values)) for task, values in sums.items()}
 
 
