@@ -28,7 +28,7 @@ def write_items(file: Path) -> Path:
 
 
 def write_log(
-    file: Path, *, users: int = 250, each: int = 24, planted: bool = True, strays: float = 0.1
+    file: Path, *, users: int = 400, each: int = 24, planted: bool = True, strays: float = 0.1
 ) -> Path:
     """As CSV: user_id, item_id, ts, action, rating; users act in turns, on items of one kind.
 

@@ -13,6 +13,7 @@ from encoders.training.encoder.judging import rank, recall
 from encoders.training.encoder.objective import pairs, profiles
 from encoders.training.encoder.projection import Projection
 from encoders.training.encoder.sources import FixedVectors
+from encoders.training.encoder.weighing import weigh
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,9 @@ def _figures(
             projection, torch.from_numpy(vectors), course.batches, course.training, plan
         )
     mapped = projection(torch.from_numpy(vectors))
-    ranks = rank(course.actions, course.batches, course.held_out, mapped.numpy(), heads)
+    with torch.enable_grad():
+        weighed = weigh(mapped, course.batches, course.validation, len(plan.keeps), plan.seed)
+    ranks = rank(course.actions, course.batches, course.held_out, mapped.numpy(), weighed)
     draws = np.random.default_rng(plan.seed)
     moments = course.batches.moments
     after = np.flatnonzero(moments.places >= moments.places[course.held_out[0]])

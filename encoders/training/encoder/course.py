@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from encoders.errors import TrainingError
 from encoders.training.encoder.batches import Batches
-from encoders.training.encoder.fitting import Fitted, fit, fit_heads
+from encoders.training.encoder.fitting import Fitted, fit
 from encoders.training.encoder.judging import EARLIER, Gain, Ranks, gain, rank
 from encoders.training.encoder.moments import find_moments
 from encoders.training.encoder.popularity import popularity_over_time
-from encoders.training.encoder.projection import Projection
+from encoders.training.encoder.weighing import weigh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class Verdict:
         centred: by these less their mean, which the training began with.
         trained: by the trained ones.
         over_untrained, over_centred: differences of recall@10 of profiles and popularity together,
-            each with weights fitted on the training actions.
+            each with weights of its own.
     """
 
     untrained: Ranks
@@ -134,25 +135,30 @@ def train_projection(
         on_epoch=on_epoch,
         on_batch=on_batch,
     )
-    trained = rank(course.actions, course.batches, course.held_out, fitted.vectors(), fitted.heads)
-    return Outcome(fitted, judge(course, vectors, trained, plan))
+    return Outcome(fitted, judge(course, vectors, torch.from_numpy(fitted.vectors()), plan))
 
 
-def judge(course: Course, vectors: torch.Tensor, trained: Ranks, plan: Plan) -> Verdict:
-    """Compare ranks by trained vectors with those of vectors as the encoder gives them."""
-    catalogue = vectors[: course.actions.catalogue]
+def judge(course: Course, vectors: torch.Tensor, trained: torch.Tensor, plan: Plan) -> Verdict:
+    """Compare ranks by trained vectors with those of vectors as the encoder gives them.
+
+    Profiles and popularity are weighed anew for each, on the moments that said when to stop.
+
+    Args:
+        course: what there is to judge on.
+        vectors: ``(texts, dim)`` unit rows: the encoder's own.
+        trained: the same, mapped.
+        plan: of the training.
+    """
+    centred = functional.normalize(vectors - vectors[: course.actions.catalogue].mean(0), dim=1)
     ranks = []
-    for mean in (torch.zeros(vectors.shape[1]), catalogue.mean(0)):
-        stays = Projection(mean)
-        heads = fit_heads(stays, vectors, course.batches, course.training, plan)
-        with torch.no_grad():
-            mapped: NDArray[np.float32] = stays(vectors).numpy()
-        ranks.append(rank(course.actions, course.batches, course.held_out, mapped, heads))
-    untrained, centred = ranks
+    for one in (vectors, centred, trained):
+        heads = weigh(one, course.batches, course.validation, len(plan.keeps), plan.seed)
+        ranks.append(rank(course.actions, course.batches, course.held_out, one.numpy(), heads))
+    first, second, third = ranks
     return Verdict(
-        untrained,
-        centred,
-        trained,
-        gain(trained.users, trained.popular, untrained.popular),
-        gain(trained.users, trained.popular, centred.popular),
+        first,
+        second,
+        third,
+        gain(third.users, third.popular, first.popular),
+        gain(third.users, third.popular, second.popular),
     )

@@ -36,6 +36,8 @@ def copy_model(model: Path, out: Path) -> None:
         ".*", "*.bin", "*.h5", "*.onnx", "onnx", "openvino", "*.msgpack"
     )
     try:
+        # of an earlier training: a bare transformer has none that would be written over it
+        (out / "modules.json").unlink(missing_ok=True)
         shutil.copytree(model, out, ignore=hidden, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:
         raise TrainingError(f"the model cannot be copied to {out}: {error}") from error
