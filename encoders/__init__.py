@@ -18,6 +18,7 @@ from encoders.errors import (
     ModelUnsupportedError,
     SentimentError,
     TemplateError,
+    TrainingError,
 )
 from encoders.factory import DEFAULT_MODEL, load_encoder
 from encoders.hashing import HashingEncoder
@@ -46,6 +47,7 @@ __all__ = [
     "TemplateError",
     "Templates",
     "TextEncoder",
+    "TrainingError",
     "VectorCache",
     "default_head",
     "load_encoder",

@@ -8,7 +8,8 @@ EncoderError
 ├── ModelNotFoundError      the model, or a file of it, is not there
 ├── ModelUnsupportedError   the model is there, but asks for what we do not do
 ├── SentimentError          a sentiment head cannot be read or trained
-└── TemplateError           a template cannot be read (also a ValueError)
+├── TemplateError           a template cannot be read (also a ValueError)
+└── TrainingError           an encoder cannot be trained as asked
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "ModelUnsupportedError",
     "SentimentError",
     "TemplateError",
+    "TrainingError",
 ]
 
 
@@ -73,3 +75,7 @@ class SentimentError(EncoderError):
 
 class TemplateError(EncoderError, ValueError):
     """A template is malformed or names an unknown field."""
+
+
+class TrainingError(EncoderError):
+    """An encoder cannot be trained as asked; the message says why, and what would do."""

