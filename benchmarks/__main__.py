@@ -18,7 +18,7 @@ AREAS = {
     "streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore"),
     "encoders": ("models", "cache"),
     "store": ("upserts", "mixed", "batch", "million", "memory", "peers", "restore"),
-    "quality": ("ranker",),
+    "quality": ("retrieval", "robustness", "learning", "ranker"),
 }
 
 _REPETITIONS = 5

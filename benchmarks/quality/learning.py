@@ -1,0 +1,122 @@
+"""What learning adds to the cost of an action: the retrieval service's, and beside it the worker's.
+
+Micro-batches as they come at full load go through a worker's table and a retrieval view, with a
+learner and without, in turns. Encoding, Kafka and HTTP are left out: with them it is less.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from benchmarks.common.results import Bar, Measurement
+from store.batch import ActionBatch, Vocabulary
+from store.indexes import make_index
+from store.interner import Interner
+from store.item_vector import ItemVector
+from store.policies import Policy
+from store.ranking.learner import Learner
+from store.table import Identity, Memory, ProfileTable
+from store.view import RetrievalView
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["measure"]
+
+_ENCODER, _DIM = "quality", 384
+_ITEMS, _USERS, _BATCH = 5_000, 20_000, 5_000
+#: Of the clock: actions come at this rate.
+_ACTIONS_PER_SECOND = 20_000
+_LABELS = ("without", "with")
+
+
+class _Made(msgspec.Struct):
+    """What the view reads of a record of Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = 0
+
+
+def measure(repetitions: int, *, quick: bool) -> Measurement:
+    """See the module."""
+    batches = 4 if quick else 40
+    draw = np.random.default_rng(0)
+    rows = draw.standard_normal((_ITEMS, _DIM)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    outcome = Measurement("learning", "CPU an action, fold to index", "µs")
+    shares = []
+    _run(rows, 2, learns=True)  # compiles
+    for number in range(repetitions):
+        took: dict[str, float] = {}
+        for label in _LABELS if number % 2 else reversed(_LABELS):
+            took[label] = _run(rows, batches, learns=label == "with")
+            outcome.values.setdefault(label, []).append(took[label])
+        shares.append(took["with"] / took["without"] - 1)
+        outcome.runs.append({**took, "added": shares[-1]})
+    outcome.bars = [
+        Bar.at_most(
+            "learning: added to the cost of an action", 0.1, statistics.median(shares), "share"
+        )
+    ]
+    return outcome
+
+
+def _run(rows: NDArray[np.float32], batches: int, *, learns: bool) -> float:
+    """CPU µs an action."""
+    draw = np.random.default_rng(1)
+    learner = Learner(_DIM) if learns else None
+    view = RetrievalView(_DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), learner=learner)
+    view.apply_items([_item(at, row) for at, row in enumerate(rows)])
+    view.live = True
+    vocabulary = Vocabulary(Interner(), Interner())
+    table = ProfileTable(0, Identity(_ENCODER, _DIM, Policy()), Memory(), vocabulary)
+    kind = vocabulary.actions.code(b"click")
+    codes = np.array([vocabulary.items.code(f"i{at}".encode()) for at in range(_ITEMS)], np.int32)
+    spent, now = 0.0, 1_700_000_000_000
+    for number in range(batches):
+        users = draw.integers(0, _USERS, _BATCH)
+        items = np.minimum(draw.zipf(1.2, _BATCH), _ITEMS) - 1
+        keys = [f"u{user}".encode() for user in users.tolist()]
+        ends = np.cumsum([len(key) for key in keys])
+        batch = ActionBatch(
+            users=np.frombuffer(b"".join(keys), np.uint8),
+            user_starts=np.concatenate([[0], ends[:-1]]).astype(np.int64),
+            user_ends=ends.astype(np.int64),
+            offsets=np.arange(number * _BATCH, (number + 1) * _BATCH, dtype=np.int64),
+            published=np.full(_BATCH, now, np.int64),
+            ts=np.full(_BATCH, now, np.int64),
+            actions=np.full(_BATCH, kind, np.int32),
+            items=codes[items],
+            events=np.zeros(_BATCH, np.uint64),
+            weights=np.ones(_BATCH),
+            strengths=np.full(_BATCH, 0.5),
+            rows=items.astype(np.int32),
+        )
+        begun = time.process_time()
+        table.apply("actions", batch, rows)
+        records = [
+            _Made("profiles", 0, 0, key, value) for key, value in table.take_changes().listed()
+        ]
+        view.apply_profiles(records, partial(int, now))
+        spent += time.process_time() - begun
+        now += 1000 * _BATCH // _ACTIONS_PER_SECOND
+    return 1e6 * spent / (batches * _BATCH)
+
+
+def _item(at: int, row: NDArray[np.float32]) -> _Made:
+    value = ItemVector(
+        encoder=_ENCODER, dim=_DIM, vector=row.astype("<f4").tobytes(), title=f"Item {at}",
+        categories=(), source_offset=at,
+    )  # fmt: skip
+    return _Made("item-vectors", 0, at, f"i{at}".encode(), msgspec.msgpack.encode(value))
