@@ -162,6 +162,7 @@ def listening(
     stock: bool = True,
     dashboard: DashboardParts | None = None,
     sequence: SequenceProfile | None = None,
+    learner: Learner | None = None,
     steps: Callable[[Service], None] = lambda _: None,
     **options: Any,
 ) -> Iterator[int]:
@@ -172,6 +173,7 @@ def listening(
         stock: whether it holds any.
         dashboard: what the page at /dashboard shows beside it.
         sequence: its trained profile function.
+        learner: what its blend is learned by.
         steps: told the service, in its loop, once it listens.
         options: of uvicorn.
     """
@@ -181,7 +183,11 @@ def listening(
 
     async def run() -> None:
         async with serving(
-            stock=stock, settings=settings, dashboard=dashboard, sequence=sequence
+            stock=stock,
+            settings=settings,
+            dashboard=dashboard,
+            sequence=sequence,
+            learner=learner,
         ) as service:
             config = uvicorn.Config(
                 service.app,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -190,8 +190,8 @@ def item_record(
     return FakeRecord("item-vectors", item_id.encode(), msgspec.msgpack.encode(item))
 
 
-def make_view(sensor: RecordingSensor | None = None) -> RetrievalView:
-    return RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor)
+def make_view(sensor: RecordingSensor | None = None, **options: Any) -> RetrievalView:
+    return RetrievalView(DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor, **options)
 
 
 # Actions for a table

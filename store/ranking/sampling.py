@@ -62,7 +62,7 @@ class SampledLearning:
     def __call__(self, changed: Sequence[_Changed]) -> None:
         """These profiles are others now."""
         if not self.live:
-            self.put([now for _, _, now in changed])
+            self._count([Change(before, now, None) for _, before, now in changed])
             return
         counted = self._draw(len(changed), self._counting.take(len(changed), self.now_ms))
         learned = set(counted[: self._learning.take(len(counted), self.now_ms)])
@@ -77,9 +77,12 @@ class SampledLearning:
 
     def put(self, profiles: Sequence[UserProfile]) -> None:
         """These profiles were there before: their seen items are counted, of the first ones."""
-        some = profiles[: self._of_history]
+        self._count([Change(None, one, None) for one in profiles])
+
+    def _count(self, changes: Sequence[Change]) -> None:
+        some = changes[: self._of_history]
         self._of_history -= len(some)
-        self._learner.observe([Change(None, one, None) for one in some])
+        self._learner.observe(some)
 
     def _draw(self, count: int, wanted: int) -> list[int]:
         """Places, at random; in their order where all are wanted."""

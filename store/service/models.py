@@ -17,7 +17,8 @@ __all__ = [
     "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "PROFILE", "RANK",
     "Audience", "BatchRequest", "Candidates", "CandidatesBatch", "CandidatesRequest",
     "ContributionPart", "ErrorDetail", "ErrorResponse", "ExplainedItem", "FreshnessSummary",
-    "Health", "ItemsRequest", "Neighbours", "Profile", "ProfilesBatch", "ProfilesRequest",
+    "Health", "ItemsRequest", "LearnedRanking", "Neighbours", "Profile", "ProfilesBatch",
+    "ProfilesRequest",
     "Readiness", "Reason", "Receipt", "RecordCounts", "SearchRequest", "SearchResult",
     "SeenItem", "Status", "Upcoming", "UserError", "Why",
 ]  # fmt: skip
@@ -294,6 +295,21 @@ class Upcoming:
 
 
 @dataclass(slots=True)
+class LearnedRanking:
+    """What ``rank=blend`` ranks by.
+
+    ``counted`` and ``learned`` are changes of profiles since the start, ``steps`` all that the
+    weights were learned from, before it too; ``weights`` are by feature: ``always``, and what each
+    context adds.
+    """
+
+    counted: int
+    learned: int
+    steps: int
+    weights: dict[str, dict[str, float]]
+
+
+@dataclass(slots=True)
 class Status:
     """The state of this replica.
 
@@ -301,7 +317,7 @@ class Status:
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
     found), ``sequence`` the id of the trained profile function, ``generation`` the topic of the
-    profiles, ``upcoming`` is null as a rule.
+    profiles, ``ranking`` is null where nothing is learned, ``upcoming`` as a rule.
     """
 
     ready: bool
@@ -320,6 +336,7 @@ class Status:
     positions: dict[str, dict[str, int]]
     freshness: FreshnessSummary
     records: RecordCounts
+    ranking: LearnedRanking | None
     upcoming: Upcoming | None
 
 

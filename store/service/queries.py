@@ -19,6 +19,7 @@ from store.service.models import (
     ContributionPart,
     ExplainedItem,
     FreshnessSummary,
+    LearnedRanking,
     Neighbours,
     Profile,
     ProfilesBatch,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from store.follower import Follower
     from store.ordering import Rank
     from store.question import Question
+    from store.ranking.learner import Learner
     from store.view import Candidate, ProfileFunction, RetrievalView
 
 __all__ = [
@@ -235,7 +237,17 @@ def status(
             corrupt=view.records.corrupt,
             foreign=view.records.foreign,
         ),
+        ranking=None if view.learner is None else _ranking(view.learner),
         upcoming=upcoming,
+    )
+
+
+def _ranking(learner: Learner) -> LearnedRanking:
+    return LearnedRanking(
+        counted=learner.counted,
+        learned=learner.learned,
+        steps=int(learner.blend.steps[0]),
+        weights=learner.weights(),
     )
 
 

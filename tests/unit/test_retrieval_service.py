@@ -399,6 +399,7 @@ def test_status() -> None:
             "positions": {"profiles": {"0": 6}},
             "freshness": {"count": 1, "p50_seconds": 0.5, "p99_seconds": 0.5},
             "records": {"stale": 1, "corrupt": 1, "foreign": 0},
+            "ranking": None,
             "upcoming": None,
         }
         await service.push(profile_record("new", make_state(offset=9, encoder="other")))
@@ -561,6 +562,10 @@ def test_the_blend_ranks_by_what_users_came_to() -> None:
         assert [one["item_id"] for one in found["candidates"]] == ["y"]
         assert missing["error"]["code"] == "unknown_user"
 
+        ranking = (await service.http.get("/v1/status")).json()["ranking"]
+        assert ranking["counted"] == learner.counted
+        assert ranking["weights"]["follows"]["always"] == learner.weights()["follows"]["always"]
+
     with_service(steps, learner=learner)
     assert learner.counted >= 20
 
@@ -569,6 +574,7 @@ def test_without_a_learner_the_blend_is_refused() -> None:
     async def steps(service: Service) -> None:
         path = "/v1/users/ann/candidates?rank=blend"
         reason = await service.error(409, "no_ranker", "GET", path)
+        assert (await service.http.get("/v1/status")).json()["ranking"] is None
         assert "ranking.enabled" in reason
 
     with_service(steps)

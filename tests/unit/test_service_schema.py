@@ -21,7 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from service_rig import listening
+from store_fakes import DIM
 
+from store.ranking.learner import Learner
 from store.service import ServiceSettings
 from store.tokens import Token, digest, new_token
 
@@ -42,13 +44,19 @@ OPERATIONS = [
     "GET /readyz",
     "GET /metrics",
 ]
-#: The users and items that there are: what is made up names others.
-KNOWN = {"user_id": ["ann", "bob", "zero"], "item_id": ["x", "y", "xy"]}
+#: What there is: what is made up names others.
+KNOWN = {
+    "user_id": ["ann", "bob", "zero"],
+    "item_id": ["x", "y", "xy"],
+    "category": ["film"],
+    "rank": ["nearest", "blend"],
+    "profile": ["fold"],
+}
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with listening(SETTINGS) as port:
+    with listening(SETTINGS, learner=Learner(DIM, partners=16)) as port:
         yield f"http://127.0.0.1:{port}"
 
 

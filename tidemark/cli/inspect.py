@@ -50,12 +50,31 @@ def inspect(
             name, f"{found[name]:,}", shown(kind), "all" if recall is None else f"{recall:.3f}"
         )
     console.print(indexes, highlight=False)
+    if (ranking := found["ranking"]) is not None:
+        console.print(_ranking(ranking), highlight=False)
+    console.print(_offsets(found), highlight=False)
+
+
+def _offsets(found: dict[str, Any]) -> Table:
     offsets = Table("topic", "partition", "offset", "what", title="Offsets", title_justify="left")
     for what, places in (("read up to", "positions"), ("in the profiles", "applied")):
         for topic, partitions in sorted(found[places].items()):
             for partition, offset in sorted(partitions.items(), key=lambda one: int(one[0])):
                 offsets.add_row(shown(topic), partition, f"{offset:,}", what)
-    console.print(offsets, highlight=False)
+    return offsets
+
+
+def _ranking(found: dict[str, Any]) -> Table:
+    """The weights of the blend, those that count most first."""
+    contexts = list(next(iter(found["weights"].values())))
+    title = f"Ranking, learned from {found['steps']:,} choices"
+    table = Table("feature", title=title, title_justify="left")
+    for name in contexts:
+        table.add_column(shown(name), justify="right")
+    weights = sorted(found["weights"].items(), key=lambda one: -abs(one[1]["always"]))
+    for feature, by_context in weights:
+        table.add_row(shown(feature), *(f"{by_context[name]:+.2f}" for name in contexts))
+    return table
 
 
 def _generation(found: dict[str, Any]) -> str:

@@ -1,0 +1,114 @@
+"""Which changes of profiles are counted, and which are learned from."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from store_fakes import DIM, X, Y, item_record, make_state, make_view, profile_record
+
+from store.profile import Contribution
+from store.ranking.image import parts_of_learner
+from store.ranking.learner import Change, Learner
+from store.view import RetrievalView
+
+NOW = 1_700_000_000_000
+
+
+def view_with(
+    learner: Learner, *, counted: float = 1e6, learned: float = 1e6, live: bool = True
+) -> RetrievalView:
+    view = make_view(learner=learner, counted_per_second=counted, learned_per_second=learned)
+    view.apply_items([item_record(f"i{at}", X + at * Y) for at in range(6)])
+    view.live = live
+    return view
+
+
+def act(view: RetrievalView, user: str, *items: str, now_ms: int = NOW) -> None:
+    """The user comes to these, one after another, in records of their own."""
+    for count in range(1, len(items) + 1):
+        seen = items[:count]
+        state = make_state(
+            X, offset=count - 1, seen=seen,
+            contributions=[Contribution("click", one, 0.5, 1.0) for one in seen],
+        )  # fmt: skip
+        view.apply_profiles([profile_record(user, state)], lambda: now_ms)
+
+
+def test_what_comes_while_it_serves_is_counted_and_learned_from() -> None:
+    learner = Learner(DIM, partners=16)
+    act(view_with(learner), "ann", "i1", "i2", "i3")
+    assert (learner.counted, learner.learned) == (3, 2)
+
+
+def test_the_history_is_counted_once_and_not_learned_from() -> None:
+    learner = Learner(DIM, partners=16)
+    act(view_with(learner, live=False), "ann", "i1", "i2", "i3")
+    assert (learner.counted, learner.learned) == (3, 0)
+    assert learner.items.users[1:4].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_of_more_than_is_worth_it_a_sample_is_taken() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner, counted=10, learned=4)
+    records = [profile_record(f"u{at}", make_state(X, seen=["i1"])) for at in range(100)]
+    view.apply_profiles(records, lambda: NOW)
+    assert learner.counted == 10
+    view.apply_profiles(
+        [profile_record(f"v{at}", make_state(X, seen=["i2"])) for at in range(100)],
+        lambda: NOW + 500,
+    )
+    assert learner.counted == 15
+
+
+def test_no_more_is_learned_from_than_was_counted() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner, counted=1e6, learned=2)
+    for at in range(5):
+        act(view, f"u{at}", "i1", "i2", "i3")
+    assert learner.counted == 15
+    assert 0 < learner.learned <= 2
+
+
+def test_a_profile_that_cannot_be_read_is_left_out_and_the_others_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner)
+    act(view, "ann", "i1", "i2")
+    good = view.profile("ann")
+    bad = msgspec.structs.replace(good, packed_seen=b"\x91\xa2\xff\xff")
+    learner.observe([Change(None, bad, None), Change(None, good, None)])
+    assert learner.counted == 2 + 2
+    assert "ranking leaves a user out" in caplog.text
+
+
+def test_a_view_put_back_from_its_parts_ranks_as_before() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner)
+    for at in range(8):
+        act(view, f"u{at}", "i1", "i2", "i3")
+    act(view, "ann", "i1")
+    fresh = Learner(DIM, partners=16)
+    other = make_view(learner=fresh)
+    for part in view.parts():
+        other.put(part)
+    asked = {"rank": "blend", "now_ms": NOW + 1000}
+    before = view.candidates("ann", 4, **asked)  # type: ignore[arg-type]
+    after = other.candidates("ann", 4, **asked)  # type: ignore[arg-type]
+    assert [one.item_id for one in after] == [one.item_id for one in before]
+    assert np.allclose([one.score for one in after], [one.score for one in before], atol=1e-4)
+    assert [part.ids for part in parts_of_learner(fresh)] == [
+        part.ids for part in parts_of_learner(learner)
+    ]
+
+
+def test_without_what_was_learned_it_is_counted_from_the_profiles_put_back() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner)
+    act(view, "ann", "i1", "i2")
+    fresh = Learner(DIM, partners=32)  # of another width: the parts do not fit
+    other = make_view(learner=fresh)
+    for part in view.parts():
+        other.put(part)
+    assert fresh.counted == 2
