@@ -48,6 +48,7 @@ class ItemColumns(NamedTuple):
         popularity: ``(4, n) float64`` decayed counts of the users who came to the item, each in
             units of ``2^((now − origin)/half_life)``, so that time costs nothing.
         origin: ``(1,) int64`` ms since the epoch.
+        latest: ``(1,) int64`` event time of the latest action, ms: the stream's own clock.
         first: ``(n,) int64`` when the item was first acted on, ms; 0: never.
         users: ``(n,) float64`` users who came to the item.
         liked: ``(n,) float64`` sum of the strengths s of their actions.
@@ -62,6 +63,7 @@ class ItemColumns(NamedTuple):
     mean: NDArray[np.float32]
     popularity: NDArray[np.float64]
     origin: NDArray[np.int64]
+    latest: NDArray[np.int64]
     first: NDArray[np.int64]
     users: NDArray[np.float64]
     liked: NDArray[np.float64]
@@ -109,6 +111,7 @@ def new_items(dim: int, room: int, width: int) -> ItemColumns:
         mean=np.zeros(dim, np.float32),
         popularity=np.zeros((len(HALF_LIVES_DAYS), room)),
         origin=np.zeros(1, np.int64),
+        latest=np.zeros(1, np.int64),
         first=np.zeros(room, np.int64),
         users=np.zeros(room),
         liked=np.zeros(room),
@@ -128,6 +131,7 @@ def grown_items(items: ItemColumns, room: int) -> ItemColumns:
     return larger._replace(
         mean=items.mean,
         origin=items.origin,
+        latest=items.latest,
         together=grown_table(items.together, room),
         follows=grown_table(items.follows, room),
     )

@@ -65,6 +65,7 @@ def count_choice(
         strength: s of the action; NaN where it is not known.
     """
     _come_to(items, ts)
+    items.latest[0] = max(items.latest[0], ts)
     days = (ts - items.origin[0]) / _DAY_MS
     for horizon in range(items.popularity.shape[0]):
         items.popularity[horizon, item] += 2.0 ** (days / _half_life(horizon))

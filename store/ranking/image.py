@@ -121,4 +121,5 @@ def _learned(learner: Learner) -> dict[str, NDArray[np.generic]]:
         "variance": blend.scale.variance,
         "steps": blend.steps,
         "origin": items.origin,
+        "latest": items.latest,
     }

@@ -200,9 +200,11 @@ class Learner:
             allowed: whether an item found may be returned.
         """
         asker = empty_askers(1, self._dim)
-        self._put_asker(asker, 0, profile, direction, now_ms)
         self._follow_popular(now_ms)
-        open_for(self.items, self._moment, self.blend, asker, 0, now_ms)
+        # Of a log that is replayed, now is when its latest action was: else all in it is long ago.
+        ts = min(now_ms, int(self.items.latest[0]) or now_ms)
+        self._put_asker(asker, 0, profile, direction, ts)
+        open_for(self.items, self._moment, self.blend, asker, 0, ts)
         try:
             found = [self._codes[one] for one in near if one in self._codes]
             taken = set(found)
@@ -213,7 +215,7 @@ class Learner:
             wanted = np.array(found, np.int32)
             scores = np.zeros(len(wanted), np.float32)
             features = np.zeros((len(wanted), len(FEATURES)))
-            score_for(self.items, self._moment, self.blend, now_ms, wanted, features, scores)
+            score_for(self.items, self._moment, self.blend, ts, wanted, features, scores)
         finally:
             close_for(self.items, self._moment)
         order = np.argsort(-scores, kind="stable")[:k]

@@ -246,6 +246,17 @@ def test_popularity_fades_by_its_half_lives_also_after_years() -> None:
     assert (first > 0).all()
 
 
+def test_a_log_of_long_ago_is_ranked_as_of_its_own_time() -> None:
+    made = learner()
+    for _ in range(20):
+        came(made, ["i1"], "i7")
+    then, now = NOW, NOW + 20 * 365 * DAY
+    asked = (profile(["i2"]), unit(1.0), ["i7", "i8"], 2)
+    at_its_time = made.best(*asked, then, lambda _: False)
+    assert made.best(*asked, now, lambda _: False) == at_its_time
+    assert at_its_time[0][0] == "i7"
+
+
 def test_what_was_removed_is_suggested_no_more_and_comes_back_as_it_was() -> None:
     made = learner()
     for _ in range(20):
