@@ -11,14 +11,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from benchmarks.common.results import Bar, Measurement
+from benchmarks.quality.records import MadeRecord, item_record
 from store.batch import ActionBatch, Vocabulary
 from store.indexes import make_index
 from store.interner import Interner
-from store.item_vector import ItemVector
 from store.policies import Policy
 from store.ranking.learner import Learner
 from store.table import Identity, Memory, ProfileTable
@@ -34,18 +33,6 @@ _ITEMS, _USERS, _BATCH = 5_000, 20_000, 5_000
 #: Of the clock: actions come at this rate.
 _ACTIONS_PER_SECOND = 20_000
 _LABELS = ("without", "with")
-
-
-class _Made(msgspec.Struct):
-    """What the view reads of a record of Kafka."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    timestamp: int = 0
 
 
 def measure(repetitions: int, *, quick: bool) -> Measurement:
@@ -77,7 +64,7 @@ def _run(rows: NDArray[np.float32], batches: int, *, learns: bool) -> float:
     draw = np.random.default_rng(1)
     learner = Learner(_DIM) if learns else None
     view = RetrievalView(_DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), learner=learner)
-    view.apply_items([_item(at, row) for at, row in enumerate(rows)])
+    view.apply_items([item_record(_ENCODER, at, row) for at, row in enumerate(rows)])
     view.live = True
     vocabulary = Vocabulary(Interner(), Interner())
     table = ProfileTable(0, Identity(_ENCODER, _DIM, Policy()), Memory(), vocabulary)
@@ -106,17 +93,9 @@ def _run(rows: NDArray[np.float32], batches: int, *, learns: bool) -> float:
         begun = time.process_time()
         table.apply("actions", batch, rows)
         records = [
-            _Made("profiles", 0, 0, key, value) for key, value in table.take_changes().listed()
+            MadeRecord("profiles", 0, 0, key, value) for key, value in table.take_changes().listed()
         ]
         view.apply_profiles(records, partial(int, now))
         spent += time.process_time() - begun
         now += 1000 * _BATCH // _ACTIONS_PER_SECOND
     return 1e6 * spent / (batches * _BATCH)
-
-
-def _item(at: int, row: NDArray[np.float32]) -> _Made:
-    value = ItemVector(
-        encoder=_ENCODER, dim=_DIM, vector=row.astype("<f4").tobytes(), title=f"Item {at}",
-        categories=(), source_offset=at,
-    )  # fmt: skip
-    return _Made("item-vectors", 0, at, f"i{at}".encode(), msgspec.msgpack.encode(value))

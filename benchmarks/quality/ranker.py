@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from benchmarks.common.results import Bar, Measurement
+from benchmarks.quality.records import MadeRecord, item_record
 from store.indexes import make_index
-from store.item_vector import ItemVector
 from store.ordering import DEPTH
 from store.profile import ProfileState, encode_profile
 from store.ranker import Ranker
 from store.view import RetrievalView
-
-if TYPE_CHECKING:
-    from store.record import Record
 
 __all__ = ["measure"]
 
@@ -82,20 +77,10 @@ def _view(draw: np.random.Generator, items: int, users: int) -> tuple[RetrievalV
     )  # fmt: skip
     view = RetrievalView(_DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), ranker=ranker)
     rows = _units(draw, items + users)
-    view.apply_items(
-        [
-            _record("item-vectors", f"i{at}", at, msgspec.msgpack.encode(
-                ItemVector(
-                    encoder=_ENCODER, dim=_DIM, vector=row.astype("<f4").tobytes(),
-                    title=f"Item {at}", categories=(), source_offset=at,
-                )
-            ))
-            for at, row in enumerate(rows[:items])
-        ]
-    )  # fmt: skip
+    view.apply_items([item_record(_ENCODER, at, row) for at, row in enumerate(rows[:items])])
     view.apply_profiles(
         [
-            _record("profiles", f"u{at}", at, encode_profile(
+            MadeRecord("profiles", 0, at, f"u{at}".encode(), encode_profile(
                 ProfileState(
                     encoder=_ENCODER, policy="constant", dim=_DIM,
                     vector=row.astype("<f4").tobytes(), count=1, last_ts=1, partition=0,
@@ -107,19 +92,3 @@ def _view(draw: np.random.Generator, items: int, users: int) -> tuple[RetrievalV
         lambda: 0,
     )  # fmt: skip
     return view, ranker
-
-
-class _Made(msgspec.Struct):
-    """What the view reads of a record of Kafka."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    timestamp: int = 0
-
-
-def _record(topic: str, key: str, offset: int, value: bytes) -> Record:
-    return _Made(topic, 0, offset, key.encode(), value)
