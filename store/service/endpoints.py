@@ -112,8 +112,7 @@ class Api:
         profile: By = "fold",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
-        if why and profile != "fold":
-            raise invalid("why tells the parts of actions in the fold; ask for it without profile")
+        _require_fits(profile, rank, why=why)
         return _answer(
             await self._ask(
                 queries.candidates,
@@ -131,6 +130,7 @@ class Api:
 
     async def candidates_of(self, asked: CandidatesRequest) -> Response:
         """Items for several users, by one search; an error for one leaves the others theirs."""
+        _require_fits(asked.profile, asked.rank)
         at_once = max(1, _MAX_JOB_RESULTS // asked.k)
         results: list[Candidates | UserError] = []
         for start in range(0, len(asked.user_ids), at_once):
@@ -310,6 +310,16 @@ class Api:
             logger.error("%s: request=%s", reason, current().id)
             raise ApiError(503, "encoder_failed", reason, hint)
         return vector
+
+
+def _require_fits(profile: ProfileFunction, rank: Rank, *, why: bool = False) -> None:
+    """What is of the fold's vector is not asked of another's."""
+    if profile == "fold":
+        return
+    if why:
+        raise invalid("why tells the parts of actions in the fold; ask for it without profile")
+    if rank != "nearest":
+        raise invalid(f"rank={rank} was learned of the fold; ask for it without profile")
 
 
 def _answering() -> Generation:

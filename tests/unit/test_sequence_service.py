@@ -70,12 +70,18 @@ def test_the_status_names_it() -> None:
     with_service(steps, sequence=added(X))
 
 
-def test_reasons_are_of_the_fold_alone() -> None:
+def test_reasons_and_learned_ranks_are_of_the_fold_alone() -> None:
     async def steps(service: Service) -> None:
         reason = await service.error(
             422, "invalid_request", "GET", "/v1/users/ann/candidates",
             params={"profile": "sequence", "why": True},
         )  # fmt: skip
         assert "why" in reason
+        for rank in ("blend", "mlp"):
+            reason = await service.error(
+                422, "invalid_request", "POST", "/v1/candidates",
+                json={"user_ids": ["ann"], "profile": "sequence", "rank": rank},
+            )  # fmt: skip
+            assert rank in reason
 
     with_service(steps, sequence=added(X))

@@ -86,7 +86,6 @@ def sequence(
     from encoders.training.sequence.profile_training import (  # noqa: PLC0415 # loads torch
         ProfileTrainingSettings,
     )
-    from store.policies import Policy  # noqa: PLC0415 # see common
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
     from tidemark.evaluation.readers import read_log  # noqa: PLC0415
     from tidemark.movielens import find_movielens  # noqa: PLC0415
@@ -104,7 +103,7 @@ def sequence(
         vectors,
         encoder_id=encoder_id,
         rules=action_rules(settings),
-        policy=Policy(**settings.policy.model_dump()),
+        policy=settings.policy.policy(),
         settings=ProfileTrainingSettings(
             length=settings.memory.contributions, hidden=hidden, seed=seed
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from encoders.spaces import same_space
-from store.policies import Policy
 from tidemark.errors import SettingsError
 from tidemark.sequence_file import load_sequence
 
@@ -31,7 +30,7 @@ def build_sequence(settings: Settings, encoder_id: str) -> SequenceProfile | Non
     if file is None:
         return None
     found = load_sequence(file)
-    policy = Policy(**settings.policy.model_dump()).identity
+    policy = settings.policy.policy().identity
     kept = settings.memory.contributions
     for what, given, expected in (
         ("encoder", found.encoder_id, encoder_id),

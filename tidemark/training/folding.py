@@ -27,6 +27,9 @@ def fold_log(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fold every action that has an item; its vector is taken to be the item's.
 
+    Nothing is capped, and no action counts as an outlier. Every item that a user acted on before
+    counts as seen, also one that is no longer among the `memory.seen` latest.
+
     Args:
         log: in time order.
         rules: how much each kind of action counts.
@@ -44,6 +47,7 @@ def fold_log(
     strengths, weights = log.strengths(rules).tolist(), log.weights(rules).tolist()
     users, items, times = log.users.tolist(), log.items.tolist(), log.ts.tolist()
     profiles: dict[int, ReferenceProfile] = {}
+    seen: set[tuple[int, int]] = set()
     keeps = np.ones(len(log), np.float32)
     found = np.zeros((len(places), vectors.shape[1]), np.float32)
     rows = {place: row for row, place in enumerate(places.tolist())}
@@ -57,6 +61,7 @@ def fold_log(
             profile = profiles[user] = ReferenceProfile.empty(vectors.shape[1])
         keeps[place] = fold_one(
             profile, vectors[item], strength=strengths[place], weight=weights[place],
-            ts=times[place], policy=policy,
+            ts=times[place], policy=policy, repeated=(user, item) in seen,
         )  # fmt: skip
+        seen.add((user, item))
     return keeps, found
