@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from store.ranking.warm_up import warm_up as warm_up_ranking
 from store.state_scan import warm_up as warm_up_states
 from store.warm_up import warm_up
 from streams.record_batch import warm_up as warm_up_reading
@@ -23,6 +24,7 @@ def main() -> int:
     warm_up_scan()
     warm_up_reading()
     warm_up_states()
+    warm_up_ranking(_DIM)
     kept = len(list(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")))
     if not kept:
         sys.stderr.write("nothing was kept: is NUMBA_CACHE_DIR a folder that can be written?\n")

@@ -78,6 +78,7 @@ PURE = [
     "store.ranking.learner",
     "store.ranking.pairs",
     "store.ranking.sampling",
+    "store.ranking.warm_up",
     "store.ordering",
     "store.profile",
     "store.profiles",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from store_fakes import ENCODER, RecordingSensor, profile_record
 from store.compiled import compiled
 from store.errors import RankingError
 from store.profile import Contribution, ProfileState
+from store.ranking import choices
 from store.ranking.blend import FIRST_WEIGHTS, new_blend
 from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.image import parts_of_learner, put_part
 from store.ranking.learner import Change, Learner
 from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
+from store.ranking.warm_up import warm_up
 from store.record import RecordTally
 from store.user_profile import UserProfile, read_changes
 
@@ -331,3 +334,16 @@ def test_what_was_learned_with_another_width_is_left() -> None:
 def test_contexts_and_features_have_names_of_their_own() -> None:
     names = [*FEATURES, *CONTEXTS]
     assert len(set(names)) == len(names)
+
+
+def test_warming_up_leaves_nothing_to_be_compiled() -> None:
+    warm_up(DIM)
+    loops: list[Any] = [
+        choices.open_for, choices.close_for, choices.score_for, choices.take_choices,
+    ]  # fmt: skip
+    before = [len(loop.signatures) for loop in loops]
+    assert all(before)
+    made = learner()
+    came(made, ["i1"], "i2", learns=True)
+    best(made, ["i1"])
+    assert [len(loop.signatures) for loop in loops] == before

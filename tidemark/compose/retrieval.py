@@ -16,6 +16,7 @@ from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
 from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up as warm_up_ranking
 from store.receipt import ForgetReceipt
 from store.record import OUTCOMES
 from store.sensor import SwitchedSensor
@@ -192,6 +193,8 @@ def _build_generation(
         )
 
     begin: dict[tuple[str, int], int] = {}
+    if settings.ranking.enabled:
+        warm_up_ranking(encoding.dim)
     view, snapshots = make_view(), None
     if wanted.snapshot_seconds:
         snapshots = ViewSnapshots(
