@@ -73,7 +73,7 @@ def test_every_setting_has_a_type_and_a_variable() -> None:
     assert found.keys() == meanings().keys()
     assert found["policy.k"].kind == "number"
     assert found["policy.k"].bounds == "≥ 0, < 1"
-    assert found["policy.name"].kind == "`constant` or `decay` or `adaptive`"
+    assert found["policy.name"].kind == "`constant` or `decay` or `adaptive` or `influence`"
     assert found["kafka.security.ca_file"].kind == "path"
     assert found["retrieval.port"].bounds == "≥ 0, ≤ 65,535"
     assert found["topics.items"].variable == "TIDEMARK_TOPICS__ITEMS"

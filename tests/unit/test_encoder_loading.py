@@ -62,7 +62,7 @@ def test_exported_members() -> None:
         "EncoderClosedError "
         "EncoderError EncoderService EncodingFailedError HashingEncoder ModelNotFoundError "
         "ModelUnsupportedError SentimentError SentimentHead ServiceStats TemplateError Templates "
-        "TextEncoder VectorCache default_head load_encoder load_head"
+        "TextEncoder TrainingError VectorCache default_head load_encoder load_head"
     )
     assert encoders.__all__ == public.split()
     assert all(hasattr(encoders, name) for name in encoders.__all__)
