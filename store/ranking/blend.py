@@ -36,8 +36,8 @@ RATE = 0.03
 DRAWN = 100
 #: Of the recent choices so many are kept to draw from.
 _RECENT_CHOICES = 4096
-#: What a blend begins with, so that a service that has learned nothing yet ranks sensibly: rounded
-#: means of what was learned from the first halves of three logs (docs/evaluation.md).
+#: What a blend begins with, so that a service that has learned nothing yet ranks sensibly: set by
+#: hand, near what was learned from the first halves of three logs. Learning moves on from there.
 FIRST_WEIGHTS = {
     "text_short": 0.1, "text_long": 0.2, "text_nearest": 0.1, "text_last": 0.1,
     "popular_hours": 0.1, "popular_days": 0.3, "popular_month": 0.3, "popular_year": 0.3,
