@@ -1,8 +1,8 @@
 """What learning adds to the cost of an action: the retrieval service's, and beside it the worker's.
 
-Micro-batches go through a worker's table and a retrieval view, with a learner and without, in turns.
-Encoding, Kafka and HTTP are left out: with them it is less. At full load only a sample of the
-changes is counted; at the lower rate all are, which is what counting really costs.
+Micro-batches go through a worker's table and a retrieval view, with a learner and without, in
+turns. Encoding, Kafka and HTTP are left out: with them it is less. At full load only a sample of
+the changes is counted; at the lower rate all are, which is what counting really costs.
 """
 
 from __future__ import annotations
