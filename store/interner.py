@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from store.compiled import compiled, part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeVar
 
     from numpy.typing import NDArray
 
     _Number = TypeVar("_Number", np.uint8, np.int64)
 
-__all__ = ["Interner", "hash_bytes"]
+__all__ = ["Interner", "Keys", "find_code", "hash_bytes"]
 
 _FNV_BASIS = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -28,6 +29,20 @@ _HALF = np.uint64(33)
 _TAG_BITS = 31
 _CODE_BITS = 32
 _CODE_MASK = (1 << _CODE_BITS) - 1
+
+
+class Keys(NamedTuple):
+    """The tables of an `Interner` for compiled code that looks codes up; until the next insert.
+
+    Attributes:
+        slots: a hash table with linear probing: 0 where empty, else tag and code + 1.
+        arena: the bytes of all keys, one after the other; longer than what is used of it.
+        ends: key c is ``arena[ends[c]:ends[c + 1]]``.
+    """
+
+    slots: NDArray[np.int64]
+    arena: NDArray[np.uint8]
+    ends: NDArray[np.int64]
 
 
 @compiled
@@ -64,6 +79,21 @@ def _is_key(
         if arena[own + i] != buffer[other + i]:
             return False
     return True
+
+
+@part
+def find_code(keys: Keys, buffer: NDArray[np.uint8], start: int, end: int) -> int:
+    """The code of ``buffer[start:end]``; -1 where it is unknown."""
+    tag = np.int64(hash_bytes(buffer, start, end) >> np.uint64(64 - _TAG_BITS))
+    mask = keys.slots.shape[0] - 1
+    at = tag & mask
+    while keys.slots[at] != 0:
+        if keys.slots[at] >> _CODE_BITS == tag:
+            held = (keys.slots[at] & _CODE_MASK) - 1
+            if _is_key(keys.arena, keys.ends, held, buffer, start, end):
+                return held
+        at = (at + 1) & mask
+    return np.int64(-1)  # type: ignore[return-value] # compiled, it is what int is
 
 
 @compiled
@@ -158,6 +188,11 @@ class Interner:
         """``(n + 1,)`` key c is ``arena[ends[c]:ends[c + 1]]``."""
         return self._ends[: len(self) + 1]
 
+    @property
+    def keys(self) -> Keys:
+        """For `find_code`."""
+        return Keys(self._slots, self._arena, self._ends)
+
     def code(self, key: bytes) -> int:
         """The key's code, a new one where it is unknown."""
         return int(self._one(key, insert=True))
@@ -205,6 +240,14 @@ class Interner:
             if done == len(starts):
                 return codes
             self._grow(int(ends[done] - starts[done]))
+
+    def codes_of(self, names: Sequence[str], *, insert: bool) -> NDArray[np.int32]:
+        """One code for each name, by its UTF-8; as `codes`."""
+        keys = [name.encode() for name in names]
+        ends = np.zeros(len(keys) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, keys), np.int64, len(keys)), out=ends[1:])
+        buffer = np.frombuffer(b"".join(keys), np.uint8)
+        return self.codes(buffer, ends[:-1], ends[1:], insert=insert)
 
     def _one(self, key: bytes, *, insert: bool) -> np.int32:
         buffer = np.frombuffer(key, np.uint8)

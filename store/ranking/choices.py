@@ -1,4 +1,7 @@
-"""Takes choices, one after another, into what is known of items, and learns from some of them."""
+"""Takes what users came to, one change of a profile after another, into what is known of items.
+
+It learns from some of them. A choice is an item that is new to its user.
+"""
 
 from __future__ import annotations
 
@@ -6,103 +9,71 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from store.compiled import compiled
+from store.compiled import compiled, part
+from store.interner import find_code
+from store.msgpack_bytes import read_array_head, read_string
 from store.ranking.blend import learn_step, remember_choice, scores_of
-from store.ranking.columns import ACTS, RECENT
+from store.ranking.changes import ALL_SEEN
+from store.ranking.columns import NEAR, RECENT
 from store.ranking.counting import count_choice
 from store.ranking.features import close_moment, open_moment, put_context
+from store.ranking.packed import (
+    holds_id,
+    last_strength,
+    put_acts,
+    put_recent,
+    read_contribution,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from store.interner import Keys
     from store.ranking.blend import Blend, Draws
+    from store.ranking.changes import Changes
     from store.ranking.columns import ItemColumns, Moment
+    from store.ranking.packed import Scratch
 
 __all__ = [
-    "Askers",
-    "Choices",
-    "close_for",
-    "empty_askers",
-    "open_for",
-    "score_for",
-    "take_choices",
-]
+    "POSITIVE", "Tally", "close_for", "new_tally", "open_for", "score_for", "take_changes",
+]  # fmt: skip
+
+#: An action that is liked so much is one to learn from: a click, a rating of 3.5 of 5.
+POSITIVE = 0.5
 
 
-class Askers(NamedTuple):
-    """Users at moments, a row each.
+class Tally(NamedTuple):
+    """What was done so far, each ``(1,) int64``.
 
     Attributes:
-        recent: ``(n, RECENT) int32`` items seen, the latest first.
-        recent_counts: ``(n,) int64`` how many of these.
-        acts: ``(n, ACTS) int32`` items of the latest actions, the latest first.
-        liked: ``(n, ACTS) float32`` their strengths.
-        act_counts: ``(n,) int64``.
-        profiles: ``(n, dim) float32`` the profiles p, of any length.
-        actions: ``(n,) int64`` actions of the user so far.
-        pauses: ``(n,) int64`` ms since the latest.
+        counted: choices counted.
+        learned: choices learned from.
+        unreadable: changes left out, from the place on where a list of theirs cannot be read.
+        stamp: a number that is not in ``moment.mark``, nor any above it.
     """
 
-    recent: NDArray[np.int32]
-    recent_counts: NDArray[np.int64]
-    acts: NDArray[np.int32]
-    liked: NDArray[np.float32]
-    act_counts: NDArray[np.int64]
-    profiles: NDArray[np.float32]
-    actions: NDArray[np.int64]
-    pauses: NDArray[np.int64]
+    counted: NDArray[np.int64]
+    learned: NDArray[np.int64]
+    unreadable: NDArray[np.int64]
+    stamp: NDArray[np.int64]
 
 
-class Choices(NamedTuple):
-    """Items that users came to, each new to its user, in the order they are taken in.
-
-    Attributes:
-        items: ``(m,) int32``.
-        ts: ``(m,) int64`` ms.
-        strengths: ``(m,) float32`` s of the actions; NaN where it is not known.
-        recent: ``(m, RECENT) int32`` what the user had seen before, the latest first.
-        recent_counts: ``(m,) int64``.
-        asker: ``(m,) int64`` the row of `Askers` to learn from the choice with; −1: only count it.
-    """
-
-    items: NDArray[np.int32]
-    ts: NDArray[np.int64]
-    strengths: NDArray[np.float32]
-    recent: NDArray[np.int32]
-    recent_counts: NDArray[np.int64]
-    asker: NDArray[np.int64]
-
-
-def empty_askers(count: int, dim: int) -> Askers:
-    """Rows to be filled in."""
-    return Askers(
-        np.zeros((count, RECENT), np.int32),
-        np.zeros(count, np.int64),
-        np.zeros((count, ACTS), np.int32),
-        np.zeros((count, ACTS), np.float32),
-        np.zeros(count, np.int64),
-        np.zeros((count, dim), np.float32),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-    )
+def new_tally() -> Tally:
+    """Of nothing yet."""
+    counted, learned, unreadable = np.zeros((3, 1), np.int64)
+    return Tally(counted, learned, unreadable, np.ones(1, np.int64))
 
 
 @compiled
 def open_for(
-    items: ItemColumns, moment: Moment, blend: Blend, askers: Askers, row: int, ts: int
-) -> None:
-    """Open the moment of an asker; `close_for` is to follow."""
-    moment.counts[0] = askers.recent_counts[row]
-    moment.counts[1] = askers.act_counts[row]
-    for back in range(askers.recent_counts[row]):
-        moment.recent[back] = askers.recent[row, back]
-    for back in range(askers.act_counts[row]):
-        moment.acts[back] = askers.acts[row, back]
-        moment.liked[back] = askers.liked[row, back]
-    for j in range(moment.profile.shape[0]):
-        moment.profile[j] = askers.profiles[row, j]
-    put_context(moment, askers.actions[row], askers.pauses[row])
+    items: ItemColumns, moment: Moment, blend: Blend, keys: Keys, changes: Changes,
+    scratch: Scratch, ts: int,
+) -> bool:  # fmt: skip
+    """Open the moment of the first row's user; `close_for` is to follow where it could be read."""
+    if not _read_asker(moment, keys, changes, 0, scratch):
+        return False
     open_moment(items, moment, blend.scale, ts)
+    return True
 
 
 @compiled
@@ -121,37 +92,136 @@ def score_for(
 
 
 @compiled
-def take_choices(
-    items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, choices: Choices,
-    askers: Askers, stamp: int, count: int,
-) -> int:  # fmt: skip
-    """Take in choices; each is learned from, where it is, before it is counted.
+def take_changes(
+    items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, keys: Keys, changes: Changes,
+    scratch: Scratch, tally: Tally, count: int,
+) -> None:  # fmt: skip
+    """Take in changes; a choice is learned from, where it is, before it is counted.
 
     Args:
         items: changed.
         moment: used.
         blend: changed where there is something to learn.
         draws: changed.
-        choices: in their order.
-        askers: of those to learn from.
-        stamp: a number not used in ``moment.mark`` before, nor any above it.
+        keys: codes of the items.
+        changes: in their order.
+        scratch: used.
+        tally: changed.
         count: items of the catalogue.
-
-    Returns:
-        The next number not used.
     """
-    for place in range(choices.items.shape[0]):
-        item, ts, asker = choices.items[place], choices.ts[place], choices.asker[place]
-        seen = choices.recent_counts[place]
-        if asker >= 0:
-            # those further back may be drawn: as they stand among thousands, that is rare
-            moment.mark[item] = stamp
-            for back in range(seen):
-                moment.mark[choices.recent[place, back]] = stamp
-            open_for(items, moment, blend, askers, asker, ts)
-            learn_step(items, moment, blend, draws, item, ts, stamp, count)
-            close_moment(items, moment)
-            stamp += 1
-        count_choice(items, choices.recent[place], seen, item, ts, choices.strengths[place])
-        remember_choice(draws, item)
-    return stamp
+    for row in range(changes.new.shape[0]):
+        if changes.new[row] == ALL_SEEN:
+            read = _take_seen(items, moment, draws, keys, changes, row, scratch, tally)
+        else:
+            read = _take_new(items, moment, blend, draws, keys, changes, row, scratch, tally, count)
+        if not read:
+            tally.unreadable[0] += 1
+
+
+@part
+def _take_seen(
+    items: ItemColumns, moment: Moment, draws: Draws, keys: Keys, changes: Changes, row: int,
+    scratch: Scratch, tally: Tally,
+) -> bool:  # fmt: skip
+    """All that the user has seen, in its order, as if come to at the time of the latest action."""
+    buffer, ends = changes.buffer, changes.ends
+    begin, middle, end = ends[3 * row], ends[3 * row + 1], ends[3 * row + 2]
+    if put_recent(keys, buffer, begin, middle, 0, scratch, moment) < 0:
+        return False
+    ids, at = read_array_head(buffer, begin, middle)
+    for _ in range(ids):
+        start, at = read_string(buffer, at, middle)
+        item = find_code(keys, buffer, start, at)
+        if item >= 0 and not _is_recent(moment, item):
+            strength = last_strength(buffer, middle, end, start, at, scratch.bits)
+            _count(items, moment, draws, item, changes.ts[row], strength, tally)
+    return True
+
+
+@part
+def _take_new(
+    items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, keys: Keys, changes: Changes,
+    row: int, scratch: Scratch, tally: Tally, count: int,
+) -> bool:  # fmt: skip
+    """Items of the new actions that the user had not seen; the first may be learned from."""
+    buffer, ends = changes.buffer, changes.ends
+    begin, middle, end = ends[3 * row], ends[3 * row + 1], ends[3 * row + 2]
+    learns = changes.asker[row] >= 0
+    if learns:
+        if not _read_asker(moment, keys, changes, row, scratch):
+            return False
+    elif put_recent(keys, buffer, begin, middle, NEAR, scratch, moment) < 0:
+        return False
+    contributions, at = read_array_head(buffer, middle, end)
+    for place in range(contributions):
+        start, stop, strength, at = read_contribution(buffer, at, end, scratch.bits)
+        if at < 0:
+            return False
+        if place < contributions - changes.new[row] or start == stop:
+            continue
+        item = find_code(keys, buffer, start, stop)
+        if item < 0 or _is_recent(moment, item) or holds_id(buffer, begin, middle, start, stop):
+            continue
+        if learns and moment.counts[0] > 0 and strength >= POSITIVE:
+            _learn(items, moment, blend, draws, item, changes.ts[row], tally, count)
+        learns = False
+        _count(items, moment, draws, item, changes.ts[row], strength, tally)
+    return at == end
+
+
+@part
+def _read_asker(moment: Moment, keys: Keys, changes: Changes, row: int, scratch: Scratch) -> bool:
+    """Have the moment be that of the row's user before the change."""
+    buffer, ends = changes.buffer, changes.ends
+    begin, after = 3 * row, 3 * row + 2
+    if put_recent(keys, buffer, ends[begin], ends[begin + 1], RECENT, scratch, moment) < 0:
+        return False
+    if put_acts(keys, buffer, ends[after], ends[after + 1], scratch, moment) < 0:
+        return False
+    asker = changes.asker[row]
+    for j in range(moment.profile.shape[0]):
+        moment.profile[j] = changes.profiles[asker, j]
+    put_context(moment, changes.actions[asker], changes.pauses[asker])
+    return True
+
+
+@part
+def _is_recent(moment: Moment, item: int) -> bool:
+    for back in range(moment.counts[0]):
+        if moment.recent[back] == item:
+            return True
+    return False
+
+
+@part
+def _learn(
+    items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, item: int, ts: int,
+    tally: Tally, count: int,
+) -> None:  # fmt: skip
+    """Learn from a choice of the moment's user, that is not counted yet."""
+    stamp = tally.stamp[0]
+    # those further back may be drawn: as they stand among thousands, that is rare
+    moment.mark[item] = stamp
+    for back in range(moment.counts[0]):
+        moment.mark[moment.recent[back]] = stamp
+    open_moment(items, moment, blend.scale, ts)
+    learn_step(items, moment, blend, draws, item, ts, stamp, count)
+    close_moment(items, moment)
+    tally.stamp[0] += 1
+    tally.learned[0] += 1
+
+
+@part
+def _count(
+    items: ItemColumns, moment: Moment, draws: Draws, item: int, ts: int, strength: float,
+    tally: Tally,
+) -> None:  # fmt: skip
+    """Count a choice of the moment's user; then it is the latest item that the user has seen."""
+    count_choice(items, moment.recent, moment.counts[0], item, ts, np.float32(strength))
+    remember_choice(draws, item)
+    tally.counted[0] += 1
+    held = min(moment.counts[0] + 1, RECENT)
+    for back in range(held - 1, 0, -1):
+        moment.recent[back] = moment.recent[back - 1]
+    moment.recent[0] = item
+    moment.counts[0] = held

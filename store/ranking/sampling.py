@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from store.ranking.learner import Change
+from store.ranking.changes import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 
 from store.profile import Contribution
-from store.ranking.learner import Change, Learner
+from store.ranking.changes import Change
+from store.ranking.learner import Learner
 from store.user_profile import NO_ITEMS, UserProfile
 
 __all__ = ["warm_up"]

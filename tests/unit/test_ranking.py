@@ -18,9 +18,10 @@ from store.errors import RankingError
 from store.profile import Contribution, ProfileState
 from store.ranking import choices
 from store.ranking.blend import FIRST_WEIGHTS, new_blend
+from store.ranking.changes import Change
 from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.image import parts_of_learner, put_part
-from store.ranking.learner import Change, Learner
+from store.ranking.learner import Learner
 from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
 from store.ranking.warm_up import warm_up
 from store.record import RecordTally
@@ -339,7 +340,7 @@ def test_contexts_and_features_have_names_of_their_own() -> None:
 def test_warming_up_leaves_nothing_to_be_compiled() -> None:
     warm_up(DIM)
     loops: list[Any] = [
-        choices.open_for, choices.close_for, choices.score_for, choices.take_choices,
+        choices.open_for, choices.close_for, choices.score_for, choices.take_changes,
     ]  # fmt: skip
     before = [len(loop.signatures) for loop in loops]
     assert all(before)

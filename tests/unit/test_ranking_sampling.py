@@ -8,8 +8,9 @@ import pytest
 from store_fakes import DIM, X, Y, item_record, make_state, make_view, profile_record
 
 from store.profile import Contribution
+from store.ranking.changes import Change
 from store.ranking.image import parts_of_learner
-from store.ranking.learner import Change, Learner
+from store.ranking.learner import Learner
 from store.view import RetrievalView
 
 NOW = 1_700_000_000_000

@@ -1,0 +1,168 @@
+"""What the lists of a profile say, read from their MessagePack by compiled code.
+
+Most changes of a profile are one action more, of which one id is needed, and of hundreds of items
+seen before the last twenty: so nothing else becomes an object, or is looked up.
+
+A count of -1 says that a list cannot be read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from store.compiled import part
+from store.interner import find_code
+from store.msgpack_bytes import is_utf8, read_array_head, read_number, read_string, same_bytes
+from store.ranking.columns import ACTS, RECENT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from store.interner import Keys
+    from store.ranking.columns import Moment
+
+__all__ = ["Scratch", "holds_id", "last_strength", "new_scratch", "put_acts", "put_recent",
+           "read_contribution"]  # fmt: skip
+
+_NULL = 0xC0
+
+
+class Scratch(NamedTuple):
+    """Memory that every reading uses again.
+
+    Attributes:
+        spans: ``(RECENT, 2) int64`` where the last ids of a list start and stop, in a ring.
+        bits: ``(1,) uint64`` to read floats, whose bytes it holds as a number.
+    """
+
+    spans: NDArray[np.int64]
+    bits: NDArray[np.uint64]
+
+
+def new_scratch() -> Scratch:
+    """For one thread."""
+    return Scratch(np.zeros((RECENT, 2), np.int64), np.zeros(1, np.uint64))
+
+
+@part
+def put_recent(
+    keys: Keys, buffer: NDArray[np.uint8], begin: int, end: int, most: int, scratch: Scratch,
+    moment: Moment,
+) -> int:  # fmt: skip
+    """Fill in ``moment.recent`` from a list of item ids, oldest first.
+
+    Args:
+        keys: codes of the items.
+        buffer: the list is ``buffer[begin:end]``.
+        begin: see there.
+        end: see there.
+        most: known items to be found, of the last `RECENT`.
+        scratch: used.
+        moment: changed.
+
+    Returns:
+        How many were found.
+    """
+    ids, at = read_array_head(buffer, begin, end)
+    for place in range(ids):
+        start, at = read_string(buffer, at, end)
+        if start < 0 or not is_utf8(buffer, start, at):
+            return -1
+        scratch.spans[place % RECENT, 0] = start
+        scratch.spans[place % RECENT, 1] = at
+    if at != end:
+        return -1
+    found = 0
+    for back in range(min(ids, RECENT)):
+        if found == most:
+            break
+        place = (ids - 1 - back) % RECENT
+        code = find_code(keys, buffer, scratch.spans[place, 0], scratch.spans[place, 1])
+        if code >= 0:
+            moment.recent[found] = code
+            found += 1
+    moment.counts[0] = found
+    return found
+
+
+@part
+def holds_id(buffer: NDArray[np.uint8], begin: int, end: int, start: int, stop: int) -> bool:
+    """Whether a list of ids that `put_recent` has read holds ``buffer[start:stop]``."""
+    ids, at = read_array_head(buffer, begin, end)
+    for _ in range(ids):
+        first, at = read_string(buffer, at, end)
+        if same_bytes(buffer, first, at, buffer, start, stop):
+            return True
+    return False
+
+
+@part
+def read_contribution(
+    buffer: NDArray[np.uint8], at: int, end: int, bits: NDArray[np.uint64]
+) -> tuple[int, int, float, int]:
+    """Where the item's id of a `Contribution` starts and stops, its strength, and what follows.
+
+    Without an item it starts and stops at the same place; -1 in the end where it cannot be read.
+    """
+    fields, at = read_array_head(buffer, at, end)
+    _, at = read_string(buffer, at, end)  # the action
+    if fields != 4 or not 0 <= at < end:
+        return 0, 0, 0.0, -1
+    if buffer[at] == _NULL:
+        start, stop = at, at
+        at += 1
+    else:
+        start, stop = read_string(buffer, at, end)
+        if start < 0 or not is_utf8(buffer, start, stop):
+            return 0, 0, 0.0, -1
+        at = stop
+    _, at = read_number(buffer, at, end, bits)  # k
+    if at < 0:
+        return 0, 0, 0.0, -1
+    strength, at = read_number(buffer, at, end, bits)
+    return start, stop, strength, at
+
+
+@part
+def last_strength(
+    buffer: NDArray[np.uint8], begin: int, end: int, start: int, stop: int, bits: NDArray[np.uint64]
+) -> float:
+    """Of the latest contribution of the item ``buffer[start:stop]``; NaN where there is none."""
+    found = np.nan
+    contributions, at = read_array_head(buffer, begin, end)
+    for _ in range(contributions):
+        first, last, strength, at = read_contribution(buffer, at, end, bits)
+        if at < 0:
+            break
+        if same_bytes(buffer, first, last, buffer, start, stop):
+            found = strength
+    return found
+
+
+@part
+def put_acts(
+    keys: Keys, buffer: NDArray[np.uint8], begin: int, end: int, scratch: Scratch, moment: Moment
+) -> int:
+    """Fill in the moment's acts from contributions, oldest first; how many there are."""
+    held = 0
+    contributions, at = read_array_head(buffer, begin, end)
+    for _ in range(contributions):
+        start, stop, strength, at = read_contribution(buffer, at, end, scratch.bits)
+        if at < 0:
+            return -1
+        code = find_code(keys, buffer, start, stop) if stop > start else np.int64(-1)
+        if code < 0:
+            continue
+        # the latest stands first, and the oldest leaves
+        held = min(held + 1, ACTS)
+        for back in range(held - 1, 0, -1):
+            moment.acts[back] = moment.acts[back - 1]
+            moment.liked[back] = moment.liked[back - 1]
+        moment.acts[0] = code
+        moment.liked[0] = strength
+    if at != end:
+        return -1
+    moment.counts[1] = held
+    return held
