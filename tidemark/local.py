@@ -118,6 +118,11 @@ class LocalSystem:
         """Where the worker says how it is."""
         return f"http://127.0.0.1:{self.metrics_port}"
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of the processes that run, by part."""
+        return {child.name: child.pid for child in self._children}
+
     def __enter__(self) -> Self:
         try:
             self._start()
