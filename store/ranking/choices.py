@@ -11,7 +11,7 @@ import numpy as np
 
 from store.compiled import compiled, part
 from store.interner import find_code
-from store.msgpack_bytes import read_array_head, read_string
+from store.msgpack_bytes import is_utf8, read_array_head, read_string, skip_any
 from store.ranking.blend import learn_step, remember_choice, scores_of
 from store.ranking.changes import ALL_SEEN
 from store.ranking.columns import NEAR, RECENT
@@ -131,6 +131,8 @@ def _take_seen(
     ids, at = read_array_head(buffer, begin, middle)
     for _ in range(ids):
         start, at = read_string(buffer, at, middle)
+        if not is_utf8(buffer, start, at):
+            return False
         item = find_code(keys, buffer, start, at)
         if item >= 0 and not _is_recent(moment, item):
             strength = last_strength(buffer, middle, end, start, at, scratch.bits)
@@ -154,10 +156,13 @@ def _take_new(
         return False
     contributions, at = read_array_head(buffer, middle, end)
     for place in range(contributions):
+        if place < contributions - changes.new[row]:
+            at = skip_any(buffer, at, end)
+            continue
         start, stop, strength, at = read_contribution(buffer, at, end, scratch.bits)
         if at < 0:
             return False
-        if place < contributions - changes.new[row] or start == stop:
+        if start == stop:
             continue
         item = find_code(keys, buffer, start, stop)
         if item < 0 or _is_recent(moment, item) or holds_id(buffer, begin, middle, start, stop):

@@ -68,7 +68,7 @@ def put_recent(
     ids, at = read_array_head(buffer, begin, end)
     for place in range(ids):
         start, at = read_string(buffer, at, end)
-        if start < 0 or not is_utf8(buffer, start, at):
+        if start < 0:
             return -1
         scratch.spans[place % RECENT, 0] = start
         scratch.spans[place % RECENT, 1] = at
@@ -78,8 +78,10 @@ def put_recent(
     for back in range(min(ids, RECENT)):
         if found == most:
             break
-        place = (ids - 1 - back) % RECENT
-        code = find_code(keys, buffer, scratch.spans[place, 0], scratch.spans[place, 1])
+        start, stop = scratch.spans[(ids - 1 - back) % RECENT]
+        if not is_utf8(buffer, start, stop):
+            return -1
+        code = find_code(keys, buffer, start, stop)
         if code >= 0:
             moment.recent[found] = code
             found += 1
@@ -89,12 +91,15 @@ def put_recent(
 
 @part
 def holds_id(buffer: NDArray[np.uint8], begin: int, end: int, start: int, stop: int) -> bool:
-    """Whether a list of ids that `put_recent` has read holds ``buffer[start:stop]``."""
+    """Whether a list of ids that `put_recent` has read holds ``buffer[start:stop]``, not empty."""
     ids, at = read_array_head(buffer, begin, end)
+    last = buffer[stop - 1]
     for _ in range(ids):
         first, at = read_string(buffer, at, end)
-        if same_bytes(buffer, first, at, buffer, start, stop):
-            return True
+        # ids begin alike more often than they end alike
+        if at - first == stop - start and buffer[at - 1] == last:
+            if same_bytes(buffer, first, at, buffer, start, stop):
+                return True
     return False
 
 

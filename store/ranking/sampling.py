@@ -62,22 +62,21 @@ class SampledLearning:
     def __call__(self, changed: Sequence[_Changed]) -> None:
         """These profiles are others now."""
         if not self.live:
-            self._count([Change(before, now, None) for _, before, now in changed])
+            self._count([Change(before, now) for _, before, now in changed])
             return
         counted = self._draw(len(changed), self._counting.take(len(changed), self.now_ms))
-        learned = set(counted[: self._learning.take(len(counted), self.now_ms)])
-        directions = self._directions([changed[place][0] for place in learned])
-        self._learner.observe(
-            [
-                Change(before, now, directions.get(user_id) if place in learned else None)
-                for place in counted
-                for user_id, before, now in (changed[place],)
-            ]
-        )
+        changes = [Change(before, now) for _, before, now in map(changed.__getitem__, counted)]
+        learned = counted[: self._learning.take(len(counted), self.now_ms)]
+        if learned:
+            directions = self._directions([changed[place][0] for place in learned])
+            for at, place in enumerate(learned):
+                direction = directions.get(changed[place][0])
+                changes[at] = changes[at]._replace(direction=direction)
+        self._learner.observe(changes)
 
     def put(self, profiles: Sequence[UserProfile]) -> None:
         """These profiles were there before: their seen items are counted, of the first ones."""
-        self._count([Change(None, one, None) for one in profiles])
+        self._count([Change(None, one) for one in profiles])
 
     def _count(self, changes: Sequence[Change]) -> None:
         some = changes[: self._of_history]
