@@ -93,7 +93,7 @@ def find_code(keys: Keys, buffer: NDArray[np.uint8], start: int, end: int) -> in
             if _is_key(keys.arena, keys.ends, held, buffer, start, end):
                 return held
         at = (at + 1) & mask
-    return np.int64(-1)  # type: ignore[return-value] # compiled, it is what int is
+    return np.int64(-1)
 
 
 @compiled

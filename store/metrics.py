@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from store.generations import Generations
+    from store.ranking.learner import Learner
 
 __all__ = ["PrometheusSensor", "ServiceCollector"]
 
@@ -212,3 +213,26 @@ class ServiceCollector(Collector):
             if one is not None:
                 known.add_metric([one.name, one.view.encoder_id, role], 1)
         yield known
+        if serving.view.learner is not None:
+            yield from _of_ranking(serving.view.learner)
+
+
+def _of_ranking(learner: Learner) -> Iterable[Metric]:
+    """What the learned blend rests on, and how it weighs its features."""
+    yield CounterMetricFamily(
+        "tidemark_ranking_choices_counted",
+        "Items that users came to and had not seen, that the ranking counted.",
+        learner.counted,
+    )
+    yield CounterMetricFamily(
+        "tidemark_ranking_choices_learned", "Of these, choices that its weights were learned from.",
+        learner.learned,
+    )  # fmt: skip
+    weights = GaugeMetricFamily(
+        "tidemark_ranking_weight",
+        "Weight of a feature in the learned blend, at any moment: without what contexts add.",
+        labels=["feature"],
+    )
+    for feature, by_context in learner.weights().items():
+        weights.add_metric([feature], by_context["always"])
+    yield weights

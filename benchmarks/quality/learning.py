@@ -51,7 +51,7 @@ class _Pace(NamedTuple):
 
     rate: int
     batch: int
-    count: int
+    actions: int
 
 
 _PACES = (_Pace(20_000, 1_000, 100_000), _Pace(1_000, 25, 25_000))
@@ -118,7 +118,7 @@ def _run(pace: _Pace, *, learns: bool, share: float) -> float:
     table = ProfileTable(0, Identity(_ENCODER, _DIM, Policy()), Memory(), vocabulary)
     codes = np.array([vocabulary.items.code(f"i{at}".encode()) for at in range(ITEMS)], np.int32)
     kind = vocabulary.actions.code(b"click")
-    warm, count = int(share * _WARM), int(share * pace.count)
+    warm, count = int(share * _WARM), int(share * pace.actions)
     users, items = draw_clicks(warm + count, 1)
     now, begin, spent = _FIRST_MS, 0, 0.0
     while begin < warm + count:

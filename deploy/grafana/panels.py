@@ -62,6 +62,7 @@ def curves(
     stacked: bool = False,
     thresholds: Thresholds | None = None,
     most: float | None = None,
+    signed: bool = False,
 ) -> timeseries.Panel:
     """Values over time.
 
@@ -74,6 +75,7 @@ def curves(
         stacked: whether the series add up to a sum.
         thresholds: drawn as dashed lines.
         most: the highest value possible.
+        signed: whether there are values below 0.
     """
     panel = (
         timeseries.Panel()
@@ -81,7 +83,6 @@ def curves(
         .description(description)
         .datasource(_DATASOURCE)
         .unit(unit)
-        .min(0)
         .height(_CURVES_HEIGHT)
         .span(width)
         .line_width(1)
@@ -98,6 +99,8 @@ def curves(
         )
         .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
     )
+    if not signed:
+        panel.min(0)
     if stacked:
         panel.stacking(common.StackingConfig().group("A").mode(StackingMode.NORMAL))
     if most is not None:

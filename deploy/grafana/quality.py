@@ -21,7 +21,7 @@ def _share(ranking: str, window: str) -> str:
 
 
 def dashboard() -> Dashboard:
-    """Online recall, drift, what users do."""
+    """Online recall, the learned blend, drift, what users do."""
     return board(
         "quality",
         "Tidemark: quality",
@@ -59,6 +59,22 @@ def dashboard() -> Dashboard:
             curves(
                 "Trials", "A second.", "ops",
                 ("sum(rate(tidemark_online_recall_trials_total{*}[$__rate_interval]))", "trials"),
+            ),
+            row("Learned blend"),
+            curves(
+                "Weights of the learned blend",
+                "What rank=blend goes by. They move by small steps, with "
+                "what users do.", "short",
+                ("avg by (feature) (tidemark_ranking_weight{*})", "{{feature}}"),
+                width=16, signed=True,
+            ),
+            curves(
+                "Choices",
+                "Items new to their users: counted, and learned from. Of many, samples.", "ops",
+                ("sum(rate(tidemark_ranking_choices_counted_total{*}[$__rate_interval]))",
+                 "counted"),
+                ("sum(rate(tidemark_ranking_choices_learned_total{*}[$__rate_interval]))",
+                 "learned from"),
             ),
             row("Profiles and actions"),
             curves(

@@ -97,9 +97,9 @@ def holds_id(buffer: NDArray[np.uint8], begin: int, end: int, start: int, stop: 
     for _ in range(ids):
         first, at = read_string(buffer, at, end)
         # ids begin alike more often than they end alike
-        if at - first == stop - start and buffer[at - 1] == last:
-            if same_bytes(buffer, first, at, buffer, start, stop):
-                return True
+        alike = at - first == stop - start and buffer[at - 1] == last
+        if alike and same_bytes(buffer, first, at, buffer, start, stop):
+            return True
     return False
 
 

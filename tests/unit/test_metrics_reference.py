@@ -12,11 +12,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from service_rig import serving
+from store_fakes import DIM, X, make_state, profile_record
 from streams_fakes import asynchronous
 
 from encoders import EncoderService, HashingEncoder, VectorCache
 from store.metrics import PrometheusSensor as RetrievalSensor
 from store.metrics import ServiceCollector
+from store.profile import Contribution
+from store.ranking.features import FEATURES
+from store.ranking.learner import Learner
 from streams.errors import RejectReason
 from streams.health import Health
 from streams.metrics import PrometheusSensor as WorkerSensor
@@ -82,7 +86,7 @@ def documented() -> dict[str, tuple[str, str, str]]:
 @asynchronous
 async def test_every_metric_is_documented_and_no_other() -> None:
     encoding = EncoderService(HashingEncoder(4), VectorCache(0))
-    async with serving() as service:
+    async with serving(learner=Learner(DIM, partners=16)) as service:
         found = {
             "worker": families(worker(encoding)),
             "retrieval": families(retrieval(encoding, service.generations)),
@@ -126,3 +130,32 @@ async def test_the_service_tells_its_state_and_how_fresh_it_is() -> None:
         assert (value("tidemark_ready"), value("tidemark_follower_healthy")) == (1, 0)
         labels = {"generation": "profiles", "encoder_id": "test-encoder", "role": "serving"}
         assert value("tidemark_generation_info", labels) == 1
+
+
+@asynchronous
+async def test_what_the_blend_learned_is_told_of_the_serving_generation() -> None:
+    learner = Learner(DIM, partners=16)
+    async with serving(learner=learner) as service:
+        registry = CollectorRegistry()
+        registry.register(ServiceCollector(service.generations))
+        value = registry.get_sample_value
+        before = value("tidemark_ranking_choices_counted_total")
+        for count in (1, 2):
+            seen = ["x", "y"][:count]
+            liked = [Contribution("click", one, 0.5, 1.0) for one in seen]
+            state = make_state(X, offset=count - 1, seen=seen, contributions=liked)
+            await service.push(profile_record("new", state))
+        assert before is not None
+        assert value("tidemark_ranking_choices_counted_total") == before + 2
+        assert value("tidemark_ranking_choices_learned_total") == learner.learned == 1
+        for feature in FEATURES:
+            weight = learner.weights()[feature]["always"]
+            assert value("tidemark_ranking_weight", {"feature": feature}) == weight
+
+
+@asynchronous
+async def test_without_ranking_there_are_no_figures_of_it() -> None:
+    async with serving() as service:
+        registry = CollectorRegistry()
+        registry.register(ServiceCollector(service.generations))
+        assert b"ranking" not in generate_latest(registry)

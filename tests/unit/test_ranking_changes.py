@@ -110,7 +110,8 @@ def counted(table: PairTable) -> dict[tuple[int, int], float]:
 
 def rows(count: int) -> NDArray[np.float32]:
     found = np.random.default_rng(0).normal(size=(count, DIM)).astype(np.float32)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
 
 
 @settings(max_examples=60, deadline=None)
@@ -161,7 +162,7 @@ def test_who_asks_is_read_as_decoding_says(seen: list[str], acts: list[Contribut
         one for one in seen[::-1][:RECENT] if one in KNOWN
     ]
     assert [KNOWN[at] for at in moment.acts[:latest]] == [one.item_id for one in wanted]
-    assert moment.liked[:latest].tolist() == np.float32([one.strength for one in wanted]).tolist()
+    assert moment.liked[:latest].tolist() == [np.float32(one.strength) for one in wanted]
     close_for(items, moment)
 
 
