@@ -110,7 +110,7 @@ class RetrievalView:
         watched_per_second: float = 10.0,
         learner: Learner | None = None,
         counted_per_second: float = 2_000.0,
-        learned_per_second: float = 50.0,
+        learned_per_second: float = 20.0,
         ranker: Ranker | None = None,
         sequence: SequenceProfile | None = None,
     ) -> None:

@@ -138,7 +138,7 @@ class RankingSettings(Group):
     each"""
     counted_per_second: Annotated[float, Field(ge=0)] = 2_000.0
     """changes of profiles that are counted, at most: of more, a sample"""
-    learned_per_second: Annotated[float, Field(ge=0)] = 50.0
+    learned_per_second: Annotated[float, Field(ge=0)] = 20.0
     """of these, changes that the weights are learned from, at most"""
 
     @field_validator("partners")
