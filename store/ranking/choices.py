@@ -158,6 +158,8 @@ def _take_new(
     for place in range(contributions):
         if place < contributions - changes.new[row]:
             at = skip_any(buffer, at, end)
+            if at < 0:
+                return False
             continue
         start, stop, strength, at = read_contribution(buffer, at, end, scratch.bits)
         if at < 0:

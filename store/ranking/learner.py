@@ -123,7 +123,7 @@ class Learner:
             self.items.mean[:] = self._total / held
             put_lengths(self.items, 0, len(self._ids))
             return
-        for code in codes:
+        for code in codes.tolist():
             put_lengths(self.items, code, code + 1)
 
     def remove_items(self, item_ids: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from store_fakes import ENCODER, RecordingSensor, profile_record
 from store.compiled import compiled
 from store.errors import RankingError
 from store.profile import Contribution, ProfileState
-from store.ranking import choices
+from store.ranking import choices, counting
 from store.ranking.blend import FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
 from store.ranking.features import CONTEXTS, FEATURES
@@ -341,10 +341,12 @@ def test_warming_up_leaves_nothing_to_be_compiled() -> None:
     warm_up(DIM)
     loops: list[Any] = [
         choices.open_for, choices.close_for, choices.score_for, choices.take_changes,
+        counting.put_lengths,
     ]  # fmt: skip
     before = [len(loop.signatures) for loop in loops]
     assert all(before)
     made = learner()
+    made.put_items(["one more"], unit(1.0)[np.newaxis])
     came(made, ["i1"], "i2", learns=True)
     best(made, ["i1"])
     assert [len(loop.signatures) for loop in loops] == before
