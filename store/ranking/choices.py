@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from store.compiled import compiled, part
-from store.interner import find_code
-from store.msgpack_bytes import is_utf8, read_array_head, read_string, skip_any
 from store.ranking.blend import learn_step, remember_choice, scores_of
 from store.ranking.changes import ALL_SEEN
-from store.ranking.columns import NEAR, RECENT
+from store.ranking.columns import RECENT
 from store.ranking.counting import count_choice
-from store.ranking.features import close_moment, open_moment, put_context
-from store.ranking.packed import (
-    holds_id,
-    last_strength,
-    put_acts,
-    put_recent,
-    read_contribution,
-)
+from store.ranking.features import close_moment, open_moment
+from store.ranking.packed import find_new, find_seen, put_asker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +40,7 @@ class Tally(NamedTuple):
     Attributes:
         counted: choices counted.
         learned: choices learned from.
-        unreadable: changes left out, from the place on where a list of theirs cannot be read.
+        unreadable: changes left out, as a list of theirs cannot be read.
         stamp: a number that is not in ``moment.mark``, nor any above it.
     """
 
@@ -70,7 +62,7 @@ def open_for(
     scratch: Scratch, ts: int,
 ) -> bool:  # fmt: skip
     """Open the moment of the first row's user; `close_for` is to follow where it could be read."""
-    if not _read_asker(moment, keys, changes, 0, scratch):
+    if not put_asker(keys, changes, np.int64(0), scratch, moment):
         return False
     open_moment(items, moment, blend.scale, ts)
     return True
@@ -110,86 +102,33 @@ def take_changes(
         count: items of the catalogue.
     """
     for row in range(changes.new.shape[0]):
+        learns = changes.asker[row] >= 0
         if changes.new[row] == ALL_SEEN:
-            read = _take_seen(items, moment, draws, keys, changes, row, scratch, tally)
+            found = find_seen(keys, changes, row, scratch, moment)
         else:
-            read = _take_new(items, moment, blend, draws, keys, changes, row, scratch, tally, count)
-        if not read:
+            found = find_new(keys, changes, row, scratch, moment)
+        if found > 0 and learns and not put_asker(keys, changes, row, scratch, moment):
+            found = np.int64(-1)
+        if found < 0:
             tally.unreadable[0] += 1
-
-
-@part
-def _take_seen(
-    items: ItemColumns, moment: Moment, draws: Draws, keys: Keys, changes: Changes, row: int,
-    scratch: Scratch, tally: Tally,
-) -> bool:  # fmt: skip
-    """All that the user has seen, in its order, as if come to at the time of the latest action."""
-    buffer, ends = changes.buffer, changes.ends
-    begin, middle, end = ends[3 * row], ends[3 * row + 1], ends[3 * row + 2]
-    if put_recent(keys, buffer, begin, middle, 0, scratch, moment) < 0:
-        return False
-    ids, at = read_array_head(buffer, begin, middle)
-    for _ in range(ids):
-        start, at = read_string(buffer, at, middle)
-        if not is_utf8(buffer, start, at):
-            return False
-        item = find_code(keys, buffer, start, at)
-        if item >= 0 and not _is_recent(moment, item):
-            strength = last_strength(buffer, middle, end, start, at, scratch.bits)
-            _count(items, moment, draws, item, changes.ts[row], strength, tally)
-    return True
-
-
-@part
-def _take_new(
-    items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, keys: Keys, changes: Changes,
-    row: int, scratch: Scratch, tally: Tally, count: int,
-) -> bool:  # fmt: skip
-    """Items of the new actions that the user had not seen; the first may be learned from."""
-    buffer, ends = changes.buffer, changes.ends
-    begin, middle, end = ends[3 * row], ends[3 * row + 1], ends[3 * row + 2]
-    learns = changes.asker[row] >= 0
-    if learns:
-        if not _read_asker(moment, keys, changes, row, scratch):
-            return False
-    elif put_recent(keys, buffer, begin, middle, NEAR, scratch, moment) < 0:
-        return False
-    contributions, at = read_array_head(buffer, middle, end)
-    for place in range(contributions):
-        if place < contributions - changes.new[row]:
-            at = skip_any(buffer, at, end)
-            if at < 0:
-                return False
-            continue
-        start, stop, strength, at = read_contribution(buffer, at, end, scratch.bits)
-        if at < 0:
-            return False
-        if start == stop:
-            continue
-        item = find_code(keys, buffer, start, stop)
-        if item < 0 or _is_recent(moment, item) or holds_id(buffer, begin, middle, start, stop):
-            continue
-        if learns and moment.counts[0] > 0 and strength >= POSITIVE:
-            _learn(items, moment, blend, draws, item, changes.ts[row], tally, count)
-        learns = False
-        _count(items, moment, draws, item, changes.ts[row], strength, tally)
-    return at == end
-
-
-@part
-def _read_asker(moment: Moment, keys: Keys, changes: Changes, row: int, scratch: Scratch) -> bool:
-    """Have the moment be that of the row's user before the change."""
-    buffer, ends = changes.buffer, changes.ends
-    begin, after = 3 * row, 3 * row + 2
-    if put_recent(keys, buffer, ends[begin], ends[begin + 1], RECENT, scratch, moment) < 0:
-        return False
-    if put_acts(keys, buffer, ends[after], ends[after + 1], scratch, moment) < 0:
-        return False
-    asker = changes.asker[row]
-    for j in range(moment.profile.shape[0]):
-        moment.profile[j] = changes.profiles[asker, j]
-    put_context(moment, changes.actions[asker], changes.pauses[asker])
-    return True
+        ts = changes.ts[row]
+        for place in range(found):
+            item, strength = scratch.items[place], scratch.strengths[place]
+            if _is_recent(moment, item):
+                continue
+            if learns and moment.counts[0] > 0 and strength >= POSITIVE:
+                stamp = tally.stamp[0]
+                # those further back may be drawn: as they stand among thousands, that is rare
+                moment.mark[item] = stamp
+                for back in range(moment.counts[0]):
+                    moment.mark[moment.recent[back]] = stamp
+                open_moment(items, moment, blend.scale, ts)
+                learn_step(items, moment, blend, draws, item, ts, stamp, count)
+                close_moment(items, moment)
+                tally.stamp[0] += 1
+                tally.learned[0] += 1
+            learns = False
+            _count(items, moment, draws, item, ts, strength, tally)
 
 
 @part
@@ -198,24 +137,6 @@ def _is_recent(moment: Moment, item: int) -> bool:
         if moment.recent[back] == item:
             return True
     return False
-
-
-@part
-def _learn(
-    items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, item: int, ts: int,
-    tally: Tally, count: int,
-) -> None:  # fmt: skip
-    """Learn from a choice of the moment's user, that is not counted yet."""
-    stamp = tally.stamp[0]
-    # those further back may be drawn: as they stand among thousands, that is rare
-    moment.mark[item] = stamp
-    for back in range(moment.counts[0]):
-        moment.mark[moment.recent[back]] = stamp
-    open_moment(items, moment, blend.scale, ts)
-    learn_step(items, moment, blend, draws, item, ts, stamp, count)
-    close_moment(items, moment)
-    tally.stamp[0] += 1
-    tally.learned[0] += 1
 
 
 @part

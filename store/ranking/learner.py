@@ -64,7 +64,7 @@ class Learner:
         self._total = np.zeros(dim)
         self._known = np.zeros(_FIRST_ROOM, np.bool_)
         self._centred_for = 0
-        self._scratch = new_scratch()
+        self._scratch = new_scratch(0)
         self._tally = new_tally()
         self._popular: NDArray[np.int32] = np.zeros(0, np.int32)
         self._popular_ms = 0
@@ -142,10 +142,14 @@ class Learner:
         """
         if not changes:
             return
+        columns = columns_of(changes, self._dim)
+        longest = int(np.diff(columns.ends).max())
+        if longest > len(self._scratch.items):
+            self._scratch = new_scratch(longest)
         unreadable = int(self._tally.unreadable[0])
         take_changes(
-            self.items, self._moment, self.blend, self._draws, self._codes.keys,
-            columns_of(changes, self._dim), self._scratch, self._tally, len(self._ids),
+            self.items, self._moment, self.blend, self._draws, self._codes.keys, columns,
+            self._scratch, self._tally, len(self._ids),
         )  # fmt: skip
         if unreadable := int(self._tally.unreadable[0]) - unreadable:
             logger.warning(

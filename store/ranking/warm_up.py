@@ -14,7 +14,7 @@ __all__ = ["warm_up"]
 
 
 def warm_up(dim: int) -> None:
-    """Load or compile all loops of the ranking: half a second, or ten the first time.
+    """Load or compile all loops of the ranking: half a second, or twenty the first time.
 
     It has a learner do once what learners do, with the types that they do it with.
     """

@@ -21,6 +21,7 @@ from store.metrics import ServiceCollector
 from store.profile import Contribution
 from store.ranking.features import FEATURES
 from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up
 from streams.errors import RejectReason
 from streams.health import Health
 from streams.metrics import PrometheusSensor as WorkerSensor
@@ -83,6 +84,13 @@ def documented() -> dict[str, tuple[str, str, str]]:
     return {name: (kind, of, labels.strip()) for name, kind, of, labels in rows}
 
 
+@pytest.fixture(scope="module")
+def compiled() -> None:
+    """What may take long the first time, and is not to keep a service waiting."""
+    warm_up(DIM)
+
+
+@pytest.mark.usefixtures("compiled")
 @asynchronous
 async def test_every_metric_is_documented_and_no_other() -> None:
     encoding = EncoderService(HashingEncoder(4), VectorCache(0))
@@ -132,6 +140,7 @@ async def test_the_service_tells_its_state_and_how_fresh_it_is() -> None:
         assert value("tidemark_generation_info", labels) == 1
 
 
+@pytest.mark.usefixtures("compiled")
 @asynchronous
 async def test_what_the_blend_learned_is_told_of_the_serving_generation() -> None:
     learner = Learner(DIM, partners=16)

@@ -155,7 +155,7 @@ def test_who_asks_is_read_as_decoding_says(seen: list[str], acts: list[Contribut
     keys.codes_of(KNOWN, insert=True)
     items, moment = new_items(DIM, len(KNOWN), 16), new_moment(DIM, len(KNOWN), len(CONTEXTS))
     asker = asker_of(profile(seen, acts, 7), np.ones(DIM, np.float32), NOW + 10)
-    assert open_for(items, moment, new_blend(), keys.keys, asker, new_scratch(), NOW + 10)
+    assert open_for(items, moment, new_blend(), keys.keys, asker, new_scratch(0), NOW + 10)
     recent, latest = moment.counts.tolist()
     wanted = [one for one in acts[::-1] if one.item_id in KNOWN][:ACTS]
     assert [KNOWN[at] for at in moment.recent[:recent]] == [
