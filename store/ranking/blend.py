@@ -17,6 +17,7 @@ import numpy as np
 from store.compiled import part
 from store.errors import RankingError
 from store.ranking.features import CONTEXTS, FEATURES, Scale, put_features
+from store.ranking.text_map import new_text_maps, point, pointed_at, turn
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from store.ranking.columns import ItemColumns, Moment
 
 __all__ = [
-    "DRAWN", "FIRST_WEIGHTS", "RATE", "Blend", "Draws", "blend_score", "grown_draws", "learn_step",
-    "new_blend", "new_draws", "remember_choice", "scores_of",
+    "DRAWN", "FIRST_WEIGHTS", "RATE", "TEXT_MAPS", "Blend", "Draws", "blend_score", "grown_draws",
+    "learn_step", "new_blend", "new_draws", "remember_choice", "scores_of",
 ]  # fmt: skip
 
+#: Named as a feature where it is left out.
+TEXT_MAPS = "text_maps"
 #: Greatest change of a weight in a step.
 RATE = 0.03
 #: Items drawn at random beside each one taken.
@@ -63,6 +66,7 @@ class Blend(NamedTuple):
         scale: what the features are like.
         steps: ``(1,) int64``.
         used: ``(1 + C, F) bool`` weights that are learned; the others stay 0.
+        maps: ``(2, dim, dim) float32`` of texts, see `store.ranking.text_map`; ``(2, 0, 0)``: none.
     """
 
     weights: NDArray[np.float64]
@@ -70,6 +74,7 @@ class Blend(NamedTuple):
     scale: Scale
     steps: NDArray[np.int64]
     used: NDArray[np.bool_]
+    maps: NDArray[np.float32]
 
 
 class Draws(NamedTuple):
@@ -94,18 +99,20 @@ class Draws(NamedTuple):
     gradient: NDArray[np.float64]
 
 
-def new_blend(*, without: Collection[str] = (), contexts: bool = True) -> Blend:
+def new_blend(dim: int, *, without: Collection[str] = (), contexts: bool = True) -> Blend:
     """A blend that begins with the weights of `FIRST_WEIGHTS`.
 
     Args:
-        without: features to leave out.
+        dim: of the vectors.
+        without: features to leave out, and `TEXT_MAPS`.
         contexts: whether weights depend on the moment.
 
     Raises:
         RankingError: there is no such feature.
     """
-    if unknown := sorted(set(without) - set(FEATURES)):
-        raise RankingError(f"there is no feature {unknown[0]!r}; known: {', '.join(FEATURES)}")
+    known = (*FEATURES, TEXT_MAPS)
+    if unknown := sorted(set(without) - set(known)):
+        raise RankingError(f"there is no feature {unknown[0]!r}; known: {', '.join(known)}")
     used = np.zeros((1 + len(CONTEXTS), len(FEATURES)), np.bool_)
     used[: None if contexts else 1] = [name not in without for name in FEATURES]
     weights = np.zeros(used.shape)
@@ -116,6 +123,7 @@ def new_blend(*, without: Collection[str] = (), contexts: bool = True) -> Blend:
         Scale(np.zeros(len(FEATURES)), np.ones(len(FEATURES))),
         np.zeros(1, np.int64),
         used,
+        new_text_maps(0 if TEXT_MAPS in without else dim),
     )
 
 
@@ -225,6 +233,7 @@ def learn_step(
     if found < 2:  # nothing to hold it against
         return
     features = draws.features
+    point(blend.maps, moment)
     for place in range(found):
         put_features(items, moment, blend.scale, ts, draws.items[place], features[place])
     blend.steps[0] += 1
@@ -232,7 +241,9 @@ def learn_step(
     most = -np.inf
     for place in range(found):
         draws.chances[place] = (
-            blend_score(blend, features[place], moment.context) - draws.chances[place]
+            blend_score(blend, features[place], moment.context)
+            + pointed_at(items, moment, draws.items[place])
+            - draws.chances[place]
         )
         most = max(most, draws.chances[place])
     total = 0.0
@@ -243,12 +254,13 @@ def learn_step(
     for f in range(gradient.shape[0]):
         gradient[f] = 0.0
     for place in range(found):
-        chance = draws.chances[place] / total
-        if place == 0:
-            chance -= 1.0
+        draws.chances[place] /= total
+    draws.chances[0] -= 1.0
+    for place in range(found):
         for f in range(gradient.shape[0]):
-            gradient[f] += chance * _standardised(blend, features[place, f], f)
+            gradient[f] += draws.chances[place] * _standardised(blend, features[place, f], f)
     _descend(blend, gradient, moment.context)
+    turn(blend.maps, items, moment, draws.items, draws.chances, found)
 
 
 @part
@@ -297,6 +309,9 @@ def scores_of(
         features: ``(k, F) float64``, filled.
         out: ``(k,) float32``, filled.
     """
+    point(blend.maps, moment)
     for place in range(wanted.shape[0]):
         put_features(items, moment, blend.scale, ts, wanted[place], features[place])
-        out[place] = blend_score(blend, features[place], moment.context)
+        out[place] = blend_score(blend, features[place], moment.context) + pointed_at(
+            items, moment, wanted[place]
+        )

@@ -83,6 +83,9 @@ class Moment(NamedTuple):
         profile: ``(dim,) float32`` the long-term profile p.
         context: ``(C,) float64`` how this moment is; see `store.ranking.features.CONTEXTS`.
         short: ``(dim,) float32`` the short-term profile, made of the acts.
+        last: ``(dim,) float32`` the latest item's vector without the mean, of unit length; zeros
+            where there is none.
+        aim: ``(dim,) float32`` where the text maps point from these two.
         sums: ``(4, n) float32`` by item: how much it goes with the recent ones.
         numbers: ``(11,) float64`` of the user, that do not depend on the item.
         mark: ``(n,) int64`` the number of the moment for which the item is left out.
@@ -96,6 +99,8 @@ class Moment(NamedTuple):
     profile: NDArray[np.float32]
     context: NDArray[np.float64]
     short: NDArray[np.float32]
+    last: NDArray[np.float32]
+    aim: NDArray[np.float32]
     sums: NDArray[np.float32]
     numbers: NDArray[np.float64]
     mark: NDArray[np.int64]
@@ -147,6 +152,8 @@ def new_moment(dim: int, room: int, contexts: int, seed: int = 0) -> Moment:
         profile=np.zeros(dim, np.float32),
         context=np.zeros(contexts),
         short=np.zeros(dim, np.float32),
+        last=np.zeros(dim, np.float32),
+        aim=np.zeros(dim, np.float32),
         sums=np.zeros((4, room), np.float32),
         numbers=np.zeros(11),
         mark=np.zeros(room, np.int64),

@@ -151,6 +151,7 @@ def open_moment(items: ItemColumns, moment: Moment, scale: Scale, ts: int) -> No
         _add(items.together, item, share * _AGING_FAR**back, sums[3])
     _put_tastes(items, moment, scale, ts)
     _put_profiles(items, moment)
+    _put_last(items, moment)
 
 
 @part
@@ -207,6 +208,19 @@ def _put_profiles(items: ItemColumns, moment: Moment) -> None:
     numbers = moment.numbers
     numbers[3] = of_mean
     numbers[8] = dot(mean, short)
+
+
+@part
+def _put_last(items: ItemColumns, moment: Moment) -> None:
+    last = moment.last
+    if moment.counts[0] == 0:
+        for j in range(last.shape[0]):
+            last[j] = np.float32(0.0)
+        return
+    item = moment.recent[0]
+    vector, length = items.vectors[item], items.lengths[item]
+    for j in range(last.shape[0]):
+        last[j] = (vector[j] - items.mean[j]) / length
 
 
 @part

@@ -23,7 +23,7 @@ __all__ = ["RankingPart", "parts_of_learner", "put_part"]
 logger = logging.getLogger(__name__)
 
 #: Goes up where the meaning of what is learned changes; what was learned under another is left.
-VERSION = 1
+VERSION = 2
 #: Items of a part: some milliseconds.
 _PART = 1_024
 
@@ -120,6 +120,7 @@ def _learned(learner: Learner) -> dict[str, NDArray[np.generic]]:
         "mean": blend.scale.mean,
         "variance": blend.scale.variance,
         "steps": blend.steps,
+        "text_maps": blend.maps,
         "origin": items.origin,
         "latest": items.latest,
     }

@@ -68,7 +68,7 @@ class Learner:
         self._tally = new_tally()
         self._popular: NDArray[np.int32] = np.zeros(0, np.int32)
         self._popular_ms = 0
-        self.blend = new_blend()
+        self.blend = new_blend(dim)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -90,6 +90,11 @@ class Learner:
             feature: {name: float(self.blend.weights[at, place]) for at, name in enumerate(names)}
             for place, feature in enumerate(FEATURES)
         }
+
+    def text_maps(self) -> dict[str, float]:
+        """How much is learned of what texts follow what texts: Frobenius norms of the maps."""
+        norms = np.linalg.norm(self.blend.maps, axis=(1, 2))
+        return {"text_short": float(norms[0]), "text_last": float(norms[1])}
 
     def ids(self, begin: int, end: int) -> list[str]:
         """Of the items by their codes."""

@@ -300,13 +300,14 @@ class LearnedRanking:
 
     ``counted`` and ``learned`` are changes of profiles since the start, ``steps`` all that the
     weights were learned from, before it too; ``weights`` are by feature: ``always``, and what each
-    context adds.
+    context adds. ``text_maps`` are the Frobenius norms of the two maps of texts.
     """
 
     counted: int
     learned: int
     steps: int
     weights: dict[str, dict[str, float]]
+    text_maps: dict[str, float]
 
 
 @dataclass(slots=True)

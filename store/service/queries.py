@@ -248,6 +248,7 @@ def _ranking(learner: Learner) -> LearnedRanking:
         learned=learner.learned,
         steps=int(learner.blend.steps[0]),
         weights=learner.weights(),
+        text_maps=learner.text_maps(),
     )
 
 

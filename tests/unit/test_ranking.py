@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from store_fakes import ENCODER, RecordingSensor, profile_record
+from ranking_fakes import DIM, NOW, came, profile, unit
 
 from store.compiled import compiled
 from store.errors import RankingError
-from store.profile import Contribution, ProfileState
 from store.ranking import choices, counting
 from store.ranking.blend import FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
@@ -24,12 +23,8 @@ from store.ranking.image import parts_of_learner, put_part
 from store.ranking.learner import Learner
 from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
 from store.ranking.warm_up import warm_up
-from store.record import RecordTally
-from store.user_profile import UserProfile, read_changes
 
-DIM = 8
 DAY = 86_400_000
-NOW = 1_700_000_000_000
 
 
 @compiled
@@ -89,7 +84,7 @@ def test_where_there_is_none_counts_are_never_too_high_and_the_frequent_stay(
 
 def test_a_feature_that_there_is_not_is_refused() -> None:
     with pytest.raises(RankingError, match="there is no feature 'texts'; known: text_short, "):
-        new_blend(without=("texts",))
+        new_blend(DIM, without=("texts",))
 
 
 def test_every_feature_has_a_first_weight() -> None:
@@ -99,39 +94,12 @@ def test_every_feature_has_a_first_weight() -> None:
 # --- the learner ---
 
 
-def unit(*values: float) -> NDArray[np.float32]:
-    row = np.zeros(DIM, np.float32)
-    row[: len(values)] = values
-    return row / np.float32(np.linalg.norm(row))
-
-
-def profile(
-    seen: Sequence[str], *, count: int | None = None, strength: float = 1.0, ts: int = NOW
-) -> UserProfile:
-    state = ProfileState(
-        encoder=ENCODER, policy="constant k=0.9", dim=DIM, vector=unit(1.0).tobytes(),
-        count=len(seen) if count is None else count, last_ts=ts, partition=0,
-        applied={"actions": len(seen)}, seen=list(seen),
-        contributions=[Contribution("rate", one, 0.5, strength) for one in seen[-10:]],
-    )  # fmt: skip
-    tally = RecordTally(ENCODER, RecordingSensor())
-    changes, _, _ = read_changes([profile_record("u", state)], ENCODER, DIM, tally, lambda *_: None)
-    found = changes[0].profile
-    assert found is not None
-    return found
-
-
 def learner(items: int = 40, *, seed: int = 0, partners: int = 64) -> Learner:
     made = Learner(DIM, partners=partners, seed=seed)
     rows = np.random.default_rng(1).normal(size=(items, DIM)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     made.put_items([f"i{at}" for at in range(items)], rows)
     return made
-
-
-def came(made: Learner, seen: Sequence[str], item: str, *, learns: bool = False) -> None:
-    direction = unit(1.0) if learns else None
-    made.observe([Change(profile(seen), profile([*seen, item]), direction)])
 
 
 def best(made: Learner, seen: Sequence[str], k: int = 5, near: Sequence[str] = ()) -> list[str]:
@@ -306,6 +274,8 @@ def test_a_learner_put_back_from_its_parts_is_the_same() -> None:
     assert all(put_part(other, part) for part in parts)
     other.put_items(made.ids(0, 2_500), made.items.vectors[:2_500])
     assert other.weights() == made.weights()
+    assert np.array_equal(other.blend.maps, made.blend.maps)
+    assert made.blend.maps.any()
     assert best(other, ["i3", "i4"], 20) == best(made, ["i3", "i4"], 20)
 
 

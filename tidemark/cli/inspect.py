@@ -67,7 +67,8 @@ def _offsets(found: dict[str, Any]) -> Table:
 def _ranking(found: dict[str, Any]) -> Table:
     """The weights of the blend, those that count most first."""
     contexts = list(next(iter(found["weights"].values())))
-    title = f"Ranking, learned from {found['steps']:,} choices"
+    maps = ", ".join(f"{shown(name)} {norm:.2f}" for name, norm in found["text_maps"].items())
+    title = f"Ranking, learned from {found['steps']:,} choices; norms of the text maps: {maps}"
     table = Table("feature", title=title, title_justify="left")
     for name in contexts:
         table.add_column(shown(name), justify="right")

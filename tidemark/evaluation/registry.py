@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from store.ranking.blend import TEXT_MAPS
 from store.ranking.features import FEATURES, TEXT
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.cooccurrence import (
@@ -33,7 +34,8 @@ __all__ = ["ABLATIONS", "HALF_LIVES", "Entry", "Kind", "Part", "entries", "recom
 
 #: What each ablation leaves out of the blend, by name.
 ABLATIONS: dict[str, tuple[str, ...]] = {
-    "without-text": TEXT,
+    "without-text": (*TEXT, TEXT_MAPS),
+    "without-text-maps": (TEXT_MAPS,),
     "without-popularity": tuple(name for name in FEATURES if name.startswith("popular_")),
     "without-tastes": tuple(name for name in FEATURES if name.startswith("taste_")),
     "without-age": ("age", "taste_age"),

@@ -45,7 +45,7 @@ class Blended:
         strengths: ``(n,) float32`` s of its actions.
         vectors: ``(items, dim) float32`` unit rows, by place in the catalogue.
         name: in reports.
-        without: features to leave out, see `store.ranking.features.FEATURES`.
+        without: features to leave out, see `store.ranking.blend.new_blend`.
         contexts: whether weights depend on the moment.
         learns: whether the weights are learned; else they stay as they begin.
         k: of the policy ``constant`` of the long-term profile.
@@ -78,7 +78,7 @@ class Blended:
         self._items.mean[:] = vectors.mean(axis=0)
         put_lengths(self._items, 0, count)
         self._users = new_users(len(log.user_ids), dim)
-        self.blend = new_blend(without=without, contexts=contexts)
+        self.blend = new_blend(dim, without=without, contexts=contexts)
         self._moment = new_moment(dim, count, len(CONTEXTS), seed)
         self._draws = new_draws(count)
         self._every = np.arange(count, dtype=np.int32)
