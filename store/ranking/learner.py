@@ -16,6 +16,7 @@ from store.ranking.columns import grown_items, new_items, new_moment
 from store.ranking.counting import put_lengths
 from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.packed import new_scratch
+from store.ranking.sources import going_together, most_popular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 _FIRST_ROOM = 1_024
 #: The mean of the vectors is taken anew when the catalogue has grown by so much.
 _GROWTH = 1.1
-#: Candidates that each source adds to the nearest ones.
-_TOGETHER, _POPULAR = 300, 50
 _POPULAR_SECONDS = 1.0
 
 
@@ -66,7 +65,7 @@ class Learner:
         self._centred_for = 0
         self._scratch = new_scratch(0)
         self._tally = new_tally()
-        self._popular: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._popular: NDArray[np.int64] = np.zeros(0, np.int64)
         self._popular_ms = 0
         self.blend = new_blend(dim)
 
@@ -193,7 +192,8 @@ class Learner:
             codes = self._codes.codes_of(near, insert=False)
             found = codes[codes >= 0].tolist()
             taken = set(found)
-            for code in self._suggested():
+            together = going_together(self.items, self._moment, len(self._ids))
+            for code in (*self._popular.tolist(), *together.tolist()):
                 if code not in taken and allowed(self._ids[code]):
                     taken.add(code)
                     found.append(code)
@@ -206,29 +206,11 @@ class Learner:
         order = np.argsort(-scores, kind="stable")[:k]
         return [(self._ids[wanted[at]], float(scores[at])) for at in order.tolist()]
 
-    def _suggested(self) -> list[int]:
-        """What goes with the open moment's items, and what is popular."""
-        count = len(self._ids)
-        share = 1.0 / np.sqrt(self.items.users[:count] + 5.0)
-        found = [self._popular]
-        for sums in self._moment.sums[:2, :count]:
-            places = np.flatnonzero(sums)
-            if len(places) > _TOGETHER:
-                kept = np.argpartition(-(sums[places] * share[places]), _TOGETHER)[:_TOGETHER]
-                places = places[kept]
-            found.append(places)
-        codes: list[int] = np.concatenate(found).tolist()
-        return codes
-
     def _follow_popular(self, now_ms: int) -> None:
         if now_ms - self._popular_ms < _POPULAR_SECONDS * 1000:
             return
         self._popular_ms = now_ms
-        counts = self.items.popularity[:, : len(self._ids)]
-        most = min(_POPULAR, counts.shape[1])
-        if most:
-            top = np.argpartition(-counts, most - 1, axis=1)[:, :most]
-            self._popular = np.unique(top[counts[np.arange(len(counts))[:, None], top] > 0])
+        self._popular = most_popular(self.items, len(self._ids))
 
     def _codes_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         codes = self._codes.codes_of(item_ids, insert=True)

@@ -187,7 +187,7 @@ def test_names_are_those_of_the_list_and_an_unknown_one_says_which_there_are() -
     always = [one.name for one in recommenders(known(log))]
     assert always == [one.name for one in known(log) if one.part is Part.always]
     some = [one.name for one in recommenders(known(log), parts={Part.ablations})]
-    assert some == [name for name in NAMES if name.startswith("without-")]
+    assert some == [name for name in NAMES if name.startswith(("without-", "as-"))]
     assert [one.name for one in recommenders(known(log), ["transitions", "popularity"])] == [
         "popularity", "transitions",
     ]  # fmt: skip

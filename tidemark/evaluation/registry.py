@@ -130,6 +130,7 @@ def entries(
     return [
         system("tidemark"),
         *(system(name, Part.ablations, without=left_out) for name, left_out in ABLATIONS.items()),
+        system("as-served", Part.ablations, served=True),
         system("without-contexts", Part.ablations, contexts=False),
         system("without-learning", Part.ablations, learns=False),
         Entry("popularity", Kind.untrained, lambda: Popularity(log)),

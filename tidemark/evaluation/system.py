@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from store.compiled import compiled
+from store.ordering import DEPTH
 from store.ranking.blend import (
     Blend,
     learn_step,
@@ -18,6 +19,7 @@ from store.ranking.blend import (
 from store.ranking.columns import RECENT, new_items, new_moment
 from store.ranking.counting import count_choice, put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, close_moment, open_moment
+from store.ranking.sources import going_together, most_popular
 from tidemark.evaluation.users import UserColumns, act, is_seen, new_users, put_user, see
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Blended:
         without: features to leave out, see `store.ranking.blend.new_blend`.
         contexts: whether weights depend on the moment.
         learns: whether the weights are learned; else they stay as they begin.
+        served: whether only what the retrieval service's sources find is ranked, as it does.
         k: of the policy ``constant`` of the long-term profile.
         positive: least strength of an action that is learned from.
         partners: width of the tables of pairs, a power of two.
@@ -64,6 +67,7 @@ class Blended:
         without: tuple[str, ...] = (),
         contexts: bool = True,
         learns: bool = True,
+        served: bool = False,
         k: float = 0.9,
         positive: float = 0.5,
         partners: int = 256,
@@ -83,7 +87,7 @@ class Blended:
         self._draws = new_draws(count)
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
-        self._k, self._positive, self._learns = k, positive, learns
+        self._k, self._positive, self._learns, self._served = k, positive, learns, served
 
     def learn(self, begin: int, end: int) -> None:
         """As `Recommender.learn`."""
@@ -94,12 +98,25 @@ class Blended:
 
     def scores(self, place: int) -> NDArray[np.float32]:
         """As `Recommender.scores`."""
-        found = np.zeros(len(self._every), np.float32)
-        _score(
-            self._log.users[place], self._log.ts[place], self._users, self._items, self._moment,
-            self.blend, self._every, self._features, found,
-        )  # fmt: skip
-        return found
+        user, ts = self._log.users[place], self._log.ts[place]
+        _open(user, ts, self._users, self._items, self._moment, self.blend)
+        wanted = self._found_for(user) if self._served else self._every
+        found = np.zeros(len(wanted), np.float32)
+        _score(ts, self._items, self._moment, self.blend, wanted, self._features, found)
+        _close(self._items, self._moment)
+        scores = np.full(len(self._every), -np.inf, np.float32)
+        scores[wanted] = found
+        return scores
+
+    def _found_for(self, user: int) -> NDArray[np.int32]:
+        """What the sources find for the user of the open moment."""
+        nearness = self._items.vectors @ self._users.profiles[user]
+        nearness[self._users.seen[user, : self._users.seen_counts[user]]] = -np.inf
+        near = np.argsort(-nearness)[:DEPTH]
+        count = len(self._every)
+        together = going_together(self._items, self._moment, count)
+        found = np.unique(np.concatenate((near, together, most_popular(self._items, count))))
+        return found.astype(np.int32)
 
 
 @compiled
@@ -136,11 +153,21 @@ def _take_in(
 
 
 @compiled
-def _score(
-    user: int, ts: int, users: UserColumns, items: ItemColumns, moment: Moment, blend: Blend,
-    wanted: NDArray[np.int32], features: NDArray[np.float64], out: NDArray[np.float32],
-) -> None:  # fmt: skip
+def _open(
+    user: int, ts: int, users: UserColumns, items: ItemColumns, moment: Moment, blend: Blend
+) -> None:
     put_user(users, user, moment, ts)
     open_moment(items, moment, blend.scale, ts)
+
+
+@compiled
+def _score(
+    ts: int, items: ItemColumns, moment: Moment, blend: Blend, wanted: NDArray[np.int32],
+    features: NDArray[np.float64], out: NDArray[np.float32],
+) -> None:  # fmt: skip
     scores_of(items, moment, blend, ts, wanted, features, out)
+
+
+@compiled
+def _close(items: ItemColumns, moment: Moment) -> None:
     close_moment(items, moment)
