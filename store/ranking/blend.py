@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from store.ranking.columns import ItemColumns, Moment
 
 __all__ = [
-    "DRAWN", "FIRST_WEIGHTS", "RATE", "TEXT_MAPS", "Blend", "Draws", "blend_score", "grown_draws",
-    "learn_step", "new_blend", "new_draws", "remember_choice", "scores_of",
+    "DRAWN", "FIRST_WEIGHTS", "RATE", "TEXT_MAPS", "Blend", "Draws", "grown_draws", "learn_step",
+    "new_blend", "new_draws", "remember_choice", "scores_of",
 ]  # fmt: skip
 
 #: Named as a feature where it is left out.
@@ -193,22 +193,30 @@ def _draw(moment: Moment, draws: Draws, stamp: int, count: int) -> int:
 
 
 @part
-def blend_score(blend: Blend, features: NDArray[np.float64], context: NDArray[np.float64]) -> float:
-    """How well an item suits, by its features ``(F,)`` and the moment's context ``(C,)``."""
-    total = 0.0
-    for f in range(features.shape[0]):
-        value = _standardised(blend, features[f], f)
-        weight = blend.weights[0, f]
-        for c in range(context.shape[0]):
-            weight += blend.weights[1 + c, f] * context[c]
-        total += weight * value
-    return total
+def _weigh(blend: Blend, moment: Moment) -> None:
+    """What each feature weighs at this moment, and what it is divided by."""
+    for f in range(moment.weights.shape[0]):
+        moment.per_spread[f] = 1.0 / math.sqrt(blend.scale.variance[f])
+        moment.weights[f] = blend.weights[0, f]
+        for c in range(moment.context.shape[0]):
+            moment.weights[f] += blend.weights[1 + c, f] * moment.context[c]
 
 
 @part
-def _standardised(blend: Blend, value: float, feature: int) -> float:
-    spread = math.sqrt(blend.scale.variance[feature])
-    return max(-_REACH, min(_REACH, (value - blend.scale.mean[feature]) / spread))
+def _standardise(blend: Blend, moment: Moment, features: NDArray[np.float64]) -> None:
+    """Have an item's features ``(F,)`` be in standard deviations, within reach."""
+    for f in range(features.shape[0]):
+        value = (features[f] - blend.scale.mean[f]) * moment.per_spread[f]
+        features[f] = max(-_REACH, min(_REACH, value))
+
+
+@part
+def _score(items: ItemColumns, moment: Moment, features: NDArray[np.float64], item: int) -> float:
+    """How well an item suits, by its standardised features ``(F,)`` and by its text."""
+    total = pointed_at(items, moment, item)
+    for f in range(features.shape[0]):
+        total += moment.weights[f] * features[f]
+    return total
 
 
 @part
@@ -238,27 +246,26 @@ def learn_step(
         put_features(items, moment, blend.scale, ts, draws.items[place], features[place])
     blend.steps[0] += 1
     _follow_scale(blend, features, found)
+    _weigh(blend, moment)
     most = -np.inf
     for place in range(found):
-        draws.chances[place] = (
-            blend_score(blend, features[place], moment.context)
-            + pointed_at(items, moment, draws.items[place])
-            - draws.chances[place]
-        )
+        _standardise(blend, moment, features[place])
+        score = _score(items, moment, features[place], draws.items[place])
+        draws.chances[place] = score - draws.chances[place]
         most = max(most, draws.chances[place])
     total = 0.0
     for place in range(found):
         draws.chances[place] = math.exp(draws.chances[place] - most)
         total += draws.chances[place]
+    for place in range(found):
+        draws.chances[place] /= total
+    draws.chances[0] -= 1.0
     gradient = draws.gradient
     for f in range(gradient.shape[0]):
         gradient[f] = 0.0
     for place in range(found):
-        draws.chances[place] /= total
-    draws.chances[0] -= 1.0
-    for place in range(found):
         for f in range(gradient.shape[0]):
-            gradient[f] += draws.chances[place] * _standardised(blend, features[place, f], f)
+            gradient[f] += draws.chances[place] * features[place, f]
     _descend(blend, gradient, moment.context)
     turn(blend.maps, items, moment, draws.items, draws.chances, found)
 
@@ -306,12 +313,12 @@ def scores_of(
         moment: open.
         ts: when, ms.
         wanted: ``(k,) int32`` codes.
-        features: ``(k, F) float64``, filled.
+        features: ``(k, F) float64``, filled, in standard deviations.
         out: ``(k,) float32``, filled.
     """
     point(blend.maps, moment)
+    _weigh(blend, moment)
     for place in range(wanted.shape[0]):
         put_features(items, moment, blend.scale, ts, wanted[place], features[place])
-        out[place] = blend_score(blend, features[place], moment.context) + pointed_at(
-            items, moment, wanted[place]
-        )
+        _standardise(blend, moment, features[place])
+        out[place] = _score(items, moment, features[place], wanted[place])

@@ -88,6 +88,8 @@ class Moment(NamedTuple):
         aim: ``(dim,) float32`` where the text maps point from these two.
         sums: ``(4, n) float32`` by item: how much it goes with the recent ones.
         numbers: ``(11,) float64`` of the user, that do not depend on the item.
+        weights: ``(F,) float64`` what each feature weighs at this moment.
+        per_spread: ``(F,) float64`` one over each feature's standard deviation.
         mark: ``(n,) int64`` the number of the moment for which the item is left out.
         drawn: ``(1,) uint64`` the random numbers' state.
     """
@@ -103,6 +105,8 @@ class Moment(NamedTuple):
     aim: NDArray[np.float32]
     sums: NDArray[np.float32]
     numbers: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    per_spread: NDArray[np.float64]
     mark: NDArray[np.int64]
     drawn: NDArray[np.uint64]
 
@@ -142,7 +146,7 @@ def grown_items(items: ItemColumns, room: int) -> ItemColumns:
     )
 
 
-def new_moment(dim: int, room: int, contexts: int, seed: int = 0) -> Moment:
+def new_moment(dim: int, room: int, features: int, contexts: int, seed: int = 0) -> Moment:
     """A moment of nobody, for so many items."""
     return Moment(
         recent=np.zeros(RECENT, np.int32),
@@ -156,6 +160,8 @@ def new_moment(dim: int, room: int, contexts: int, seed: int = 0) -> Moment:
         aim=np.zeros(dim, np.float32),
         sums=np.zeros((4, room), np.float32),
         numbers=np.zeros(11),
+        weights=np.zeros(features),
+        per_spread=np.zeros(features),
         mark=np.zeros(room, np.int64),
         # never 0, where a xorshift would stay
         drawn=np.array([seed * 2 + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF | 1], np.uint64),

@@ -229,10 +229,12 @@ def close_moment(items: ItemColumns, moment: Moment) -> None:
     sums = moment.sums
     for back in range(moment.counts[0]):
         item = moment.recent[back]
-        _wipe(items.together, item, sums[0])
         _wipe(items.together, item, sums[3])
+        if back < NEAR:
+            _wipe(items.together, item, sums[0])
         if back < FOLLOWED:
             _wipe(items.follows, item, sums[1])
+        if back == 0:
             _wipe(items.follows, item, sums[2])
 
 

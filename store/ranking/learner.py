@@ -58,7 +58,7 @@ class Learner:
         self._codes = Interner()
         self._ids: list[str] = []
         self.items = new_items(dim, _FIRST_ROOM, partners)
-        self._moment = new_moment(dim, _FIRST_ROOM, len(CONTEXTS), seed)
+        self._moment = new_moment(dim, _FIRST_ROOM, len(FEATURES), len(CONTEXTS), seed)
         self._draws = new_draws(_FIRST_ROOM)
         self._total = np.zeros(dim)
         self._known = np.zeros(_FIRST_ROOM, np.bool_)
@@ -226,7 +226,9 @@ class Learner:
         self.items = grown_items(self.items, room)
         self._draws = grown_draws(self._draws, room)
         old = self._moment
-        self._moment = new_moment(self._dim, room, len(CONTEXTS))._replace(drawn=old.drawn)
+        self._moment = new_moment(self._dim, room, len(FEATURES), len(CONTEXTS))._replace(
+            drawn=old.drawn
+        )
         known = np.zeros(room, np.bool_)
         known[: len(self._known)] = self._known
         self._known = known

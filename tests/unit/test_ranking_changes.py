@@ -19,7 +19,7 @@ from store.ranking.blend import new_blend
 from store.ranking.changes import Change, asker_of
 from store.ranking.choices import POSITIVE, close_for, open_for
 from store.ranking.columns import ACTS, FOLLOWED, NEAR, RECENT, new_items, new_moment
-from store.ranking.features import CONTEXTS
+from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.learner import Learner
 from store.ranking.packed import new_scratch
 from store.ranking.pairs import NOBODY, PairTable
@@ -153,9 +153,12 @@ def test_what_is_counted_is_what_decoding_says(told: list[Change]) -> None:
 def test_who_asks_is_read_as_decoding_says(seen: list[str], acts: list[Contribution]) -> None:
     keys = Interner()
     keys.codes_of(KNOWN, insert=True)
-    items, moment = new_items(DIM, len(KNOWN), 16), new_moment(DIM, len(KNOWN), len(CONTEXTS))
+    items, moment = (
+        new_items(DIM, len(KNOWN), 16),
+        new_moment(DIM, len(KNOWN), len(FEATURES), len(CONTEXTS)),
+    )
     asker = asker_of(profile(seen, acts, 7), np.ones(DIM, np.float32), NOW + 10)
-    assert open_for(items, moment, new_blend(), keys.keys, asker, new_scratch(0), NOW + 10)
+    assert open_for(items, moment, new_blend(DIM), keys.keys, asker, new_scratch(0), NOW + 10)
     recent, latest = moment.counts.tolist()
     wanted = [one for one in acts[::-1] if one.item_id in KNOWN][:ACTS]
     assert [KNOWN[at] for at in moment.recent[:recent]] == [

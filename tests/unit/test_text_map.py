@@ -11,7 +11,7 @@ from store.compiled import compiled
 from store.ranking.blend import TEXT_MAPS, new_blend
 from store.ranking.columns import ItemColumns, Moment, new_items, new_moment
 from store.ranking.counting import put_lengths
-from store.ranking.features import CONTEXTS
+from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.learner import Learner
 from store.ranking.text_map import MOST_DIM, RATE, new_text_maps, point, pointed_at, turn
 
@@ -67,7 +67,7 @@ def step(
 
 def test_a_step_is_the_gradient_of_the_softmax_and_a_score_the_bilinear_form() -> None:
     random = np.random.default_rng(5)
-    items, moment = new_items(DIM, 5, 16), new_moment(DIM, 5, len(CONTEXTS))
+    items, moment = new_items(DIM, 5, 16), new_moment(DIM, 5, len(FEATURES), len(CONTEXTS))
     items.vectors[:] = random.normal(size=(5, DIM))
     items.mean[:] = random.normal(size=DIM)
     put_lengths(items, 0, 5)
