@@ -1,6 +1,8 @@
 """What is left of recall@10 where a tenth of the actions is random, or a bot floods an item.
 
-The same moments of the same users, in the log as it is and as it is spoilt, default settings.
+The same moments of the same users, in the log as it is and as it is spoilt, default settings. Where
+the random actions are of some users, the others are asked; where they are of everybody, who is
+asked has a past of which a tenth is wrong, too.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ from tidemark.evaluation.system import Blended
 
 __all__ = ["measure"]
 
-_KINDS = {"random:0.1": "a tenth of the actions random", "bot": "a bot floods one item"}
+_KINDS = {
+    "random:0.1": "a tenth of everybody's actions random",
+    "random-users:0.1": "users with a tenth of the actions act at random",
+    "bot": "a bot floods one item",
+}
 _MOST_LOST = 0.05
 
 

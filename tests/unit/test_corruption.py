@@ -7,7 +7,12 @@ import pytest
 
 from streams.schema import Item
 from tidemark.errors import EvaluationError
-from tidemark.evaluation.corruption import corrupted, with_bot, with_random_items
+from tidemark.evaluation.corruption import (
+    corrupted,
+    with_bot,
+    with_random_items,
+    with_random_users,
+)
 from tidemark.evaluation.log import ActionLog
 
 
@@ -39,6 +44,19 @@ def test_a_share_of_the_items_is_drawn_anew_and_nothing_else() -> None:
     assert (with_random_items(log, 0.1, 2)[0].items != spoilt.items).any()
 
 
+def test_some_users_act_at_random_and_the_others_are_left_alone() -> None:
+    log = make_log()
+    spoilt, genuine = with_random_users(log, 0.2, 1)
+    theirs = set(log.users[~genuine].tolist())
+    assert not theirs & set(log.users[genuine].tolist())
+    largest = np.bincount(log.users).max()
+    assert 0.2 * len(log) <= (~genuine).sum() < 0.2 * len(log) + largest
+    np.testing.assert_array_equal(spoilt.items[genuine], log.items[genuine])
+    np.testing.assert_array_equal(spoilt.items < 0, log.items < 0)
+    had = ~genuine & (log.items >= 0)
+    assert (spoilt.items[had] != log.items[had]).mean() > 0.8
+
+
 def test_bots_flood_one_item_beside_the_others() -> None:
     log = make_log()
     spoilt, genuine = with_bot(log, 0.25, 1, bots=2)
@@ -56,7 +74,7 @@ def test_bots_flood_one_item_beside_the_others() -> None:
     assert set(codes[~genuine].tolist()) == {-1}
 
 
-@pytest.mark.parametrize("said", ["random:2", "random:x", "noise", "bot:-1", ""])
+@pytest.mark.parametrize("said", ["random:2", "random-users:2", "random:x", "noise", "bot:-1", ""])
 def test_what_cannot_be_done_is_said(said: str) -> None:
     with pytest.raises(EvaluationError, match="expected"):
         corrupted(make_log(), said, 0)
@@ -64,7 +82,11 @@ def test_what_cannot_be_done_is_said(said: str) -> None:
 
 def test_words_say_how() -> None:
     log = make_log()
-    for said, other in (("random:0.1", with_random_items), ("bot", with_bot)):
+    for said, other in (
+        ("random:0.1", with_random_items),
+        ("random-users", with_random_users),
+        ("bot", with_bot),
+    ):
         found, _ = corrupted(log, said, 3)
         expected, _ = other(log, 0.1, 3)
         np.testing.assert_array_equal(found.items, expected.items)

@@ -10,11 +10,13 @@ import numpy as np
 from tidemark.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["corrupted", "with_bot", "with_random_items"]
+__all__ = ["corrupted", "with_bot", "with_random_items", "with_random_users"]
 
 Column = TypeVar("Column", bound=np.generic)
 
@@ -49,6 +51,35 @@ def with_random_items(
     items[spoilt] = draw.integers(0, len(log.catalogue), len(spoilt))
     genuine = np.ones(len(log), np.bool_)
     genuine[spoilt] = False
+    return replace(log, items=items), genuine
+
+
+def with_random_users(
+    log: ActionLog, share: float, seed: int
+) -> tuple[ActionLog, NDArray[np.bool_]]:
+    """Have some users do nothing but act on items drawn alike from the catalogue.
+
+    Args:
+        log: left as it is.
+        share: of the actions that are theirs, about: users are drawn until they have as many.
+        seed: of the draws.
+
+    Returns:
+        The log, and ``(n,)`` which of its actions are of the other users.
+
+    Raises:
+        EvaluationError: the share is not from 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise EvaluationError(f"the share of random actions is {share:g}; expected 0 to 1")
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(len(log.user_ids))
+    counts = np.bincount(log.users, minlength=len(order))[order]
+    taken = order[np.cumsum(counts) - counts < share * len(log)]
+    genuine = ~np.isin(log.users, taken)
+    spoilt = np.flatnonzero(~genuine & (log.items >= 0))
+    items = log.items.copy()
+    items[spoilt] = draw.integers(0, len(log.catalogue), len(spoilt))
     return replace(log, items=items), genuine
 
 
@@ -120,7 +151,7 @@ def with_bot(
 
 
 def corrupted(log: ActionLog, said: str, seed: int) -> tuple[ActionLog, NDArray[np.bool_]]:
-    """Spoil a log as a command says: ``random:SHARE``, ``bot`` or ``bot:SHARE`` (0.1 by default).
+    """Spoil a log as a command says: by `_KINDS`, with a share behind a colon (0.1 by default).
 
     Raises:
         EvaluationError: it says something else.
@@ -130,9 +161,18 @@ def corrupted(log: ActionLog, said: str, seed: int) -> tuple[ActionLog, NDArray[
         share = float(given) if given else 0.1
     except ValueError:
         share = -1.0
-    if kind not in ("random", "bot") or share < 0:
-        raise EvaluationError(f"{said!r} is no corruption; expected random:0.1, bot or bot:0.1")
-    return (with_random_items if kind == "random" else with_bot)(log, share, seed)
+    spoil = _KINDS.get(kind)
+    if spoil is None or share < 0:
+        known = ", ".join(f"{name}:0.1" for name in _KINDS)
+        raise EvaluationError(f"{said!r} is no corruption; expected one of {known}")
+    return spoil(log, share, seed)
+
+
+_KINDS: Mapping[str, Callable[[ActionLog, float, int], tuple[ActionLog, NDArray[np.bool_]]]] = {
+    "random": with_random_items,
+    "random-users": with_random_users,
+    "bot": with_bot,
+}
 
 
 def _name(log: ActionLog, number: int) -> str:
