@@ -112,9 +112,32 @@ class Columns(NamedTuple):
     free: NDArray[np.int64]
 
 
+def new_rows(count: int, dim: int, contributions: int) -> Rows:
+    """Rows of nobody."""
+    ring = (count, contributions)
+    return Rows(
+        vector=np.zeros((count, dim), np.float32),
+        counts=np.zeros(count, np.int64),
+        mass=np.zeros(count),
+        sum_k=np.zeros(count),
+        sum_k2=np.zeros(count),
+        last_ts=np.zeros(count, np.int64),
+        paced=np.zeros(count),
+        cos_mean=np.zeros(count),
+        cos_var=np.zeros(count),
+        fresh_from=np.zeros(count, np.int64),
+        written=np.zeros(count, np.int64),
+        actions=np.zeros(ring, np.int32),
+        items=np.zeros(ring, np.int32),
+        ks=np.zeros(ring, np.float32),
+        strengths=np.zeros(ring, np.float32),
+        free=np.zeros(count, np.int32),
+    )
+
+
 def new_columns(dim: int, seen: int, contributions: int, events: int) -> Columns:
     """Of no user, with the bounds of what is kept beside the vector."""
-    n, ring = _FIRST, (_FIRST, contributions)
+    n = _FIRST
     return Columns(
         Users(
             next_offset=np.zeros((n, 0), np.int64),
@@ -123,24 +146,7 @@ def new_columns(dim: int, seen: int, contributions: int, events: int) -> Columns
             marks=np.zeros(n, np.uint8),
             listed=np.zeros(n, np.int32),
         ),
-        Rows(
-            vector=np.zeros((n, dim), np.float32),
-            counts=np.zeros(n, np.int64),
-            mass=np.zeros(n),
-            sum_k=np.zeros(n),
-            sum_k2=np.zeros(n),
-            last_ts=np.zeros(n, np.int64),
-            paced=np.zeros(n),
-            cos_mean=np.zeros(n),
-            cos_var=np.zeros(n),
-            fresh_from=np.zeros(n, np.int64),
-            written=np.zeros(n, np.int64),
-            actions=np.zeros(ring, np.int32),
-            items=np.zeros(ring, np.int32),
-            ks=np.zeros(ring, np.float32),
-            strengths=np.zeros(ring, np.float32),
-            free=np.zeros(n, np.int32),
-        ),
+        new_rows(n, dim, contributions),
         seen=new_windows(seen, n, np.int32),
         events=new_windows(events, n, np.uint64),
         listed=np.zeros(1, np.int64),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from store.policies import Policy
 from store.ranking.blend import TEXT_MAPS
 from store.ranking.features import FEATURES, TEXT
 from tidemark.errors import EvaluationError
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from tidemark.evaluation.log import ActionLog
     from tidemark.evaluation.protocol import Recommender
 
-__all__ = ["ABLATIONS", "HALF_LIVES", "Entry", "Kind", "Part", "entries", "recommenders"]
+__all__ = [
+    "ABLATIONS", "HALF_LIVES", "POLICIES", "Entry", "Kind", "Part", "entries", "recommenders",
+]  # fmt: skip
 
 #: What each ablation leaves out of the blend, by name.
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -44,6 +47,15 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "without-follows": ("follows", "next"),
     # what one inner product in an index serves
     "without-pairs": ("together", "together_lift", "together_far", "follows", "next"),
+}
+#: Of the long-term profile, in place of ``constant`` with k = 0.9.
+POLICIES: dict[str, Policy] = {
+    "constant-0.7": Policy("constant", k=0.7),
+    "constant-0.97": Policy("constant", k=0.97),
+    "decay-1d": Policy("decay", half_life_seconds=86_400.0),
+    "decay-30d": Policy("decay"),
+    "decay-365d": Policy("decay", half_life_seconds=365 * 86_400.0),
+    "adaptive": Policy("adaptive"),
 }
 #: Days, of decayed popularity.
 HALF_LIVES = (0.5, 4.0, 30.0, 365.0)
@@ -112,6 +124,7 @@ def entries(
             Kind.system,
             lambda: Blended(
                 log, log.strengths(rules), vectors(), name=name, positive=positive, seed=seed,
+                weights=log.weights(rules),
                 **variant,
             ),
             part,
@@ -130,6 +143,7 @@ def entries(
     return [
         system("tidemark"),
         *(system(name, Part.ablations, without=left_out) for name, left_out in ABLATIONS.items()),
+        *(system(name, Part.ablations, policy=policy) for name, policy in POLICIES.items()),
         system("as-served", Part.ablations, served=True),
         system("without-contexts", Part.ablations, contexts=False),
         system("without-learning", Part.ablations, learns=False),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from store.compiled import compiled
+from store.fold import Rule
 from store.ordering import DEPTH
+from store.policies import Policy
 from store.ranking.blend import (
     Blend,
     learn_step,
@@ -37,6 +39,7 @@ class _Actions(NamedTuple):
     items: NDArray[np.int32]
     ts: NDArray[np.int64]
     strengths: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
 
 class Blended:
@@ -51,7 +54,8 @@ class Blended:
         contexts: whether weights depend on the moment.
         learns: whether the weights are learned; else they stay as they begin.
         served: whether only what the retrieval service's sources find is ranked, as it does.
-        k: of the policy ``constant`` of the long-term profile.
+        policy: of the long-term profile.
+        weights: ``(n,) float32`` w of the log's actions, where the policy asks for it; else 1.
         positive: least strength of an action that is learned from.
         partners: width of the tables of pairs, a power of two.
         seed: of the items drawn.
@@ -68,14 +72,17 @@ class Blended:
         contexts: bool = True,
         learns: bool = True,
         served: bool = False,
-        k: float = 0.9,
+        policy: Policy | None = None,
+        weights: NDArray[np.float32] | None = None,
         positive: float = 0.5,
         partners: int = 256,
         seed: int = 0,
     ) -> None:
         self.name = name
         count, dim = vectors.shape
-        self._log = _Actions(log.users, log.items, log.ts, strengths)
+        if weights is None:
+            weights = np.ones(len(log), np.float32)
+        self._log = _Actions(log.users, log.items, log.ts, strengths, weights)
         self._items = new_items(dim, count, partners)
         self._items.vectors[:] = vectors
         # The catalogue is known before its actions.
@@ -87,13 +94,15 @@ class Blended:
         self._draws = new_draws(count)
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
-        self._k, self._positive, self._learns, self._served = k, positive, learns, served
+        policy = policy or Policy()
+        self._rule = Rule(policy.code, *policy.parameters())
+        self._positive, self._learns, self._served = positive, learns, served
 
     def learn(self, begin: int, end: int) -> None:
         """As `Recommender.learn`."""
         _take_in(
             self._log, self._users, self._items, self._moment, self.blend, self._draws, begin, end,
-            self._positive if self._learns else np.inf, self._k,
+            self._positive if self._learns else np.inf, self._rule,
         )  # fmt: skip
 
     def scores(self, place: int) -> NDArray[np.float32]:
@@ -110,7 +119,7 @@ class Blended:
 
     def _found_for(self, user: int) -> NDArray[np.int32]:
         """What the sources find for the user of the open moment."""
-        nearness = self._items.vectors @ self._users.profiles[user]
+        nearness = self._items.vectors @ self._users.rows.vector[user]
         nearness[self._users.seen[user, : self._users.seen_counts[user]]] = -np.inf
         near = np.argsort(-nearness)[:DEPTH]
         count = len(self._every)
@@ -122,7 +131,7 @@ class Blended:
 @compiled
 def _take_in(
     log: _Actions, users: UserColumns, items: ItemColumns, moment: Moment, blend: Blend,
-    draws: Draws, begin: int, end: int, positive: float, k: float,
+    draws: Draws, begin: int, end: int, positive: float, rule: Rule,
 ) -> None:  # fmt: skip
     """Learn from and count the actions from ``begin`` to before ``end``."""
     count = items.vectors.shape[0]
@@ -149,7 +158,7 @@ def _take_in(
             count_choice(items, moment.recent, recent, item, ts, strength)
             remember_choice(draws, item)
         see(users, user, item)
-        act(users, user, items, item, strength, ts, k)
+        act(users, user, items, item, strength, log.weights[place], ts, rule)
 
 
 @compiled

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from store.columns import new_rows
 from store.compiled import part
+from store.fold import fold_action
 from store.ranking.columns import ACTS, RECENT
 from store.ranking.features import put_context
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from store.columns import Rows
+    from store.fold import Rule
     from store.ranking.columns import ItemColumns, Moment
 
 __all__ = ["SEEN", "UserColumns", "act", "is_seen", "new_users", "put_user", "see"]
@@ -30,9 +34,7 @@ class UserColumns(NamedTuple):
         acts: ``(n, ACTS) int32`` items of the latest actions, oldest first.
         liked: ``(n, ACTS) float32`` their strengths.
         act_counts: ``(n,) int64``.
-        profiles: ``(n, dim) float32`` p by the policy ``constant``.
-        actions: ``(n,) int64`` folded.
-        last_ts: ``(n,) int64`` of the latest, ms.
+        rows: the profiles p with what their policy remembers, as a worker holds them.
     """
 
     seen: NDArray[np.int32]
@@ -40,9 +42,7 @@ class UserColumns(NamedTuple):
     acts: NDArray[np.int32]
     liked: NDArray[np.float32]
     act_counts: NDArray[np.int64]
-    profiles: NDArray[np.float32]
-    actions: NDArray[np.int64]
-    last_ts: NDArray[np.int64]
+    rows: Rows
 
 
 def new_users(count: int, dim: int) -> UserColumns:
@@ -53,9 +53,7 @@ def new_users(count: int, dim: int) -> UserColumns:
         np.zeros((count, ACTS), np.int32),
         np.zeros((count, ACTS), np.float32),
         np.zeros(count, np.int64),
-        np.zeros((count, dim), np.float32),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
+        new_rows(count, dim, 0),
     )
 
 
@@ -73,8 +71,8 @@ def put_user(users: UserColumns, user: int, moment: Moment, ts: int) -> None:
     moment.counts[0] = count
     moment.counts[1] = acts
     for j in range(moment.profile.shape[0]):
-        moment.profile[j] = users.profiles[user, j]
-    put_context(moment, users.actions[user], ts - users.last_ts[user])
+        moment.profile[j] = users.rows.vector[user, j]
+    put_context(moment, users.rows.counts[user], ts - users.rows.last_ts[user])
 
 
 @part
@@ -107,9 +105,10 @@ def see(users: UserColumns, user: int, item: int) -> None:
 
 @part
 def act(
-    users: UserColumns, user: int, items: ItemColumns, item: int, strength: float, ts: int, k: float
-) -> None:
-    """Fold an action into the user's profile: ``p' = k·p + (1−k)·s·v`` with ``min(k, n/(n+1))``."""
+    users: UserColumns, user: int, items: ItemColumns, item: int, strength: float, weight: float,
+    ts: int, rule: Rule,
+) -> None:  # fmt: skip
+    """Remember an action, and fold it into the user's profile as the worker does."""
     acts = users.act_counts[user]
     if acts == users.acts.shape[1]:
         acts -= 1
@@ -119,10 +118,4 @@ def act(
     users.acts[user, acts] = item
     users.liked[user, acts] = strength
     users.act_counts[user] = acts + 1
-    n = users.actions[user]
-    kept = min(k, n / (n + 1.0))
-    keep, add = np.float32(kept), np.float32((1.0 - kept) * strength)
-    for j in range(users.profiles.shape[1]):
-        users.profiles[user, j] = keep * users.profiles[user, j] + add * items.vectors[item, j]
-    users.actions[user] = n + 1
-    users.last_ts[user] = ts
+    fold_action(users.rows, user, items.vectors[item], strength, weight, ts, rule)
