@@ -112,6 +112,8 @@ def take_changes(
         if found < 0:
             tally.unreadable[0] += 1
         ts = changes.ts[row]
+        # What came late is learned from as of now: counts hold what came after it already.
+        now = max(ts, items.latest[0])
         for place in range(found):
             item, strength = scratch.items[place], scratch.strengths[place]
             if _is_recent(moment, item):
@@ -122,8 +124,8 @@ def take_changes(
                 moment.mark[item] = stamp
                 for back in range(moment.counts[0]):
                     moment.mark[moment.recent[back]] = stamp
-                open_moment(items, moment, blend.scale, ts)
-                learn_step(items, moment, blend, draws, item, ts, stamp, count)
+                open_moment(items, moment, blend.scale, now)
+                learn_step(items, moment, blend, draws, item, now, stamp, count)
                 close_moment(items, moment)
                 tally.stamp[0] += 1
                 tally.learned[0] += 1

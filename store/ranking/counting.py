@@ -69,7 +69,7 @@ def count_choice(
     days = (ts - items.origin[0]) / _DAY_MS
     for horizon in range(items.popularity.shape[0]):
         items.popularity[horizon, item] += 2.0 ** (days / _half_life(horizon))
-    if items.first[item] == 0:
+    if items.first[item] == 0 or ts < items.first[item]:
         items.first[item] = ts
     items.users[item] += 1.0
     if strength == strength:  # noqa: PLR0124 # no NaN

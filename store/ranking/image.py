@@ -38,7 +38,8 @@ class RankingPart(msgspec.Struct, array_like=True, frozen=True, tag="ranking"):
         total: items that there were when the first part was made.
         ids: the items'.
         columns: of the items, by name, as bytes of the arrays.
-        learned: the blend and what it draws from, likewise; empty but in the first part.
+        learned: the blend and the stream's clock, likewise; empty but in the first part.
+        dim: of the vectors.
     """
 
     version: int
@@ -50,19 +51,21 @@ class RankingPart(msgspec.Struct, array_like=True, frozen=True, tag="ranking"):
     ids: list[str]
     columns: dict[str, bytes]
     learned: dict[str, bytes]
+    dim: int = 0
 
 
 def parts_of_learner(learner: Learner) -> Iterator[RankingPart]:
     """All that is known, of the items that there are now."""
-    total = len(learner)
+    total, (width, dim) = len(learner), _sizes(learner)
     for begin in range(0, max(total, 1), _PART):
         end = min(begin + _PART, total)
         yield RankingPart(
             VERSION, list(FEATURES), list(CONTEXTS), begin, total,
-            learner.items.together.partners.shape[1], learner.ids(begin, end),
+            width, learner.ids(begin, end),
             {name: array.tobytes() for name, array in _columns(learner, begin, end).items()},
             {name: array.tobytes() for name, array in _learned(learner).items()}
             if not begin else {},
+            dim,
         )  # fmt: skip
 
 
@@ -72,29 +75,48 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
     Returns:
         Whether it could be used: not what was learned with other features, say.
     """
-    given = (part.version, part.features, part.contexts, part.width)
-    here = (
-        VERSION, list(FEATURES), list(CONTEXTS), learner.items.together.partners.shape[1],
-    )  # fmt: skip
+    given = (part.version, part.features, part.contexts, part.width, part.dim)
+    here = (VERSION, list(FEATURES), list(CONTEXTS), *_sizes(learner))
     if given != here:
         if not part.begin:
             logger.warning(
-                "the ranking is learned anew: the snapshot's is of version %d with %d features and "
-                "%d partners, this is of %d, %d and %d",
-                part.version, len(part.features), part.width, VERSION, len(FEATURES), here[3],
+                "the ranking is learned anew: the snapshot's is of version %d with %d features, "
+                "%d partners and %d dimensions, this is of %d, %d, %d and %d",
+                part.version, len(part.features), part.width, part.dim,
+                VERSION, len(FEATURES), *_sizes(learner),
             )  # fmt: skip
+        return False
+    if lacking := _lacking(learner, part):
+        logger.warning("the ranking is learned anew: the snapshot's has no whole %s", lacking)
         return False
     end = learner.restore_ids(part.begin, part.ids)
     for name, array in _columns(learner, part.begin, end).items():
         values = np.frombuffer(part.columns[name], array.dtype).reshape(array.shape)
         if name.endswith("partners"):
             # one that came while the parts were made is in none of them
-            values = np.where(values < part.total, values, NOBODY)
+            known = (values >= 0) & (values < part.total)
+            values = np.where(known, values, NOBODY)
         array[...] = values
-    if part.learned:
+    if not part.begin:
         for name, array in _learned(learner).items():
             array[...] = np.frombuffer(part.learned[name], array.dtype).reshape(array.shape)
     return True
+
+
+def _sizes(learner: Learner) -> tuple[int, int]:
+    """Partners of an item, and numbers of a vector."""
+    return learner.items.together.partners.shape[1], learner.items.vectors.shape[1]
+
+
+def _lacking(learner: Learner, part: RankingPart) -> str:
+    """What of a part is missing or of another length; nothing where it is whole."""
+    of_one = {name: array.nbytes for name, array in _columns(learner, 0, 1).items()}
+    wanted = {name: size * len(part.ids) for name, size in of_one.items()}
+    found = {name: len(part.columns.get(name, b"")) for name in wanted}
+    if not part.begin:
+        wanted |= {name: array.nbytes for name, array in _learned(learner).items()}
+        found |= {name: len(part.learned.get(name, b"")) for name in _learned(learner)}
+    return ", ".join(name for name in wanted if wanted[name] != found[name])
 
 
 def _columns(learner: Learner, begin: int, end: int) -> dict[str, NDArray[np.generic]]:

@@ -116,7 +116,11 @@ class Learner:
             item_ids: their ids.
             vectors: ``(n, dim) float32`` unit rows.
         """
-        codes = self._codes_of(item_ids)
+        last = {item_id: at for at, item_id in enumerate(item_ids)}
+        if len(last) < len(item_ids):
+            # of an item that comes twice the last vector is the one
+            vectors = vectors[list(last.values())]
+        codes = self._codes_of(list(last))
         self._total -= self.items.vectors[codes].sum(axis=0, dtype=np.float64)
         self.items.vectors[codes] = vectors
         self._total += vectors.sum(axis=0, dtype=np.float64)
@@ -133,7 +137,7 @@ class Learner:
     def remove_items(self, item_ids: Sequence[str]) -> None:
         """Items are no more; what was counted of them stays, should they come back."""
         codes = self._codes.codes_of(item_ids, insert=False)
-        codes = codes[codes >= 0]
+        codes = np.unique(codes[codes >= 0])
         self._total -= self.items.vectors[codes].sum(axis=0, dtype=np.float64)
         self.items.vectors[codes] = 0.0
         self._known[codes] = False

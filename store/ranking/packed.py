@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Scratch", "find_new", "find_seen", "new_scratch", "put_asker"]
 
 _NULL = 0xC0
+#: Of s, which is from −1 to 1 but for rounding.
+_MOST_STRENGTH = 1.001
 
 
 class Scratch(NamedTuple):
@@ -198,8 +200,10 @@ def _read_contribution(
     Without an item it starts and stops at the same place; -1 in the end where it cannot be read.
     """
     fields, at = read_array_head(buffer, at, end)
+    if fields != 4 or at < 0:
+        return 0, 0, 0.0, -1
     _, at = read_string(buffer, at, end)  # the action
-    if fields != 4 or not 0 <= at < end:
+    if not 0 <= at < end:
         return 0, 0, 0.0, -1
     if buffer[at] == _NULL:
         start, stop = at, at
@@ -213,6 +217,9 @@ def _read_contribution(
     if at < 0:
         return 0, 0, 0.0, -1
     strength, at = read_number(buffer, at, end, bits)
+    # one that is not finite would be in the sums for good
+    if not -_MOST_STRENGTH <= strength <= _MOST_STRENGTH:
+        return 0, 0, 0.0, -1
     return start, stop, strength, at
 
 

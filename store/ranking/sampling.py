@@ -66,11 +66,11 @@ class SampledLearning:
             return
         counted = self._draw(len(changed), self._counting.take(len(changed), self.now_ms))
         changes = [Change(before, now) for _, before, now in map(changed.__getitem__, counted)]
-        learned = counted[: self._learning.take(len(counted), self.now_ms)]
+        learned = self._draw(len(counted), self._learning.take(len(counted), self.now_ms))
         if learned:
-            directions = self._directions([changed[place][0] for place in learned])
-            for at, place in enumerate(learned):
-                direction = directions.get(changed[place][0])
+            directions = self._directions([changed[counted[at]][0] for at in learned])
+            for at in learned:
+                direction = directions.get(changed[counted[at]][0])
                 changes[at] = changes[at]._replace(direction=direction)
         self._learner.observe(changes)
 
@@ -95,12 +95,15 @@ class _Budget:
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
-        self._left, self._seen_ms = per_second, 0
+        # one more than a second's, so that what is left of a whole one is not lost
+        self._most = per_second + 1.0
+        self._left = per_second
+        self._seen_ms: int | None = None
 
     def take(self, wanted: int, now_ms: int) -> int:
-        passed = max(0, now_ms - self._seen_ms) / 1000
+        passed = 0 if self._seen_ms is None else max(0, now_ms - self._seen_ms) / 1000
         self._seen_ms = now_ms
-        self._left = min(self._per_second, self._left + passed * self._per_second)
+        self._left = min(self._most, self._left + passed * self._per_second)
         taken = min(int(self._left), wanted)
         self._left -= taken
         return taken

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from store.ranking.columns import ItemColumns, Moment
 
-__all__ = ["MOST_DIM", "new_text_maps", "point", "pointed_at", "turn"]
+__all__ = ["MOST_DIM", "RATE", "REACH", "new_text_maps", "point", "pointed_at", "turn"]
 
 #: Of the rates .04, .1 and .5 the one that did best on the first halves of two logs of three.
 RATE = 0.1
+#: Greatest length of what the maps point to, so that no stream can have them drown all else.
+REACH = 10.0
 #: Vectors of more numbers have no maps: a step would take milliseconds.
 MOST_DIM = 1024
 
@@ -38,12 +40,16 @@ def new_text_maps(dim: int) -> NDArray[np.float32]:
 
 @part
 def point(maps: NDArray[np.float32], moment: Moment) -> None:
-    """Fill in ``moment.aim`` for an open moment."""
+    """Fill in ``moment.aim`` for an open moment: ``A·a + B·b``, no longer than `REACH`."""
     aim = moment.aim
     for i in range(aim.shape[0]):
         aim[i] = np.float32(0.0)
     for i in range(maps.shape[1]):
         aim[i] = dot(maps[0, i], moment.short) + dot(maps[1, i], moment.last)
+    length = np.sqrt(dot(aim, aim))
+    if length > np.float32(REACH):
+        for i in range(aim.shape[0]):
+            aim[i] *= np.float32(REACH) / length
 
 
 @part

@@ -298,9 +298,10 @@ class Upcoming:
 class LearnedRanking:
     """What ``rank=blend`` ranks by.
 
-    ``counted`` and ``learned`` are changes of profiles since the start, ``steps`` all that the
-    weights were learned from, before it too; ``weights`` are by feature: ``always``, and what each
-    context adds. ``text_maps`` are the Frobenius norms of the two maps of texts.
+    ``counted`` and ``learned`` are choices since the start: items that users came to. ``steps`` are
+    all that the weights were learned from, with those before the start that a snapshot kept.
+    ``weights`` are by feature: ``always``, and what each context adds. ``text_maps`` are the
+    Frobenius norms of the two maps of texts.
     """
 
     counted: int

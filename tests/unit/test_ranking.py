@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -192,6 +193,36 @@ def test_the_same_stream_gives_the_same_weights_to_the_bit() -> None:
     assert best(one, ["i3"]) == best(other, ["i3"])
 
 
+@pytest.mark.parametrize("late", [100 * DAY, 600 * DAY, NOW - NOW // 1000])
+def test_an_action_of_long_ago_does_no_harm_to_what_was_learned(late: int) -> None:
+    made, punctual = learner(), learner()
+    for one in (made, punctual):
+        for at in range(150):
+            came(one, [f"i{at % 10}"], f"i{10 + at % 30}", learns=True)
+    before = profile(["i1"], ts=NOW - late - 5)
+    made.observe([Change(before, profile(["i1", "i2"], ts=NOW - late), unit(1.0))])
+    came(punctual, ["i1"], "i2", learns=True)
+    assert made.learned == punctual.learned == 151
+    for name in ("mean", "variance"):
+        ours, theirs = getattr(made.blend.scale, name), getattr(punctual.blend.scale, name)
+        assert ours == pytest.approx(theirs, rel=0.05, abs=0.05)
+    assert made.items.popularity == pytest.approx(punctual.items.popularity, abs=1.0)
+    assert np.isfinite(made.blend.weights).all()
+
+
+def test_an_item_that_comes_twice_at_once_counts_once_for_the_mean() -> None:
+    made, other = learner(), learner()
+    rows = np.stack([unit(1.0), unit(0.0, 1.0)])
+    made.put_items(["i1", "i1"], rows)
+    other.put_items(["i1"], rows[1:])
+    made.remove_items(["i3", "i3"])
+    other.remove_items(["i3"])
+    for one in (made, other):
+        one.put_items([f"more{at}" for at in range(20)], np.tile(unit(1.0), (20, 1)))
+    assert made.items.mean == pytest.approx(other.items.mean)
+    assert made.items.vectors[1] == pytest.approx(rows[1])
+
+
 def test_more_items_than_there_was_room_for_change_nothing_of_the_others() -> None:
     made = learner(40)
     for _ in range(20):
@@ -300,6 +331,26 @@ def test_what_was_learned_with_another_width_is_left() -> None:
     other = Learner(DIM, partners=128)
     assert not put_part(other, part)
     assert len(other) == 0
+
+
+def test_what_was_learned_of_vectors_of_another_length_is_left() -> None:
+    (part,) = parts_of_learner(learner())
+    other = Learner(DIM + 1, partners=64)
+    assert not put_part(other, part)
+    assert len(other) == 0
+
+
+@pytest.mark.parametrize("name", ["users", "together.partners", "text_maps"])
+def test_a_part_that_is_not_whole_is_left(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    (part,) = parts_of_learner(learner())
+    for cut in ({name: b"1234"}, {}):
+        kept = part.learned if name in part.learned else part.columns
+        broken = {**{key: value for key, value in kept.items() if key != name}, **cut}
+        where = "learned" if name in part.learned else "columns"
+        other = Learner(DIM, partners=64)
+        assert not put_part(other, msgspec.structs.replace(part, **{where: broken}))
+        assert len(other) == 0
+        assert f"the snapshot's has no whole {name}" in caplog.text
 
 
 def test_contexts_and_features_have_names_of_their_own() -> None:

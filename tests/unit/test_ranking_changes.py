@@ -178,6 +178,7 @@ def test_who_asks_is_read_as_decoding_says(seen: list[str], acts: list[Contribut
         (b"\xc0", b"\x90"),  # no list
         (b"\x91\xa1i", b"\x91\x93\xa1v\xa1i\xcb"),  # a contribution of three fields
         (b"\x91\xa1i", b"\x91\x94\xa1v\xa1x\x01"),  # cut off
+        (b"\x91\xa1i", b"\x91\x94\xa1v\xa1x\x01\xcb\x7f\xf0\0\0\0\0\0\0"),  # s is infinite
         (b"\x91\xa1i", b"\x92\xc1"),  # what is passed over is no value
         (b"\x91\xa1i", b""),
     ],

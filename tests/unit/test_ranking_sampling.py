@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pytest
+from ranking_fakes import profile as make_profile
 from store_fakes import DIM, X, Y, item_record, make_state, make_view, profile_record
 
 from store.profile import Contribution
 from store.ranking.changes import Change
 from store.ranking.image import parts_of_learner
 from store.ranking.learner import Learner
+from store.ranking.sampling import SampledLearning
 from store.view import RetrievalView
 
 NOW = 1_700_000_000_000
@@ -69,6 +73,38 @@ def test_no_more_is_learned_from_than_was_counted() -> None:
         act(view, f"u{at}", "i1", "i2", "i3")
     assert learner.counted == 15
     assert 0 < learner.learned <= 2
+
+
+def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:
+    told: list[int] = []
+
+    class Listening(Learner):
+        def observe(self, changes: Sequence[Change]) -> None:
+            told.extend(at for at, one in enumerate(changes) if one.direction is not None)
+
+    learning = SampledLearning(
+        Listening(DIM, partners=16), lambda users: dict.fromkeys(users, X),
+        counted_per_second=1e6, learned_per_second=20,
+    )  # fmt: skip
+    learning.live = True
+    one = make_profile(["i1"])
+    for second in range(200):
+        learning.now_ms = NOW + 1000 * second
+        learning([(f"u{at}", one, one) for at in range(40)])
+    counts = np.bincount(told, minlength=40)
+    assert 20 * 200 <= counts.sum() <= 20 * 200 + 1
+    assert counts.min() > 60  # of 100 that are expected
+    assert counts.max() < 140
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.5, 3.0])
+def test_a_rate_that_is_no_whole_number_is_kept_to(rate: float) -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner, counted=rate)
+    for second in range(40):
+        records = [profile_record(f"u{second}-{at}", make_state(X, seen=["i1"])) for at in range(5)]
+        view.apply_profiles(records, lambda second=second: NOW + 1000 * second)  # type: ignore[misc]
+    assert abs(learner.counted - 40 * rate) <= rate + 1
 
 
 def test_a_profile_that_cannot_be_read_is_left_out_and_the_others_are_not(

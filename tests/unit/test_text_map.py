@@ -13,7 +13,7 @@ from store.ranking.columns import ItemColumns, Moment, new_items, new_moment
 from store.ranking.counting import put_lengths
 from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.learner import Learner
-from store.ranking.text_map import MOST_DIM, RATE, new_text_maps, point, pointed_at, turn
+from store.ranking.text_map import MOST_DIM, RATE, REACH, new_text_maps, point, pointed_at, turn
 
 KINDS = ("teapot", "cup", "hammer", "nail")
 
@@ -82,9 +82,21 @@ def test_a_step_is_the_gradient_of_the_softmax_and_a_score_the_bilinear_form() -
     moved = errors @ centred[drawn]
     wanted = before - RATE * np.stack([np.outer(moved, moment.short), np.outer(moved, moment.last)])
     assert maps == pytest.approx(wanted, abs=1e-5)
-    assert scores == pytest.approx(
-        centred[drawn] @ (maps[0] @ moment.short + maps[1] @ moment.last), abs=1e-4
-    )
+    aim = maps[0] @ moment.short + maps[1] @ moment.last
+    aim *= min(1.0, REACH / np.linalg.norm(aim))
+    assert scores == pytest.approx(centred[drawn] @ aim, abs=1e-4)
+
+
+def test_what_they_point_to_is_bounded_however_much_was_learned() -> None:
+    items, moment = new_items(DIM, 2, 16), new_moment(DIM, 2, len(FEATURES), len(CONTEXTS))
+    items.vectors[:] = np.eye(2, DIM)
+    put_lengths(items, 0, 2)
+    moment.short[0] = moment.last[0] = 1.0
+    maps = np.full((2, DIM, DIM), 1e6, np.float32)
+    scores = np.zeros(2)
+    step(maps, items, moment, np.array([0, 1], np.int32), np.zeros(2), scores)
+    assert np.linalg.norm(moment.aim) == pytest.approx(REACH)
+    assert (np.abs(scores) <= REACH).all()
 
 
 def test_long_vectors_have_no_maps_and_are_ranked_all_the_same() -> None:
