@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_DIM", "RATE", "REACH", "new_text_maps", "point", "pointed_at", "turn"]
 
-#: Of the rates .04, .1 and .5 the one that did best on the first halves of two logs of three.
+#: Of .04, .1, .2 and .5 what did best on the first halves of three logs (docs/evaluation.md).
 RATE = 0.1
 #: Greatest length of what the maps point to, so that no stream can have them drown all else.
 REACH = 10.0
