@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tidemark.cli.main import app
 from tidemark.compose.sequence import build_sequence
-from tidemark.errors import EvaluationError, SequenceError, SettingsError
+from tidemark.errors import EvaluationError, SettingsError
 from tidemark.evaluation.log import ActionLog
 from tidemark.settings import load_settings
 
@@ -83,9 +83,9 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     with pytest.raises(EvaluationError, match="has nothing to"):
         train(*words, "--out", out)
-    with pytest.raises(SettingsError, match="expected as user_id=visitor"):
+    with pytest.raises(SettingsError, match="expected NAME=COLUMN, as user_id=visitor"):
         train(words[0], "--column", "visitor", "--out", out)
-    with pytest.raises(SequenceError, match="cannot be made"):
+    with pytest.raises(EvaluationError, match="cannot be made"):
         train(*words, "--out", words[0])
 
 

@@ -20,6 +20,7 @@ from tidemark.cli.common import (
     print_json,
     setup_logging,
 )
+from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,28 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_MOVIELENS = "movielens"
 _STATE = Path(".tidemark")
 
 
 def evaluate(
-    log: Annotated[
-        str,
-        typer.Argument(
-            help="A folder of MovieLens or MovieTweetings, a file (CSV or Parquet), or movielens."
-        ),
-    ],
-    items: Annotated[
-        Path | None,
-        typer.Option(help="The catalogue of a file (CSV or Parquet).", show_default=False),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Which column of a file is what, as user_id=visitor; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    log: Log,
+    items: Items = None,
+    column: Columns = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,7 +95,7 @@ def evaluate(
     """
     setup_logging(LogLevel.warning)
     settings = load(config)
-    columns = dict(_column(one) for one in column or ())
+    columns = columns_of(column)
     if half_life and min(half_life) <= 0:
         raise fail(f"--half-life is {min(half_life):g}; expected days above 0", WRONG_USAGE)
     from tidemark.compose.parts import action_rules  # noqa: PLC0415 # see tidemark.cli.common
@@ -127,7 +113,7 @@ def evaluate(
     )  # fmt: skip
     # With JSON, the report alone is on standard output.
     told = errors if as_json else console
-    read = _read(log, items, columns)
+    read = open_log(log, items, columns)
     rules = action_rules(settings)
     moments = choose(read, rules, choice)
     known = entries(
@@ -158,23 +144,6 @@ def evaluate(
         console.print(part)
     for path in written:
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _column(given: str) -> tuple[str, str]:
-    what, found, name = given.partition("=")
-    if not found or not what or not name:
-        raise fail(f"--column is {given!r}; expected as user_id=NAME", WRONG_USAGE)
-    return what, name
-
-
-def _read(log: str, items: Path | None, columns: dict[str, str]) -> ActionLog:
-    from tidemark.evaluation.readers import read_log  # noqa: PLC0415 # see tidemark.cli.common
-    from tidemark.movielens import find_movielens  # noqa: PLC0415
-
-    place = Path(log)
-    if log == _MOVIELENS and not place.exists():
-        place = find_movielens()
-    return read_log(place, items=items, columns=columns)
 
 
 def _vectors(

@@ -18,6 +18,8 @@ from tidemark.cli.common import (
     print_json,
     setup_logging,
 )
+from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
+from tidemark.cli.outputs import ready_folder
 
 if TYPE_CHECKING:
     from encoders.training.encoder.fitting import Epoch
@@ -26,29 +28,11 @@ __all__ = ["encoder"]
 
 
 def encoder(
-    log: Annotated[
-        Path,
-        typer.Argument(
-            help="Of actions: a folder of MovieLens or MovieTweetings, or a CSV or Parquet file.",
-            exists=True,
-        ),
-    ],
+    log: Log,
     out: Annotated[Path, typer.Option(help="Folder for the model, the checkpoint and the report.")],
     config: ConfigFile = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(
-            help="The catalogue of a file: CSV or Parquet with item_id, title, categories.",
-            exists=True, dir_okay=False,
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=COLUMN", help="What a column of a file is called: user_id=customer.",
-            show_default=False,
-        ),
-    ] = None,
+    items: Items = None,
+    column: Columns = None,
     share: Annotated[
         float,
         typer.Option(help="How much of the log is looked at, from its begin.", min=0.01, max=1),
@@ -87,22 +71,15 @@ def encoder(
     """Train the settings' encoder on what users took next, and judge it on the log's last tenth."""
     setup_logging(LogLevel.warning)
     settings = load(config)
-    from tidemark.errors import SettingsError  # noqa: PLC0415 # see common
-
-    columns: dict[str, str] = {}
-    for one in column or ():
-        name, given, called = one.partition("=")
-        if not (name and given and called):
-            raise SettingsError(f"--column is {one!r}; expected NAME=COLUMN: user_id=customer")
-        columns[name] = called
+    columns = columns_of(column)
+    ready_folder(out)
     from encoders.training.encoder.plan import Plan  # noqa: PLC0415 # see common
 
     wanted: Any = tuple(task.strip() for task in tasks.split(",") if task.strip())
     plan = Plan(tasks=wanted, epochs=epochs, adversarial=adversarial, seed=seed)
-    from tidemark.evaluation.readers import read_log  # noqa: PLC0415 # see common
     from tidemark.training.encoder import EncoderTraining  # noqa: PLC0415 # loads torch
 
-    read = read_log(log, items=items, columns=columns)
+    read = open_log(log, items, columns)
     with _Progress(quiet=as_json) as progress:
         training = EncoderTraining(
             read, settings, plan, out, share=share, augment=augment, lora_rank=lora,

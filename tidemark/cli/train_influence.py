@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path  # noqa: TC003 # typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,43 +18,25 @@ from tidemark.cli.common import (
     print_json,
     setup_logging,
 )
+from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
+from tidemark.cli.outputs import ready_file, write_report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tidemark.evaluation.log import ActionLog
     from tidemark.settings import Settings
     from tidemark.training.influence import Outcome
 
-__all__ = ["columns_of", "influence", "printed", "write_report"]
+__all__ = ["influence", "printed"]
 
 
 def influence(
-    log: Annotated[
-        Path,
-        typer.Argument(
-            help="Of actions: a folder of MovieLens or MovieTweetings, or a CSV or Parquet file.",
-            exists=True,
-        ),
-    ],
+    log: Log,
     out: Annotated[
         Path, typer.Option(help="Where the model goes (JSON); its report goes beside it.")
     ],
     config: ConfigFile = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(
-            help="The catalogue of a file: CSV or Parquet with item_id, title.", exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=COLUMN", help="What a column of a file is called: user_id=customer.",
-            show_default=False,
-        ),
-    ] = None,
+    items: Items = None,
+    column: Columns = None,
     until: Annotated[
         float,
         typer.Option(help="Share of the log that is learned from; it is judged on what is behind."),
@@ -74,14 +55,14 @@ def influence(
 
     if not 0 < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above 0 and below 1")
-    named = columns_of(column or ())
+    named = columns_of(column)
+    ready_file(out)
     from store.influence import save_influence  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
-    from tidemark.evaluation.readers import read_log  # noqa: PLC0415
     from tidemark.training.catalogue_vectors import catalogue_vectors  # noqa: PLC0415
     from tidemark.training.influence import Plan, train_influence  # noqa: PLC0415 # loads torch
 
-    actions = read_log(log, items=items, columns=named)
+    actions = open_log(log, items, named)
     vectors, encoder_id = catalogue_vectors(settings, actions.catalogue)
     outcome = train_influence(
         actions,
@@ -106,34 +87,6 @@ def influence(
         _print(outcome, out)
     if not outcome.promoted:
         raise typer.Exit(LIMIT)
-
-
-def columns_of(given: Sequence[str]) -> dict[str, str]:
-    """What ``--column`` says.
-
-    Raises:
-        SettingsError: not ``NAME=COLUMN``.
-    """
-    from tidemark.errors import SettingsError  # noqa: PLC0415 # see tidemark.cli.common
-
-    found: dict[str, str] = {}
-    for one in given:
-        name, is_there, called = one.partition("=")
-        if not (name and is_there and called):
-            raise SettingsError(f"--column is {one!r}; expected NAME=COLUMN")
-        found[name] = called
-    return found
-
-
-def write_report(out: Path, report: dict[str, object]) -> None:
-    """Beside what is trained: ``FILE.report.json``. Raises `EvaluationError`."""
-    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
-
-    beside = out.with_name(f"{out.name}.report.json")
-    try:
-        beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"{beside} cannot be written: {error}") from error
 
 
 def _feelings(log: ActionLog, settings: Settings) -> dict[int, float]:

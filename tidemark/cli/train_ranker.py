@@ -17,7 +17,9 @@ from tidemark.cli.common import (
     print_json,
     setup_logging,
 )
-from tidemark.cli.train_influence import columns_of, printed, write_report
+from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
+from tidemark.cli.outputs import ready_file, write_report
+from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
     from encoders.training.ranker import Epoch
@@ -27,13 +29,7 @@ __all__ = ["ranker"]
 
 
 def ranker(
-    log: Annotated[
-        Path,
-        typer.Argument(
-            help="Of actions: a folder of MovieLens or MovieTweetings, or a CSV or Parquet file.",
-            exists=True,
-        ),
-    ],
+    log: Log,
     out: Annotated[
         Path,
         typer.Option(
@@ -41,20 +37,8 @@ def ranker(
         ),
     ],
     config: ConfigFile = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(
-            help="The catalogue of a file: CSV or Parquet with item_id, title.", exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=COLUMN", help="What a column of a file is called: user_id=customer.",
-            show_default=False,
-        ),
-    ] = None,
+    items: Items = None,
+    column: Columns = None,
     until: Annotated[
         float,
         typer.Option(help="Share of the log that is learned from; it is judged on what is behind."),
@@ -80,15 +64,15 @@ def ranker(
 
     if not 0 < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above 0 and below 1")
-    named = columns_of(column or ())
+    named = columns_of(column)
+    ready_file(out)
     from encoders.training.ranker import RankerPlan  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
-    from tidemark.evaluation.readers import read_log  # noqa: PLC0415
     from tidemark.ranker_file import save_ranker  # noqa: PLC0415
     from tidemark.training.catalogue_vectors import catalogue_vectors  # noqa: PLC0415
     from tidemark.training.ranker import ServingPlan, train_ranker  # noqa: PLC0415
 
-    actions = read_log(log, items=items, columns=named)
+    actions = open_log(log, items, named)
     vectors, encoder_id = catalogue_vectors(settings, actions.catalogue)
     outcome = train_ranker(
         actions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 # typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +20,8 @@ from tidemark.cli.common import (
     print_json,
     setup_logging,
 )
+from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
+from tidemark.cli.outputs import ready_folder
 
 if TYPE_CHECKING:
     from tidemark.training.sequence import Epoch, Outcome
@@ -30,30 +32,13 @@ MODEL, CHECKPOINT, REPORT = "sequence.safetensors", "checkpoint.safetensors", "r
 
 
 def sequence(
-    log: Annotated[
-        str,
-        typer.Argument(
-            help="A folder of MovieLens or MovieTweetings, a file (CSV or Parquet), or movielens."
-        ),
-    ],
+    log: Log,
     out: Annotated[
         Path, typer.Option(help="Folder for the model, the checkpoint and the report.")
     ],
     config: ConfigFile = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(
-            help="The catalogue of a file (CSV or Parquet).", exists=True, dir_okay=False,
-            show_default=False,
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Which column of a file is what, as user_id=visitor; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    items: Items = None,
+    column: Columns = None,
     epochs: Annotated[int, typer.Option(help="At most.", min=1)] = 40,
     patience: Annotated[
         int, typer.Option(help="Epochs without a better one before it stops.", min=1)
@@ -71,32 +56,21 @@ def sequence(
     """Train a profile function over a user's latest actions, and judge it beside the fold."""
     setup_logging(LogLevel.warning)
     settings = load(config)
-    from tidemark.errors import SequenceError, SettingsError  # noqa: PLC0415 # see common
+    from tidemark.errors import SequenceError  # noqa: PLC0415 # see common
 
-    columns: dict[str, str] = {}
-    for one in column or ():
-        name, given, called = one.partition("=")
-        if not (name and given and called):
-            raise SettingsError(f"--column is {one!r}; expected as user_id=visitor")
-        columns[name] = called
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SequenceError(f"the folder {out} cannot be made: {error}") from error
+    columns = columns_of(column)
+    ready_folder(out)
     from encoders.training.sequence.profile_training import (  # noqa: PLC0415 # loads torch
         ProfileTrainingSettings,
     )
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
-    from tidemark.evaluation.readers import read_log  # noqa: PLC0415
-    from tidemark.movielens import find_movielens  # noqa: PLC0415
     from tidemark.sequence_file import save_sequence  # noqa: PLC0415
     from tidemark.training.catalogue_vectors import catalogue_vectors  # noqa: PLC0415
     from tidemark.training.sequence import Plan, train_sequence  # noqa: PLC0415
 
     started = time.monotonic()
     plan = Plan(epochs=epochs, patience=patience, held_out=held_out, seed=seed)
-    place = find_movielens() if log == "movielens" else Path(log)
-    actions = read_log(place, items=items, columns=columns)
+    actions = open_log(log, items, columns)
     vectors, encoder_id = catalogue_vectors(settings, actions.catalogue)
     outcome = train_sequence(
         actions,

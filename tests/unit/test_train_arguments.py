@@ -1,0 +1,137 @@
+"""What the training commands share: the log they are given, and where they leave what they made."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from evaluation_logs import random_log, write_log
+from typer.testing import CliRunner, Result
+
+from tidemark.cli.main import app
+from tidemark.errors import EvaluationError
+from tidemark.movielens import find_movielens
+
+#: What each is asked to write, under a folder.
+OUT = {
+    "encoder": "model",
+    "influence": "influence.json",
+    "ranker": "ranker.safetensors",
+    "sequence": "model",
+}
+FOLDERS = ("encoder", "sequence")
+every = pytest.mark.parametrize("command", sorted(OUT))
+
+
+class ReadError(Exception):
+    """In place of a log: training would go on from here."""
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The logs that were opened; nothing is read of them."""
+    places: list[Path] = []
+
+    def note(place: Path, **_: Any) -> NoReturn:
+        places.append(place)
+        raise ReadError
+
+    monkeypatch.setattr("tidemark.evaluation.readers.read_log", note)
+    return places
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "log.csv").touch()
+    return tmp_path / "log.csv"
+
+
+def train(command: str, log: Path | str, out: Path, *words: str) -> Result:
+    asked = ["train", command, str(log), "--out", str(out), *words]
+    return CliRunner().invoke(app, asked, env={"TIDEMARK_ENCODER__MODEL": "hashing"})
+
+
+@every
+def test_the_folder_is_made_before_the_log_is_read(
+    command: str, read: list[Path], log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "er" / OUT[command]
+    done = train(command, log, out)
+    assert isinstance(done.exception, ReadError)
+    assert read == [log]
+    made = out if command in FOLDERS else out.parent
+    assert made.is_dir()
+    assert not list(made.iterdir())
+
+
+@every
+def test_a_folder_that_cannot_be_made_is_refused_before_the_log_is_read(
+    command: str, read: list[Path], log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").touch()
+    done = train(command, log, tmp_path / "taken" / OUT[command])
+    assert isinstance(done.exception, EvaluationError)
+    assert f"--out: the folder {tmp_path / 'taken'}" in str(done.exception)
+    assert "cannot be made" in str(done.exception)
+    assert not read
+
+
+@every
+def test_a_folder_that_can_only_be_read_is_refused_before_the_log_is_read(
+    command: str, read: list[Path], log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> NoReturn:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    done = train(command, log, tmp_path / OUT[command])
+    assert isinstance(done.exception, EvaluationError)
+    assert "cannot be written to: [Errno 30] Read-only file system" in str(done.exception)
+    assert not read
+
+
+@pytest.mark.parametrize("command", sorted(set(OUT) - set(FOLDERS)))
+@pytest.mark.parametrize("ending", ["", ".report.json"])
+def test_a_folder_in_place_of_a_file_is_refused_before_the_log_is_read(
+    command: str, ending: str, read: list[Path], log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / f"made{ending}").mkdir()
+    done = train(command, log, tmp_path / "made")
+    assert isinstance(done.exception, EvaluationError)
+    assert f"made{ending} is a folder; expected the name of a file" in str(done.exception)
+    assert not read
+
+
+@every
+def test_movielens_is_known_by_its_name(
+    command: str, read: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / OUT[command]
+    train(command, "movielens", out)
+    assert read == [find_movielens()]
+    # but what is there by that name is meant
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "movielens").mkdir()
+    train(command, "movielens", out)
+    assert read[1:] == [Path("movielens")]
+
+
+@every
+def test_a_log_that_is_not_there_is_said(command: str, tmp_path: Path) -> None:
+    done = train(command, tmp_path / "nowhere", tmp_path / OUT[command])
+    assert isinstance(done.exception, EvaluationError)
+    assert "nowhere; expected a folder or file with a log, or movielens" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["influence", "ranker"])
+def test_a_report_is_left_in_a_folder_that_was_not_there(command: str, tmp_path: Path) -> None:
+    write_log(tmp_path / "own.csv", random_log(2, actions=600, users=20, items=40))
+    out = tmp_path / "new" / OUT[command]
+    few = {"influence": ["--rounds", "2"], "ranker": ["--epochs", "1"]}
+    done = train(command, tmp_path / "own.csv", out, "--choices", "100", *few[command])
+    # of what is random nothing is learned
+    assert done.exit_code == 3, done.exception
+    assert out.with_name(f"{out.name}.report.json").exists()
+    assert not out.exists()

@@ -1,0 +1,74 @@
+"""Where a training command leaves what it made: looked at before it begins, written at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ready_file", "ready_folder", "write_report"]
+
+_REPORT = ".report.json"
+
+
+def ready_folder(folder: Path) -> None:
+    """Make a folder where it is missing, and see that files can be made in it.
+
+    Raises:
+        EvaluationError: it cannot be made, or nothing can be written in it.
+    """
+    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(
+            f"--out: the folder {folder} cannot be made: {error}; name another place"
+        ) from error
+    try:
+        # Permissions do not tell of a file system that is full or can only be read.
+        with tempfile.TemporaryFile(dir=folder) as tried:
+            tried.write(b"\n")
+    except OSError as error:
+        raise EvaluationError(
+            f"--out: the folder {folder} cannot be written to: {error}; name another place"
+        ) from error
+
+
+def ready_file(file: Path) -> None:
+    """The same for a file and its report: see that both can be written, make their folder.
+
+    Raises:
+        EvaluationError: one cannot.
+    """
+    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
+
+    ready_folder(file.parent)
+    for one in (file, _beside(file)):
+        if one.is_dir():
+            raise EvaluationError(f"--out: {one} is a folder; expected the name of a file")
+        if one.exists() and not os.access(one, os.W_OK):
+            raise EvaluationError(f"--out: {one} cannot be written to; name another place")
+
+
+def write_report(out: Path, report: dict[str, object]) -> None:
+    """Beside what is trained: ``FILE.report.json``.
+
+    Raises:
+        EvaluationError: it cannot be written.
+    """
+    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
+
+    beside = _beside(out)
+    try:
+        beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"{beside} cannot be written: {error}") from error
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}{_REPORT}")
