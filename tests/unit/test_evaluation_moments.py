@@ -106,6 +106,21 @@ def test_an_impossible_choice_says_what_is_possible(given: dict[str, float], say
 
 
 def test_a_log_with_nothing_to_score_says_what_was_sought() -> None:
-    log = log_of([("ann", 0, "view"), ("ann", 1, "view")])
-    with pytest.raises(EvaluationError, match=r"nothing to score .* 3 earlier actions"):
+    log = log_of([("ann", 0, "purchase"), ("ann", 1, "purchase")])
+    with pytest.raises(EvaluationError, match=r"nothing to score .* 3 earlier actions.*--history"):
         choose(log, RULES, ALL)
+
+
+def test_a_log_of_weak_actions_says_how_strong_they_are() -> None:
+    log = log_of([("ann", item, "view") for item in range(6)])
+    with pytest.raises(
+        EvaluationError, match=r"strongest action has strength 0\.2; .*--positive 0\.2, .*strength"
+    ):
+        choose(log, RULES, ALL)
+    assert len(choose(log, RULES, replace(ALL, positive=0.2)))
+    with pytest.raises(
+        EvaluationError,
+        match=r"no column action, .* taken to be 'view', of strength 0\.2 by the settings' rules; "
+        r"expected 0\.5 or more; .*--positive 0\.2, .* column action",
+    ):
+        choose(replace(log, assumed="view"), RULES, ALL)

@@ -212,6 +212,7 @@ def folder_of(**files: str) -> Callable[[Path], Path]:
         (own(OWN + "u,i,1,T,1\n,i,1,T,1\n"), "row 2 has no user_id, and 1 rows in all"),
         (own(OWN + "u,i,1,T\n"), "cannot be read: "),
         (own(OWN), "has no actions"),
+        (own(OWN + "u,i,1,,1\nu,j,2, ,1\n"), r"actions \(2\), but no item with a title; .*--items"),
         (
             folder_of(
                 ratings_csv="userId,movieId\n1,2\n", movies_csv="movieId,title,genres\n1,T,\n"
@@ -243,6 +244,19 @@ def test_what_is_said_of_columns_must_be_known_and_there(tmp_path: Path) -> None
         read_log(file, columns={"action": "kind"})
     with pytest.raises(EvaluationError, match="is a folder"):
         read_log(tmp_path, items=file)
+
+
+def test_a_catalogue_of_other_items_is_said(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title\nx,T\n")
+    with pytest.raises(EvaluationError, match=r"has actions \(1\), but none on an item .* \(1 in"):
+        read_log(own(OWN + "u,i,1,T,1\n")(tmp_path), items=tmp_path / "items.csv")
+
+
+def test_it_is_known_what_actions_were_taken_to_be(tmp_path: Path) -> None:
+    assert read_log(own(OWN + "u,i,1,T,1\n")(tmp_path)).assumed == "rate"
+    assert read_log(own("user,item,ts,title\nu,i,1,T\n")(tmp_path)).assumed == "view"
+    told = read_log(own("user,item,ts,title,action\nu,i,1,T,like\n")(tmp_path))
+    assert (told.assumed, told.action_names) == (None, ("like",))
 
 
 def test_a_parquet_file_that_is_none_is_said(tmp_path: Path) -> None:

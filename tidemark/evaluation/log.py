@@ -41,6 +41,7 @@ class ActionLog:
         texts: users' own words by place of the action, where there are any.
         context: names of scalars to ``(n,)`` columns of codes (−1 where there is none) with what
             each code stands for.
+        assumed: the action that all were taken to be, where the log does not say what they were.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ActionLog:
     highest: float = 5.0
     texts: Mapping[int, str] = field(default_factory=dict)
     context: Mapping[str, tuple[NDArray[np.int32], tuple[str, ...]]] = field(default_factory=dict)
+    assumed: str | None = None
 
     def __post_init__(self) -> None:
         if not len(self.ts):

@@ -108,9 +108,10 @@ def choose(log: ActionLog, rules: ActionRules, choice: Choice) -> Moments:
     has_item = log.items >= 0
     earlier = earlier_actions(log.users, has_item)
     places = np.arange(len(log))
+    strengths = log.strengths(rules)
     wanted = (
         has_item
-        & (log.strengths(rules) >= choice.positive - _ROUNDING)
+        & (strengths >= choice.positive - _ROUNDING)
         & (earlier >= choice.history)
         & _first_of_pair(log)
         & (places >= choice.begin * len(log))
@@ -119,11 +120,7 @@ def choose(log: ActionLog, rules: ActionRules, choice: Choice) -> Moments:
     chosen = np.flatnonzero(wanted)
     eligible = len(chosen)
     if not eligible:
-        raise EvaluationError(
-            f"the log {log.name} has nothing to score from {choice.begin:g} to {choice.until:g}: "
-            f"expected actions of strength {choice.positive:g} or more on items new to users with "
-            f"{choice.history} earlier actions; ask for less of either, or for more of the log"
-        )
+        raise _nothing(log, strengths[has_item], choice)
     if choice.sample is not None and choice.sample < eligible:
         drawn = np.random.default_rng(choice.seed).choice(chosen, choice.sample, replace=False)
         chosen = np.sort(drawn)
@@ -134,6 +131,37 @@ def choose(log: ActionLog, rules: ActionRules, choice: Choice) -> Moments:
         eligible=eligible,
         early=earlier[chosen] <= EARLY,
         tail=_in_tail(log, chosen),
+    )
+
+
+def _nothing(log: ActionLog, strengths: NDArray[np.float32], choice: Choice) -> EvaluationError:
+    """Why nothing is scored: all actions on items are too weak, or too few are of one user."""
+    said = f"the log {log.name} has nothing to score"
+    strongest = float(strengths.max(initial=-1))
+    if not len(strengths) or strongest >= choice.positive - _ROUNDING:
+        return EvaluationError(
+            f"{said} from {choice.begin:g} to {choice.until:g}: expected actions of strength "
+            f"{choice.positive:g} or more on items new to users with {choice.history} earlier "
+            "actions; ask for less of either (--positive, --history), or for more of the log "
+            "(--from, --until)"
+        )
+    if log.assumed is None:
+        found = f"by the settings' rules its strongest action has strength {strongest:g}"
+        remedy = "or give its actions more strength in the settings: actions.NAME.strength"
+    else:
+        # Ratings give each a strength of its own.
+        most = " at most" if float(strengths.min()) < strongest else ""
+        found = (
+            f"it has no column action, so all its actions were taken to be {log.assumed!r}, "
+            f"of strength {strongest:g}{most} by the settings' rules"
+        )
+        remedy = (
+            "or say what each action was in a column action (purchase, like, ...; another name of "
+            "that column by --column action=NAME)"
+        )
+    return EvaluationError(
+        f"{said}: {found}; expected {choice.positive:g} or more; score what is weaker with "
+        f"--positive {strongest:g}, {remedy}"
     )
 
 

@@ -52,6 +52,7 @@ class _Rows(NamedTuple):
     scale: tuple[float, float] = (1.0, 5.0)
     texts: Sequence[str | None] = ()
     context: Mapping[str, Sequence[str | None]] = {}
+    assumed: str | None = None
 
 
 def read_log(
@@ -240,6 +241,7 @@ def _of_columns(
             for name, column in found.items()
             if name.startswith(_CONTEXT)
         },
+        None if actions else default,
     )
     source: Mapping[str, Sequence[str | None]] = found if items is None else read_columns(items)
     whence = file if items is None else items
@@ -315,11 +317,17 @@ def _whole(file: Path, name: str, values: Sequence[str | None]) -> list[str]:
 
 
 def _assemble(name: str, rows: _Rows, catalogue: Sequence[Item]) -> ActionLog:
-    """In time order; actions on items that the catalogue does not have are left out."""
+    """In time order; actions on items that the catalogue does not have are left out.
+
+    Raises:
+        EvaluationError: those are all that name an item.
+    """
     places = {item.item_id: place for place, item in enumerate(catalogue)}
     items = np.array(
         [NO_ITEM if one is None else places.get(one, _UNKNOWN) for one in rows.items], np.int32
     )
+    if (items != NO_ITEM).any() and (items[items != NO_ITEM] == _UNKNOWN).all():
+        raise _without_items(name, int((items == _UNKNOWN).sum()), len(catalogue))
     order = np.argsort(rows.ts, kind="stable")
     order = order[items[order] != _UNKNOWN]
     users, user_ids = codes([rows.users[place] for place in order])
@@ -349,6 +357,20 @@ def _assemble(name: str, rows: _Rows, catalogue: Sequence[Item]) -> ActionLog:
         highest=rows.scale[1],
         texts=texts,
         context=context,
+        assumed=rows.assumed,
+    )
+
+
+def _without_items(name: str, actions: int, known: int) -> EvaluationError:
+    if not known:
+        return EvaluationError(
+            f"the log {name} has actions ({actions:,}), but no item with a title; expected some: "
+            "items are encoded by their titles, and those without are left out; fill the column "
+            "title, or name the catalogue's file with --items"
+        )
+    return EvaluationError(
+        f"the log {name} has actions ({actions:,}), but none on an item with a title ({known:,} "
+        "in its catalogue); expected some: has the catalogue the same item_ids as the actions?"
     )
 
 
