@@ -11,6 +11,7 @@ import pytest
 from evaluation_logs import random_log, write_log
 from typer.testing import CliRunner, Result
 
+from tidemark.cli.evaluation_tables import signed
 from tidemark.cli.main import app
 from tidemark.errors import EvaluationError, TidemarkError
 from tidemark.evaluation.charts import require_matplotlib, spread
@@ -132,6 +133,22 @@ def test_the_tables_name_every_recommender(log: str) -> None:
         assert word in done.output
     assert done.output.count("transitions") >= 2
     assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_the_tables_name_segments_as_the_report_does(log: str) -> None:
+    output = run(log, "--sample", "40", "--only", "popularity").output
+    assert " ".join(SEGMENTS) in [" ".join(line.split()) for line in output.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (-0.0004, ".000"), (0.0004, ".000"), (0.0, ".000"), (-0.0006, "−.001"), (0.012, "+.012"),
+        (-1.0, "−1.000"),
+    ],
+)  # fmt: skip
+def test_a_difference_that_rounds_to_zero_has_no_sign(value: float, says: str) -> None:
+    assert signed(value) == says
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidemark.evaluation.metrics import MEANS
-from tidemark.evaluation.moments import EARLY, SEGMENTS
+from tidemark.evaluation.moments import SEGMENTS
 from tidemark.evaluation.report import ALL
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tidemark.evaluation.bootstrap import Estimate
     from tidemark.evaluation.report import Report, Row
 
-__all__ = ["tables"]
+__all__ = ["signed", "tables"]
 
 _BY_SEGMENT = "recall@10"
 
@@ -70,10 +70,8 @@ def _differences(report: Report) -> Table:
 
 def _segments(report: Report) -> Table:
     names = (ALL, *SEGMENTS)
-    told = {SEGMENTS[0]: f"after ≤ {EARLY} actions"}
     table = _table(
-        _BY_SEGMENT,
-        tuple(f"{told.get(name, name)}\n{report.moments[name]:,} moments" for name in names),
+        _BY_SEGMENT, tuple(f"{name}\n{report.moments[name]:,} moments" for name in names)
     )
     for row in report.rows:
         table.add_row(
@@ -109,9 +107,9 @@ def _difference(estimate: Estimate) -> Text:
     if estimate.value is None:
         return Text("–")
     style = "green" if estimate.above_zero else "red" if estimate.below_zero else ""
-    text = Text(_signed(estimate.value), style=style)
+    text = Text(signed(estimate.value), style=style)
     if estimate.low is not None and estimate.high is not None:
-        text.append(f"\n{_signed(estimate.low)} to {_signed(estimate.high)}", style="dim")
+        text.append(f"\n{signed(estimate.low)} to {signed(estimate.high)}", style="dim")
     return text
 
 
@@ -120,5 +118,7 @@ def _number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("0.", ".", 1) if 0 <= value < 1 else f"{value:.{digits}f}"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−").replace("0.", ".", 1)
+def signed(value: float) -> str:
+    """With its sign, unless it rounds to zero, which has none."""
+    said = f"{value:+.3f}".replace("-", "−").replace("0.", ".", 1)
+    return said[1:] if said[1:] == ".000" else said
