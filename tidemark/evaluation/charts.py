@@ -9,6 +9,7 @@ import numpy as np
 
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.moments import SEGMENTS
+from tidemark.evaluation.registry import Kind
 from tidemark.evaluation.report import ALL
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from tidemark.evaluation.bootstrap import Estimate
     from tidemark.evaluation.report import Report, Row
 
-__all__ = ["CHARTED", "draw", "require_matplotlib", "spread"]
+__all__ = ["CHARTED", "LINES", "draw", "lines_of", "require_matplotlib", "spread"]
 
 #: A picture over time and one by segment is drawn of each.
 CHARTED = ("recall@10", "ndcg@10")
+#: More lines than these are not told apart over time; where there are, so few are drawn of others.
+LINES, _FEW = 10, 6
 #: Told apart by people who see colours differently (Okabe and Ito, Color universal design, 2008),
 #: without the yellow, which is hard to see on white.
 _COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -29,6 +32,12 @@ _REFERENCE = "#D55E00"
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _INK, _QUIET, _GRID = "#222222", "#6b6b6b", "#e4e4e4"
 _SIZE = {"title": 12, "label": 9, "tick": 8.5}
+#: Inches, whatever the height of a figure: its width, the title with the line below it, the two
+#: lines above a panel, the ticks below the plots with one and with two lines.
+_WIDTH, _HEADER, _ABOVE_PANEL, _TICKS, _TICKS_OF_TWO = 10.0, 0.66, 0.42, 0.36, 0.5
+_LINE = 0.17
+#: Of a row, of the least there is of plots, and of a character of a tick's label, at most.
+_ROW, _LEAST_OVER_TIME, _CHARACTER = 0.26, 3.1, 0.075
 
 
 def require_matplotlib() -> None:
@@ -71,12 +80,17 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 def _over_time(report: Report, metric: str) -> Any:
     """A line for each recommender, labelled at its end."""
-    figure, (axes,) = _figure(1, height=max(4.2, 1.4 + 0.21 * len(report.rows)))
-    figure.subplots_adjust(left=0.075, right=0.78, top=0.86, bottom=0.13)
+    drawn = lines_of(report, metric)
+    figure, (axes,) = _figure(
+        1, max(_LEAST_OVER_TIME, 0.21 * len(drawn)),
+        above=_HEADER if len(drawn) == len(report.rows) else _HEADER + _LINE,
+        below=_TICKS_OF_TWO,
+    )  # fmt: skip
+    figure.subplots_adjust(left=0.075, right=0.78)
     at = np.arange(len(report.periods))
     ends: list[tuple[float, str, str]] = []
-    others = [row for row in _best_first(report, metric) if row.name != report.reference]
-    for number, row in enumerate((*others, report.row(report.reference))):
+    # The reference above all others.
+    for number, row in enumerate(sorted(drawn, key=lambda row: row.name == report.reference)):
         values = np.array(
             [np.nan if one is None else one for one in row.over_time[metric]], np.float64
         )
@@ -101,9 +115,52 @@ def _over_time(report: Report, metric: str) -> Any:
         figure,
         f"{metric} over time, {report.log}",
         f"{report.moments[ALL]:,} moments in {len(at)} periods of as many each; "
-        "dates are those of a period's first",
+        f"dates are those of a period's first{_left_out(report, metric, drawn)}",
     )
     return figure
+
+
+def lines_of(report: Report, metric: str) -> list[Row]:
+    """The rows that are drawn over time, the best of all moments first.
+
+    All, up to `LINES`. Else the reference, the system, and the best few of the others; variants of
+    the system come behind those, for they all lie near to it.
+    """
+    rows = _best_first(report, metric)
+    if len(rows) <= LINES:
+        return rows
+    always = _always(report)
+    others = [row for row in rows if row.name not in always]
+    few = sorted(others, key=lambda row: row.kind == Kind.system)[:_FEW]
+    return [row for row in rows if row.name in always or row in few]
+
+
+def _always(report: Report) -> list[str]:
+    """The system, where it was evaluated, and the reference."""
+    system = next((row.name for row in report.rows if row.kind == Kind.system), report.reference)
+    return list(dict.fromkeys((system, report.reference)))
+
+
+def _left_out(report: Report, metric: str, drawn: Sequence[Row]) -> str:
+    if len(drawn) == len(report.rows):
+        return ""
+    always = _always(report)
+
+    def variants(rows: Sequence[Row]) -> bool:
+        return any(row.kind == Kind.system and row.name not in always for row in rows)
+
+    of = ""
+    if variants(report.rows):
+        system = always[0]
+        of = (
+            f", variants of {system} behind all else"
+            if variants(drawn)
+            else f" that are no variant of {system}"
+        )
+    return (
+        f"\ndrawn of {len(report.rows)}: {' and '.join(always)}, and the best "
+        f"{len(drawn) - len(always)} others{of}, by {metric} of all moments"
+    )
 
 
 def _label_ends(axes: Any, ends: Sequence[tuple[float, str, str]]) -> None:
@@ -143,8 +200,20 @@ def spread(heights: Sequence[float], gap: float, lowest: float, highest: float) 
 def _by_segment(report: Report, metric: str) -> Any:
     """A panel for each segment: a dot for each recommender, with its interval."""
     rows = _best_first(report, metric)[::-1]
-    figure, panels = _figure(1 + len(SEGMENTS), height=max(3.2, 1.5 + 0.26 * len(rows)))
-    figure.subplots_adjust(left=0.16, right=0.985, top=0.78, bottom=0.12, wspace=0.12)
+    figure, panels = _figure(
+        1 + len(SEGMENTS), _ROW * (len(rows) + 0.2), above=_HEADER + _ABOVE_PANEL, below=_TICKS
+    )
+    longest = max(len(row.name) for row in rows)
+    figure.subplots_adjust(left=0.015 + longest * _CHARACTER / _WIDTH, right=0.985, wspace=0.12)
+    furthest = max(
+        (
+            estimate.value if estimate.high is None else estimate.high
+            for row in rows
+            for segment in (ALL, *SEGMENTS)
+            if (estimate := row.means[segment][metric]).value is not None
+        ),
+        default=0.0,
+    )
     for axes, segment in zip(panels, (ALL, *SEGMENTS), strict=True):
         for height, row in enumerate(rows):
             estimate = row.means[segment][metric]
@@ -154,10 +223,11 @@ def _by_segment(report: Report, metric: str) -> Any:
             f"{segment}\n{report.moments[segment]:,} moments", fontsize=_SIZE["label"], color=_INK,
             loc="left",
         )  # fmt: skip
-        axes.set_xlim(left=0)
+        # One scale, so that panels are compared; with nothing found there is none.
+        axes.set_xlim(0, 1.04 * furthest or 1)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.grid(axis="x", color=_GRID, linewidth=0.8)
-        axes.locator_params(axis="x", nbins=3)
+        axes.locator_params(axis="x", nbins=4)
         axes.set_yticks(range(len(rows)), [row.name if axes is panels[0] else "" for row in rows])
         axes.tick_params(axis="y", length=0)
     for label in panels[0].get_yticklabels():
@@ -187,11 +257,14 @@ def _best_first(report: Report, metric: str) -> list[Row]:
     return sorted(report.rows, key=lambda row: -(row.means[ALL][metric].value or 0.0))
 
 
-def _figure(panels: int, height: float) -> tuple[Any, list[Any]]:
+def _figure(panels: int, plots: float, *, above: float, below: float) -> tuple[Any, list[Any]]:
+    """A figure of plots beside each other; their height and what is around it are in inches."""
     # Not by pyplot: it keeps what was drawn, and asks for a screen.
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
-    figure = Figure(figsize=(10, height), dpi=150)
+    height = above + plots + below
+    figure = Figure(figsize=(_WIDTH, height), dpi=150)
+    figure.subplots_adjust(top=1 - above / height, bottom=below / height)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     for one in axes:
         one.set_facecolor("white")
