@@ -24,6 +24,7 @@ from store_fakes import (
 from store.errors import VectorIndexError
 from store.profile import Contribution
 from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -538,6 +539,7 @@ def test_the_lifespan_starts_and_stops_the_follower() -> None:
 
 def test_the_blend_ranks_by_what_users_came_to() -> None:
     """Whoever has seen x goes on to y, which lies nowhere near x."""
+    warm_up(DIM)  # not while it is waited for
     learner = Learner(DIM, partners=16)
     before, after = Contribution("click", "x", 0.0, 1.0), Contribution("click", "y", 0.5, 1.0)
 

@@ -24,6 +24,7 @@ from service_rig import listening
 from store_fakes import DIM
 
 from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up
 from store.service import ServiceSettings
 from store.tokens import Token, digest, new_token
 
@@ -56,6 +57,7 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
+    warm_up(DIM)  # not while it is waited for
     with listening(SETTINGS, learner=Learner(DIM, partners=16)) as port:
         yield f"http://127.0.0.1:{port}"
 
