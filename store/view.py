@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from store.batch_search import search_each
 from store.catalogue import ANY, Catalogue
-from store.errors import NoSequenceError, UnknownUserError
+from store.errors import UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
 from store.online_quality import K, OnlineQuality
 from store.ordering import Asked, Ordering
 from store.profiles import FollowedProfiles
+from store.query_vectors import query_vectors
 from store.question import Search, answered
 from store.ranking.image import RankingPart, parts_of_learner, put_part
 from store.ranking.sampling import SampledLearning
 from store.record import RecordTally
 from store.sensor import Sensor
-from store.sequence import UserSequence, sequence_of
 from store.view_image import ItemsPart, ProfilesPart
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from store.ordering import Rank
     from store.popularity import Popularity
     from store.profile import Fence
+    from store.query_vectors import ProfileFunction
     from store.question import Question
     from store.ranker import Ranker
     from store.ranking.learner import Learner
@@ -41,12 +42,7 @@ if TYPE_CHECKING:
     from store.user_profile import UserProfile
     from store.view_image import Part
 
-__all__ = ["Candidate", "ProfileFunction", "RetrievalView", "ScoredUser"]
-
-Made = TypeVar("Made")
-#: What makes a user's query vector: the profile that the worker folds, or the trained function of
-#: the latest actions that it keeps.
-ProfileFunction = Literal["fold", "sequence"]
+__all__ = ["Candidate", "RetrievalView", "ScoredUser"]
 
 #: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
 #: whose profile changes often is counted once.
@@ -367,7 +363,7 @@ class RetrievalView:
     ) -> Question[list[Candidate]]:
         """`candidates` as a question."""
         depth = self._ordering.depth(k, rank)
-        vector = self._queries([user_id], by)[0]
+        vector = query_vectors(self, [user_id], by)[0]
         if isinstance(vector, UnknownUserError):
             raise vector
         asked = self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen)
@@ -398,7 +394,7 @@ class RetrievalView:
         answers: list[list[Candidate] | UnknownUserError] = []
         places: list[int] = []
         asking: list[Asked] = []
-        for user_id, vector in zip(user_ids, self._queries(user_ids, by), strict=True):
+        for user_id, vector in zip(user_ids, query_vectors(self, user_ids, by), strict=True):
             if isinstance(vector, UnknownUserError):
                 answers.append(vector)
                 continue
@@ -482,43 +478,6 @@ class RetrievalView:
             )
         return unit
 
-    def _queries(
-        self, user_ids: Sequence[str], by: ProfileFunction
-    ) -> list[NDArray[np.float32] | UnknownUserError]:
-        """Users' unit vectors by the function, ``(dim,) float32``, or why there is none.
-
-        Raises:
-            NoSequenceError: the sequence model is asked for, and there is none.
-        """
-        if by == "fold":
-            return [_or_error(self.direction, user_id) for user_id in user_ids]
-        model = self.sequence
-        if model is None:
-            raise NoSequenceError(
-                "there is no sequence model here; name one in the setting retrieval.sequence, made "
-                "by: tidemark train sequence"
-            )
-
-        def latest(user_id: str) -> UserSequence:
-            return self._latest(user_id, model.length)
-
-        found = [_or_error(latest, user_id) for user_id in user_ids]
-        known = [one for one in found if isinstance(one, UserSequence)]
-        made = iter(model.queries(known) if known else ())
-        return [next(made) if isinstance(one, UserSequence) else one for one in found]
-
-    def _latest(self, user_id: str, length: int) -> UserSequence:
-        """The user's latest actions. Raises `UnknownUserError` where no item of theirs is held."""
-        contributions = self.profile(user_id).contributions[-length:]
-        wanted = dict.fromkeys(one.item_id for one in contributions if one.item_id is not None)
-        found = sequence_of(contributions, self.item_vectors([*wanted]))
-        if found is None:
-            raise UnknownUserError(
-                f"user {user_id!r} has no latest action on an item that is held: the sequence "
-                "model has nothing to make a vector of"
-            )
-        return found
-
     def _ask_items(
         self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
     ) -> Question[list[Candidate]]:
@@ -551,13 +510,6 @@ class RetrievalView:
         # The catalogue writes an item and its vector in one call: what is found is held.
         item = self._catalogue.held(item_id)
         return Candidate(item_id, score, item.title, item.categories)
-
-
-def _or_error(make: Callable[[str], Made], user_id: str) -> Made | UnknownUserError:
-    try:
-        return make(user_id)
-    except UnknownUserError as error:
-        return error
 
 
 def _scored(hits: Hits) -> list[ScoredUser]:

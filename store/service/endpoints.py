@@ -15,6 +15,7 @@ from starlette.responses import Response
 from store.catalogue import Wanted
 from store.generations import Generation, Generations
 from store.ordering import Rank
+from store.query_vectors import ProfileFunction
 from store.question import Question
 from store.receipt import ForgetReceipt
 from store.service import queries
@@ -41,7 +42,6 @@ from store.service.models import (
 )
 from store.service.negotiation import encode
 from store.service.settings import ServiceSettings
-from store.view import ProfileFunction
 
 __all__ = ["Api", "Forget"]
 

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from store.catalogue import ANY, Wanted
 from store.ordering import Rank
-from store.view import Candidate, ProfileFunction, ScoredUser
+from store.query_vectors import ProfileFunction
+from store.view import Candidate, ScoredUser
 
 __all__ = [
     "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "PROFILE", "RANK",

@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from store.catalogue import Wanted
     from store.follower import Follower
     from store.ordering import Rank
+    from store.query_vectors import ProfileFunction
     from store.question import Question
     from store.ranking.learner import Learner
-    from store.view import Candidate, ProfileFunction, RetrievalView
+    from store.view import Candidate, RetrievalView
 
 __all__ = [
     "audience", "candidates", "candidates_of", "neighbours", "profile", "profiles_of", "search",

@@ -87,6 +87,7 @@ PURE = [
     "store.ranker",
     "store.reference",
     "store.robustness",
+    "store.query_vectors",
     "store.sequence",
     "store.snapshot",
     "store.state_scan",
