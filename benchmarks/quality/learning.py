@@ -74,7 +74,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
                 outcome.values.setdefault(f"{name}, {label}", []).append(took[label])
             shares.append(took["with"] / took["without"] - 1)
             outcome.runs.append({"of": name, **took, "added": shares[-1]})
-        outcome.notes.append(f"{name}: {statistics.median(shares):+.1%}; no bar, a part of a whole")
+        _add_bar(outcome, name, shares)
     _measure_deployed(outcome, repetitions, quick=quick)
     return outcome
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTEXTS",
     "FEATURES",
+    "PRIOR_USERS",
     "TEXT",
     "Scale",
     "close_moment",
@@ -70,7 +71,7 @@ _AGING = 0.9  # of what goes together: each item further back counts for so much
 _AGING_FAR = 0.97
 _FOLLOWING = 0.8
 #: Users to be added to an item's, so that one that few came to tells little.
-_PRIOR_USERS = 5.0
+PRIOR_USERS = 5.0
 #: Added before a logarithm is taken: about what is a single observation's worth or less.
 _FEW_USERS, _LITTLE, _LESS = 0.3, 0.01, 0.003
 _NEVER_DAYS = 2000.0
@@ -114,7 +115,7 @@ def _age(items: ItemColumns, item: int, ts: int) -> float:
 
 @part
 def _esteem(items: ItemColumns, item: int) -> float:
-    return items.liked[item] / (items.rated[item] + _PRIOR_USERS)
+    return items.liked[item] / (items.rated[item] + PRIOR_USERS)
 
 
 @part
@@ -141,7 +142,7 @@ def open_moment(items: ItemColumns, moment: Moment, scale: Scale, ts: int) -> No
     _decays(ts, items.origin[0], numbers[4:8])
     for back in range(moment.counts[0]):
         item = moment.recent[back]
-        share = 1.0 / math.sqrt(items.users[item] + _PRIOR_USERS)
+        share = 1.0 / math.sqrt(items.users[item] + PRIOR_USERS)
         if back < NEAR:
             _add(items.together, item, share * _AGING**back, sums[0])
         if back < FOLLOWED:
@@ -264,7 +265,7 @@ def put_features(
     out[10] = numbers[1] * _standard(out[_DAYS], scale, _DAYS)
     out[11] = numbers[9] * _standard(out[_YEAR], scale, _YEAR)
     out[12] = numbers[2] * _standard(out[_AGE], scale, _AGE)
-    share = 1.0 / math.sqrt(items.users[item] + _PRIOR_USERS)
+    share = 1.0 / math.sqrt(items.users[item] + PRIOR_USERS)
     together = moment.sums[0, item] * share
     out[13] = math.log(together + _LITTLE)
     out[14] = math.log(together * share + _LESS)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from store.ranking.features import PRIOR_USERS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["going_together", "most_popular"]
 
 #: Candidates of each kind of pairs, and of each half-life.
-TOGETHER, POPULAR = 300, 50
-_PRIOR_USERS = 5.0
+_TOGETHER, _POPULAR = 300, 50
 
 
 def going_together(items: ItemColumns, moment: Moment, count: int) -> NDArray[np.int64]:
@@ -26,12 +27,12 @@ def going_together(items: ItemColumns, moment: Moment, count: int) -> NDArray[np
         moment: open.
         count: items of the catalogue.
     """
-    share = 1.0 / np.sqrt(items.users[:count] + _PRIOR_USERS)
+    share = 1.0 / np.sqrt(items.users[:count] + PRIOR_USERS)
     found = []
     for sums in moment.sums[:2, :count]:
         places = np.flatnonzero(sums)
-        if len(places) > TOGETHER:
-            kept = np.argpartition(-(sums[places] * share[places]), TOGETHER)[:TOGETHER]
+        if len(places) > _TOGETHER:
+            kept = np.argpartition(-(sums[places] * share[places]), _TOGETHER)[:_TOGETHER]
             places = places[kept]
         found.append(places)
     return np.concatenate(found)
@@ -40,7 +41,7 @@ def going_together(items: ItemColumns, moment: Moment, count: int) -> NDArray[np
 def most_popular(items: ItemColumns, count: int) -> NDArray[np.int64]:
     """Codes of the items that most users came to lately, by each half-life, each once."""
     counts = items.popularity[:, :count]
-    most = min(POPULAR, count)
+    most = min(_POPULAR, count)
     if not most:
         return np.zeros(0, np.int64)
     top = np.argpartition(-counts, most - 1, axis=1)[:, :most]

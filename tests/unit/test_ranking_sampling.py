@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_rate_that_is_no_whole_number_is_kept_to(rate: float) -> None:
     view = view_with(learner, counted=rate)
     for second in range(40):
         records = [profile_record(f"u{second}-{at}", make_state(X, seen=["i1"])) for at in range(5)]
-        view.apply_profiles(records, lambda second=second: NOW + 1000 * second)  # type: ignore[misc]
+        view.apply_profiles(records, partial(int, NOW + 1000 * second))
     assert abs(learner.counted - 40 * rate) <= rate + 1
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.errors import EvaluationError, SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -47,8 +49,6 @@ def columns_of(given: Sequence[str] | None) -> dict[str, str]:
     Raises:
         SettingsError: not ``NAME=COLUMN``.
     """
-    from tidemark.errors import SettingsError  # noqa: PLC0415 # see tidemark.cli.common
-
     found: dict[str, str] = {}
     for one in given or ():
         name, is_there, called = one.partition("=")
@@ -65,7 +65,6 @@ def place_of(log: str) -> Path:
         EvaluationError: it does not exist.
         TidemarkError: MovieLens 100K is meant, and its package is not installed.
     """
-    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.movielens import find_movielens  # noqa: PLC0415
 
     place = Path(log)

@@ -7,6 +7,8 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
+from tidemark.errors import EvaluationError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,8 +23,6 @@ def ready_folder(folder: Path) -> None:
     Raises:
         EvaluationError: it cannot be made, or nothing can be written in it.
     """
-    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,8 +45,6 @@ def ready_file(file: Path) -> None:
     Raises:
         EvaluationError: one cannot.
     """
-    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
-
     ready_folder(file.parent)
     for one in (file, _beside(file)):
         if one.is_dir():
@@ -61,8 +59,6 @@ def write_report(out: Path, report: dict[str, object]) -> None:
     Raises:
         EvaluationError: it cannot be written.
     """
-    from tidemark.errors import EvaluationError  # noqa: PLC0415 # see tidemark.cli.common
-
     beside = _beside(out)
     try:
         beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

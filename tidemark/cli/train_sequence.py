@@ -22,6 +22,7 @@ from tidemark.cli.common import (
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
 from tidemark.cli.outputs import ready_folder
+from tidemark.errors import SequenceError
 
 if TYPE_CHECKING:
     from tidemark.training.sequence import Epoch, Outcome
@@ -56,7 +57,6 @@ def sequence(
     """Train a profile function over a user's latest actions, and judge it beside the fold."""
     setup_logging(LogLevel.warning)
     settings = load(config)
-    from tidemark.errors import SequenceError  # noqa: PLC0415 # see common
 
     columns = columns_of(column)
     ready_folder(out)
