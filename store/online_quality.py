@@ -1,9 +1,10 @@
 """How good the profiles are, told while they serve: prequentially, on a sample of what comes.
 
-Before an action changed a profile, was its item among what would have been retrieved for the user?
-And among what is popular? Both are asked of the same actions, at their moment, so that the profiles
-can be held against a baseline (prequential evaluation: Gama et al., "On evaluating stream learning
-algorithms", Machine Learning 90, 2013). How far the same updates turn the profiles is their drift.
+Before an action changed a profile, was its item among what would have been retrieved for the user:
+among the nearest, and among the best by the learned blend? And among what is popular? All are asked
+of the same actions, at their moment, so that the profiles can be held against a baseline
+(prequential evaluation: Gama et al., "On evaluating stream learning algorithms", Machine Learning
+90, 2013). How far the same updates turn the profiles is their drift.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class _Before(NamedTuple):
     user_id: str
     profile: UserProfile
     unit: NDArray[np.float32]
+    blended: Sequence[str] | None
 
 
 class OnlineQuality:
@@ -53,6 +55,8 @@ class OnlineQuality:
         catalogue: the items.
         search: the ids of the K items nearest to a unit vector, without those given.
         sensor: told what came of it.
+        blended: the ids of the K items that are best by the learned blend for a profile, its unit
+            vector and the wall clock; None: there is none.
         per_second: profiles that are watched, of all that change: each costs a search of the items.
         seed: of the sample.
     """
@@ -64,12 +68,14 @@ class OnlineQuality:
         search: Callable[[NDArray[np.float32], Collection[str]], Sequence[str]],
         sensor: Sensor,
         *,
+        blended: Callable[[UserProfile, NDArray[np.float32], int], Sequence[str]] | None = None,
         per_second: float = 10.0,
         seed: int = 0,
     ) -> None:
         self._profiles = profiles
         self._catalogue = catalogue
         self._search = search
+        self._blended = blended
         self._sensor = sensor
         self._random = np.random.default_rng(seed)
         self._per_second = per_second
@@ -117,8 +123,10 @@ class OnlineQuality:
                 held[user_id] = profile
         units = self._profiles.index.get(list(held))
         self._rank_popular(now_ms)
+        # The blend is asked now: it learns from these records, too.
+        blended = self._blended or (lambda *_: None)
         return [
-            _Before(user_id, profile, units[user_id])
+            _Before(user_id, profile, units[user_id], blended(profile, units[user_id], now_ms))
             for user_id, profile in held.items()
             if user_id in units
         ]
@@ -146,9 +154,11 @@ class OnlineQuality:
 
     def _try(self, one: _Before, item_id: str, seen: set[str]) -> None:
         popular = [other for other in self._popular if other not in seen][:K]
-        self._sensor.on_trial(
-            {"profile": item_id in self._search(one.unit, seen), "popularity": item_id in popular}
-        )
+        nearest = self._search(one.unit, seen)
+        hits = {"profile": item_id in nearest, "popularity": item_id in popular}
+        if one.blended is not None:
+            hits["blend"] = item_id in one.blended
+        self._sensor.on_trial(hits)
 
     def _rank_popular(self, now_ms: int) -> None:
         pause = max(_POPULAR_SECONDS, len(self._catalogue) / _ITEMS_A_SECOND)

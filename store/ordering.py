@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from store.catalogue import Catalogue, Wanted
     from store.indexes.protocol import Hits
+    from store.query_vectors import ProfileFunction
     from store.ranker import Ranker
     from store.ranking.learner import Learner
     from store.user_profile import UserProfile
@@ -53,15 +54,32 @@ class Ordering:
         dim: of their vectors.
         ranker: for ``mlp``; None: it cannot be asked for.
         learner: for ``blend``, likewise.
+        default: orders what is asked for without a ``rank``.
     """
 
     def __init__(
-        self, catalogue: Catalogue, dim: int, ranker: Ranker | None, learner: Learner | None
+        self,
+        catalogue: Catalogue,
+        dim: int,
+        ranker: Ranker | None,
+        learner: Learner | None,
+        default: Rank,
     ) -> None:
         self._catalogue = catalogue
         self._dim = dim
         self._ranker = ranker
         self._learner = learner
+        self._default: Rank = default
+
+    def settled(self, rank: Rank | None, by: ProfileFunction, wanted: Wanted) -> Rank:
+        """What orders them where the request does not say.
+
+        Nearness where it asks for what only nearness is made of: another function's vector, or a
+        share of popularity.
+        """
+        if rank is not None:
+            return rank
+        return "nearest" if by != "fold" or wanted.popularity else self._default
 
     def depth(self, k: int, rank: Rank) -> int:
         """How many to find of which k are wanted.
@@ -76,17 +94,23 @@ class Ordering:
                 "rank is mlp, and this service has no ranker: train one with tidemark train "
                 "ranker, and name it in retrieval.ranker"
             )
-        if rank == "blend" and self._learner is None:
+        if rank == "blend":
+            self.learned()
+        return max(k, DEPTH)
+
+    def learned(self) -> Learner:
+        """What ``blend`` orders by. Raises `NoRankerError` where there is none."""
+        if self._learner is None:
             raise NoRankerError(
                 "rank is blend, and this service learns none: ranking.enabled is false"
             )
-        return max(k, DEPTH)
+        return self._learner
 
     def best(self, asked: Asked, hits: Hits, k: int, rank: Rank) -> Sequence[tuple[str, float]]:
         """The best k with their scores: of the nearest; by the blend, also of what it finds."""
         near = list(zip(hits.keys, hits.scores.tolist(), strict=True))
-        if rank == "blend" and self._learner is not None:
-            return self._blended(self._learner, asked, hits.keys, k)
+        if rank == "blend":
+            return self._blended(self.learned(), asked, hits.keys, k)
         if rank == "mlp" and self._ranker is not None and near:
             return self._by_ranker(self._ranker, asked.direction, hits.keys, k)
         return near[:k]

@@ -90,6 +90,7 @@ class RetrievalView:
         counted_per_second: changes that it counts, at most.
         learned_per_second: of these, that its weights are learned from.
         ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
+        rank: what orders them where a request does not say, see `settled_rank`.
         sequence: the trained profile function, of vectors of the same encoder; None for none.
 
     Attributes:
@@ -108,6 +109,7 @@ class RetrievalView:
         counted_per_second: float = 2_000.0,
         learned_per_second: float = 20.0,
         ranker: Ranker | None = None,
+        rank: Rank = "nearest",
         sequence: SequenceProfile | None = None,
     ) -> None:
         if ranker is not None:
@@ -123,7 +125,7 @@ class RetrievalView:
         self.learner = learner
         self._ranking_was_put = False
         self._catalogue = Catalogue(encoder_id, dim, items, self.records, learner)
-        self._ordering = Ordering(self._catalogue, dim, ranker, learner)
+        self._ordering = Ordering(self._catalogue, dim, ranker, learner, rank)
         profiles = index_factory(dim, "profiles")
         self._learning = (
             None
@@ -138,6 +140,7 @@ class RetrievalView:
         self._profiles = FollowedProfiles(encoder_id, profiles, self.records, self._learning)
         self._quality = OnlineQuality(
             self._profiles, self._catalogue, self._nearest_items, self._sensor,
+            blended=None if learner is None else self._best_by_blend,
             per_second=watched_per_second,
         )  # fmt: skip
         # Also before the first record there is something to be told.
@@ -324,6 +327,10 @@ class RetrievalView:
         """The item's unit vector, ``(dim,) float32``, or None."""
         return self._catalogue.vector(item_id) if item_id in self._catalogue else None
 
+    def settled_rank(self, rank: Rank | None, by: ProfileFunction, wanted: Wanted) -> Rank:
+        """What a request for candidates is ordered by, as given or where it does not say."""
+        return self._ordering.settled(rank, by, wanted)
+
     def candidates(
         self,
         user_id: str,
@@ -362,15 +369,11 @@ class RetrievalView:
         by: ProfileFunction = "fold",
     ) -> Question[list[Candidate]]:
         """`candidates` as a question."""
-        depth = self._ordering.depth(k, rank)
         vector = query_vectors(self, [user_id], by)[0]
         if isinstance(vector, UnknownUserError):
             raise vector
         asked = self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen)
-        fields = self._catalogue.fields(wanted)
-        query = self._catalogue.query(asked.direction, wanted)
-        hits = yield Search("items", self._catalogue.index, query, depth, asked.seen, fields)
-        return self._candidates(self._ordering.best(asked, hits, k, rank))
+        return self._candidates((yield from self._ask_best(asked, k, rank)))
 
     def candidates_of(
         self,
@@ -408,6 +411,18 @@ class RetrievalView:
             for at, asked, hits in zip(places, asking, found, strict=True):
                 answers[at] = self._candidates(self._ordering.best(asked, hits, k, rank))
         return answers
+
+    def score_parts(
+        self, user_id: str, item_ids: Sequence[str], now_ms: int
+    ) -> list[dict[str, float]]:
+        """What the blend's scores of these candidates are made of; see `Learner.parts`.
+
+        Raises:
+            NoRankerError: there is no blend.
+            UnknownUserError: the user has no profile, or one without a direction.
+        """
+        profile, direction = self.profile(user_id), self.direction(user_id)
+        return self._ordering.learned().parts(profile, direction, item_ids, now_ms)
 
     def popular(
         self, k: int, *, wanted: Wanted = ANY, exclude: Collection[str] = ()
@@ -487,6 +502,18 @@ class RetrievalView:
     def _nearest_items(self, unit: NDArray[np.float32], seen: Collection[str]) -> list[str]:
         asked = self._ask_items(unit, K, seen, ANY)
         return [one.item_id for one in answered(asked)]
+
+    def _best_by_blend(
+        self, profile: UserProfile, unit: NDArray[np.float32], now_ms: int
+    ) -> list[str]:
+        asked = Asked(profile, unit, profile.seen, ANY, now_ms)
+        return [item_id for item_id, _ in answered(self._ask_best(asked, K, "blend"))]
+
+    def _ask_best(self, asked: Asked, k: int, rank: Rank) -> Question[Sequence[tuple[str, float]]]:
+        depth, fields = self._ordering.depth(k, rank), self._catalogue.fields(asked.wanted)
+        query = self._catalogue.query(asked.direction, asked.wanted)
+        hits = yield Search("items", self._catalogue.index, query, depth, asked.seen, fields)
+        return self._ordering.best(asked, hits, k, rank)
 
     def _asked(
         self,

@@ -33,6 +33,7 @@ from store.follower import Follower
 from store.generations import Generation, Generations
 from store.indexes.exact import ExactIndex
 from store.metrics import PrometheusSensor
+from store.ordering import Rank
 from store.owner import IndexOwner
 from store.profile import Contribution
 from store.ranker import Ranker
@@ -121,13 +122,14 @@ async def serving(
     ranker: Ranker | None = None,
     sequence: SequenceProfile | None = None,
     learner: Learner | None = None,
+    rank: Rank = "nearest",
 ) -> AsyncIterator[Service]:
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
     tail = FakeTail(known=stock)
     view = RetrievalView(
         DIM, ENCODER, lambda dim, _: ExactIndex(dim), sensor=sensor, ranker=ranker,
-        sequence=sequence, learner=learner,
+        sequence=sequence, learner=learner, rank=rank,
     )  # fmt: skip
     with IndexOwner() as owner:
         follower = Follower(tail, view, owner, sensor=sensor, now_ms=lambda: NOW_MS, sleep=no_pause)
@@ -163,6 +165,7 @@ def listening(
     dashboard: DashboardParts | None = None,
     sequence: SequenceProfile | None = None,
     learner: Learner | None = None,
+    rank: Rank = "nearest",
     steps: Callable[[Service], None] = lambda _: None,
     **options: Any,
 ) -> Iterator[int]:
@@ -174,6 +177,7 @@ def listening(
         dashboard: what the page at /dashboard shows beside it.
         sequence: its trained profile function.
         learner: what its blend is learned by.
+        rank: what orders candidates where a request does not say.
         steps: told the service, in its loop, once it listens.
         options: of uvicorn.
     """
@@ -188,6 +192,7 @@ def listening(
             dashboard=dashboard,
             sequence=sequence,
             learner=learner,
+            rank=rank,
         ) as service:
             config = uvicorn.Config(
                 service.app,
@@ -236,6 +241,7 @@ def with_service(
     dashboard: DashboardParts | None = None,
     sequence: SequenceProfile | None = None,
     learner: Learner | None = None,
+    rank: Rank = "nearest",
 ) -> None:
     async def run() -> None:
         async with serving(
@@ -244,6 +250,7 @@ def with_service(
             dashboard=dashboard,
             sequence=sequence,
             learner=learner,
+            rank=rank,
         ) as service:
             await steps(service)
 

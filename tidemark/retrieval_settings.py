@@ -61,6 +61,9 @@ class RetrievalSettings(Group):
     """exact; `HNSW` and `AUTOINDEX` are approximate"""
     milvus_timeout_seconds: Positive = 30.0
     """for a call to Milvus, with all that is tried again"""
+    rank: Literal["nearest", "blend", "mlp"] | None = None
+    """what orders candidates where a request does not say: by default the learned blend, or
+    nearness where `ranking.enabled` is false"""
     ranker: Path | None = None
     """orders candidates where `rank=mlp` is asked for; by `tidemark train ranker`"""
     max_lag_records: PositiveInt = 10_000
@@ -89,6 +92,9 @@ class RetrievalSettings(Group):
             raise ValueError(msg)
         if self.index == "milvus" and not self.milvus_uri:
             msg = "index is milvus; expected milvus_uri, of a server or a path that ends in .db"
+            raise ValueError(msg)
+        if self.rank == "mlp" and self.ranker is None:
+            msg = "rank is mlp; expected ranker, a model made by: tidemark train ranker"
             raise ValueError(msg)
         if "://" in (self.milvus_uri or "") and "@" in (self.milvus_uri or ""):
             msg = "milvus_uri holds credentials; expected them in milvus_token, as user:password"

@@ -360,6 +360,13 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _what_ranks_is_there(self) -> Settings:
+        if self.retrieval.rank == "blend" and not self.ranking.enabled:
+            msg = "retrieval.rank is blend and ranking.enabled false; expected one or the other"
+            raise ValueError(msg)
+        return self
+
 
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     """Read the settings.

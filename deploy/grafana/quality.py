@@ -25,35 +25,41 @@ def dashboard() -> Dashboard:
     return board(
         "quality",
         "Tidemark: quality",
-        "Whether profiles predict what users do next better than popularity does, and how much "
+        "Whether candidates predict what users do next better than popularity does, and how much "
         "profiles move.",
         "",
         [
             figure(
+                "Recall@10 of the blend",
+                "Share of sampled actions whose item was among the ten best unseen candidates by "
+                "the learned blend before the action, in the time shown.", "percentunit",
+                _share("blend", "$__range"), width=5,
+            ),
+            figure(
                 "Recall@10 of profiles",
-                "Share of sampled actions whose item was among the ten best unseen candidates of "
-                "the profile before the action, in the time shown.", "percentunit",
-                _share("profile", "$__range"), width=6,
+                "The same of the ten unseen items nearest to the profile.", "percentunit",
+                _share("profile", "$__range"), width=5,
             ),
             figure(
                 "Recall@10 of popularity",
                 "The same of the ten items that most users have recently seen and this one has "
-                "not.", "percentunit", _share("popularity", "$__range"), width=6,
+                "not.", "percentunit", _share("popularity", "$__range"), width=5,
             ),
             figure(
                 "Trials in all", "Actions sampled in the time shown. A few hundred say little.",
-                "short", "sum(increase(tidemark_online_recall_trials_total{*}[$__range]))", width=6,
+                "short", "sum(increase(tidemark_online_recall_trials_total{*}[$__range]))", width=5,
             ),
             figure(
                 "Median drift", "1 − cosine between two versions of a profile, one after another.",
-                "short", quantiles("tidemark_profile_drift", 0.5, window="$__range")[0][0], width=6,
+                "short", quantiles("tidemark_profile_drift", 0.5, window="$__range")[0][0], width=4,
             ),
             row("Online recall"),
             curves(
                 "Recall@10, by the hour",
-                "The profile's line belongs above the other. Both fall when new items come.",
+                "The blend's line belongs above the others. All fall when new items come.",
                 "percentunit",
-                (_share("profile", "1h"), "profiles"), (_share("popularity", "1h"), "popularity"),
+                (_share("blend", "1h"), "blend"), (_share("profile", "1h"), "profiles"),
+                (_share("popularity", "1h"), "popularity"),
                 width=16,
             ),
             curves(
@@ -63,7 +69,7 @@ def dashboard() -> Dashboard:
             row("Learned blend"),
             curves(
                 "Weights of the learned blend",
-                "What rank=blend goes by. They move by small steps, with "
+                "What candidates are ranked by. They move by small steps, with "
                 "what users do.", "short",
                 ("avg by (feature) (tidemark_ranking_weight{*})", "{{feature}}"),
                 width=16, signed=True,

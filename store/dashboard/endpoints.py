@@ -1,5 +1,6 @@
 """The dashboard's endpoints. They are the page's own, and not part of the described interface."""
 
+import time
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -118,6 +119,7 @@ class Dashboard:
                 wanted=ANY,
                 fall_back=True,
                 why=True,
+                now_ms=int(time.time() * 1000),
             )
         )
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from store.dashboard.history import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from store.dashboard.figures import Window
 
-__all__ = ["Promises"]
+__all__ = ["RANKINGS", "Promises"]
 
-_RANKINGS = ("profile", "popularity")
+#: Whose recall is sampled; the blend's where the service learns one.
+RANKINGS = ("profile", "blend", "popularity")
 
 
 class Promises:
@@ -45,7 +48,7 @@ class Promises:
         for one in now.readings("tidemark_freshness_profiles_total"):
             counts["good" if one.labels.get("within_slo") == "true" else "bad"] += one.value
         counts["trials"] = now.total("tidemark_online_recall_trials_total") or 0.0
-        for ranking in _RANKINGS:
+        for ranking in RANKINGS:
             counts[ranking] = sum(
                 one.value
                 for one in now.readings("tidemark_online_recall_hits_total")
@@ -73,10 +76,13 @@ class Promises:
     ) -> dict[str, Any] | None:
         if not now.reported("tidemark_online_recall_trials_total"):
             return None
+        sampled = {
+            one.labels.get("ranking") for one in now.readings("tidemark_online_recall_hits_total")
+        }
         return {
             "window_seconds": self._seconds,
-            "window": _recalls(grown),
-            "start": _recalls(counts),
+            "window": _recalls(grown, sampled),
+            "start": _recalls(counts, sampled),
         }
 
 
@@ -94,9 +100,10 @@ def _budget(good: float, bad: float, objective: float) -> dict[str, float | None
     }
 
 
-def _recalls(counts: dict[str, float]) -> dict[str, float | None]:
+def _recalls(counts: dict[str, float], sampled: Collection[str | None]) -> dict[str, float | None]:
+    """By ranking; None of one that is not sampled, or while there is no trial."""
     trials = counts["trials"]
     return {
         "trials": trials,
-        **{one: counts[one] / trials if trials else None for one in _RANKINGS},
+        **{one: counts[one] / trials if trials and one in sampled else None for one in RANKINGS},
     }

@@ -22,7 +22,7 @@ from store.dashboard.panels import (
     worker_figures,
     worker_values,
 )
-from store.dashboard.promises import Promises
+from store.dashboard.promises import RANKINGS, Promises
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,7 +192,7 @@ class Sampler:
         }
         promises = self._promises.add(own.at, mine)
         quality = promises["quality"]
-        for ranking in ("profile", "popularity"):
+        for ranking in RANKINGS:
             values[f"quality.{ranking}"] = quality["window"][ranking] if quality else None
         return values, {
             "service": state,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTEXTS",
     "FEATURES",
+    "GROUPS",
     "PRIOR_USERS",
     "TEXT",
     "Scale",
@@ -57,6 +58,16 @@ FEATURES = (
     "together_far",  # as together, of three times as many items, which count more alike
 )
 TEXT = FEATURES[:4]
+#: What a score is told to be made of, each of features that say much the same.
+GROUPS = {
+    "text": TEXT,
+    "popularity": ("popular_hours", "popular_days", "popular_month", "popular_year"),
+    "age": ("age",),
+    "esteem": ("esteem",),
+    "taste": ("taste_month", "taste_days", "taste_year", "taste_age", "taste_esteem"),
+    "together": ("together", "together_lift", "together_far"),
+    "follows": ("follows", "next"),
+}
 _DAYS, _MONTH, _YEAR, _AGE, _ESTEEM = 5, 6, 7, 8, 17
 #: What a moment is like; each weight is one for any moment, and more or less by these.
 CONTEXTS = (

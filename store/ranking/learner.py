@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,12 @@ from store.ranking.changes import asker_of, columns_of
 from store.ranking.choices import close_for, new_tally, open_for, score_for, take_changes
 from store.ranking.columns import grown_items, new_items, new_moment
 from store.ranking.counting import put_lengths
-from store.ranking.features import CONTEXTS, FEATURES
+from store.ranking.features import CONTEXTS, FEATURES, GROUPS
 from store.ranking.packed import new_scratch
 from store.ranking.sources import going_together, most_popular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +35,8 @@ _FIRST_ROOM = 1_024
 #: The mean of the vectors is taken anew when the catalogue has grown by so much.
 _GROWTH = 1.1
 _POPULAR_SECONDS = 1.0
+#: ``(groups, features) float64`` 1 where a feature is of a group.
+_IN_GROUP = np.array([[name in names for name in FEATURES] for names in GROUPS.values()], float)
 
 
 class Learner:
@@ -185,14 +188,7 @@ class Learner:
             allowed: whether an item found may be returned.
         """
         self._follow_popular(now_ms)
-        # Of a log that is replayed, now is when its latest action was: else all in it is long ago.
-        ts = min(now_ms, int(self.items.latest[0]) or now_ms)
-        asker = asker_of(profile, direction, ts)
-        if not open_for(
-            self.items, self._moment, self.blend, self._codes.keys, asker, self._scratch, ts
-        ):
-            raise CorruptRecordError("a list in a profile cannot be read")
-        try:
+        with self._opened_for(profile, direction, now_ms) as ts:
             codes = self._codes.codes_of(near, insert=False)
             found = codes[codes >= 0].tolist()
             taken = set(found)
@@ -202,13 +198,61 @@ class Learner:
                     taken.add(code)
                     found.append(code)
             wanted = np.array(found, np.int32)
-            scores = np.zeros(len(wanted), np.float32)
-            features = np.zeros((len(wanted), len(FEATURES)))
-            score_for(self.items, self._moment, self.blend, ts, wanted, features, scores)
-        finally:
-            close_for(self.items, self._moment)
+            scores, _ = self._scored(wanted, ts)
         order = np.argsort(-scores, kind="stable")[:k]
         return [(self._ids[wanted[at]], float(scores[at])) for at in order.tolist()]
+
+    def parts(
+        self,
+        profile: UserProfile,
+        direction: NDArray[np.float32],
+        item_ids: Sequence[str],
+        now_ms: int,
+    ) -> list[dict[str, float]]:
+        """What the scores of items are made of: by group of features, summed up to the score.
+
+        Each is held against items at random: above 0 it speaks for the item more than for those.
+
+        Args:
+            profile: of the user asked for.
+            direction: ``(dim,) float32`` of the profile.
+            item_ids: known items.
+            now_ms: wall clock.
+        """
+        wanted = self._codes.codes_of(item_ids, insert=False)
+        with self._opened_for(profile, direction, now_ms) as ts:
+            scores, features = self._scored(wanted, ts)
+            weighed = features * self._moment.weights
+        parts = weighed @ _IN_GROUP.T
+        # what the maps of the texts say is in no feature
+        parts[:, 0] += scores - weighed.sum(axis=1)
+        return [dict(zip(GROUPS, row, strict=True)) for row in parts.tolist()]
+
+    @contextmanager
+    def _opened_for(
+        self, profile: UserProfile, direction: NDArray[np.float32], now_ms: int
+    ) -> Iterator[int]:
+        """Have the moment be that of the user; gives its time, ms."""
+        # Of a log that is replayed, now is when its latest action was: else all in it is long ago.
+        ts = min(now_ms, int(self.items.latest[0]) or now_ms)
+        asker = asker_of(profile, direction, ts)
+        if not open_for(
+            self.items, self._moment, self.blend, self._codes.keys, asker, self._scratch, ts
+        ):
+            raise CorruptRecordError("a list in a profile cannot be read")
+        try:
+            yield ts
+        finally:
+            close_for(self.items, self._moment)
+
+    def _scored(
+        self, wanted: NDArray[np.int32], ts: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Scores and standardised features of items, by code, for the open moment."""
+        scores = np.zeros(len(wanted), np.float32)
+        features = np.zeros((len(wanted), len(FEATURES)))
+        score_for(self.items, self._moment, self.blend, ts, wanted, features, scores)
+        return scores, features
 
     def _follow_popular(self, now_ms: int) -> None:
         if now_ms - self._popular_ms < _POPULAR_SECONDS * 1000:

@@ -57,7 +57,7 @@ Where = Annotated[
     ),
 ]
 Popularity = Annotated[float, Query(ge=0, le=MAX_WEIGHT, description=POPULARITY)]
-RankBy = Annotated[Rank, Query(description=RANK)]
+RankBy = Annotated[Rank | None, Query(description=RANK)]
 By = Annotated[ProfileFunction, Query(description=PROFILE)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many, at most.")]
 
@@ -68,6 +68,8 @@ _ANSWER_SECONDS = 0.1
 #: So many candidates take the owner thread about a tenth of a second; more are several jobs, so
 #: that other queries and writes come in between.
 _MAX_JOB_RESULTS = 25_600
+#: Of a user about so many candidates are looked at where more than nearness orders them.
+_MAX_ORDERED = 1_000
 
 
 class Api:
@@ -108,7 +110,7 @@ class Api:
         popularity: Popularity = 0.0,
         fallback: Literal["popular"] | None = None,
         why: bool = False,
-        rank: RankBy = "nearest",
+        rank: RankBy = None,
         profile: By = "fold",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
@@ -131,7 +133,9 @@ class Api:
     async def candidates_of(self, asked: CandidatesRequest) -> Response:
         """Items for several users, by one search; an error for one leaves the others theirs."""
         _require_fits(asked.profile, asked.rank)
-        at_once = max(1, _MAX_JOB_RESULTS // asked.k)
+        rank = _answering().view.settled_rank(asked.rank, asked.profile, asked.wanted())
+        looked_at = asked.k if rank == "nearest" else max(asked.k, _MAX_ORDERED)
+        at_once = max(1, _MAX_JOB_RESULTS // looked_at)
         results: list[Candidates | UserError] = []
         for start in range(0, len(asked.user_ids), at_once):
             results += await self._ask(
@@ -141,7 +145,7 @@ class Api:
                 exclude_seen=asked.exclude_seen,
                 wanted=asked.wanted(),
                 fall_back=asked.fallback == "popular",
-                rank=asked.rank,
+                rank=rank,
                 now_ms=_now_ms(),
                 by=asked.profile,
             )
@@ -312,13 +316,13 @@ class Api:
         return vector
 
 
-def _require_fits(profile: ProfileFunction, rank: Rank, *, why: bool = False) -> None:
+def _require_fits(profile: ProfileFunction, rank: Rank | None, *, why: bool = False) -> None:
     """What is of the fold's vector is not asked of another's."""
     if profile == "fold":
         return
     if why:
         raise invalid("why tells the parts of actions in the fold; ask for it without profile")
-    if rank != "nearest":
+    if rank not in (None, "nearest"):
         raise invalid(f"rank={rank} was learned of the fold; ask for it without profile")
 
 

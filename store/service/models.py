@@ -28,7 +28,10 @@ __all__ = [
 MAX_BATCH, MAX_K = 256, 1_000
 #: Attributes that a request may filter by, values of each, and what popularity may count.
 MAX_FIELDS, MAX_VALUES, MAX_WEIGHT = 16, 256, 10
-RANK = "What orders them: nearness, the learned blend, or the ranker of `retrieval.ranker`."
+RANK = (
+    "What orders them: nearness, the learned blend, or the ranker of `retrieval.ranker`. By "
+    "default what `retrieval.rank` says; nearness where `popularity` or `profile` is given."
+)
 PROFILE = "What makes the user's vector: the fold, or the trained `retrieval.sequence`."
 POPULARITY = "Added to the score of the most popular item; less to others, by the logarithm."
 
@@ -70,17 +73,27 @@ class Reason:
 
 @dataclass(slots=True)
 class ExplainedItem(Candidate):
-    """An item retrieved, and the user's actions behind it, those that count most first."""
+    """An item retrieved, and the user's actions behind it, those that count most first.
+
+    ``parts`` says of the learned blend what ``score`` is made of, and sums up to it: ``text``,
+    ``popularity``, ``age``, ``esteem``, ``taste``, ``together``, ``follows``. Above 0 it speaks for
+    the item more than for one at random. Null by any other rank.
+    """
 
     because: list[Reason]
+    parts: dict[str, float] | None
 
 
 @dataclass(slots=True)
 class Candidates:
-    """Items for a user, best first; explained where asked for and ranked by a profile."""
+    """Items for a user, best first; explained where asked for and ranked by a profile.
+
+    ``rank`` is what ordered them; null where they are what is popular.
+    """
 
     user_id: str
     source: Literal["profile", "sequence", "popular"]
+    rank: Rank | None
     candidates: list[ExplainedItem | Candidate]
 
 
@@ -146,7 +159,7 @@ class CandidatesRequest(BatchRequest, ItemsRequest):
     k: int = Field(default=10, ge=1, le=MAX_K)
     exclude_seen: bool = True
     fallback: Literal["popular"] | None = None
-    rank: Rank = Field(default="nearest", description=RANK)
+    rank: Rank | None = Field(default=None, description=RANK)
     profile: ProfileFunction = Field(default="fold", description=PROFILE)
 
 

@@ -68,8 +68,8 @@ def candidates(
     wanted: Wanted,
     fall_back: bool,
     why: bool,
-    rank: Rank = "nearest",
-    now_ms: int = 0,
+    rank: Rank | None = None,
+    now_ms: int,
     by: ProfileFunction = "fold",
 ) -> Question[Candidates]:
     """The user's candidates, or with ``fall_back`` what is popular where there is no profile.
@@ -80,16 +80,17 @@ def candidates(
         NoRankerError: what is to rank them is not there.
         NoSequenceError: it is asked for, and there is none.
     """
+    settled = view.settled_rank(rank, by, wanted)
     try:
         found = yield from view.ask_candidates(
-            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms, by=by
+            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=settled, now_ms=now_ms, by=by
         )
     except UnknownUserError:
         if not fall_back:
             raise
         return _popular(view, user_id, k, wanted, exclude_seen=exclude_seen)
-    items = _explained(view, user_id, found) if why else found
-    return Candidates(user_id, _SOURCES[by], [*items])
+    items = _explained(view, user_id, found, settled, now_ms) if why else found
+    return Candidates(user_id, _SOURCES[by], settled, [*items])
 
 
 def candidates_of(
@@ -100,8 +101,8 @@ def candidates_of(
     exclude_seen: bool,
     wanted: Wanted,
     fall_back: bool,
-    rank: Rank = "nearest",
-    now_ms: int = 0,
+    rank: Rank | None = None,
+    now_ms: int,
     by: ProfileFunction = "fold",
 ) -> list[Candidates | UserError]:
     """For each user what `candidates` answers, or what is wrong.
@@ -111,13 +112,14 @@ def candidates_of(
         NoRankerError: what is to rank them is not there.
         NoSequenceError: it is asked for, and there is none.
     """
+    settled = view.settled_rank(rank, by, wanted)
     found = view.candidates_of(
-        user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms, by=by
+        user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=settled, now_ms=now_ms, by=by
     )
     results: list[Candidates | UserError] = []
     for user_id, one in zip(user_ids, found, strict=True):
         if isinstance(one, list):
-            results.append(Candidates(user_id, _SOURCES[by], [*one]))
+            results.append(Candidates(user_id, _SOURCES[by], settled, [*one]))
         elif fall_back:
             results.append(_popular(view, user_id, k, wanted, exclude_seen=exclude_seen))
         else:
@@ -270,18 +272,21 @@ def _popular(
     if exclude_seen:
         with suppress(UnknownUserError):
             seen = view.profile(user_id).seen
-    return Candidates(user_id, "popular", [*view.popular(k, wanted=wanted, exclude=seen)])
+    return Candidates(user_id, "popular", None, [*view.popular(k, wanted=wanted, exclude=seen)])
 
 
 def _explained(
-    view: RetrievalView, user_id: str, found: Sequence[Candidate]
+    view: RetrievalView, user_id: str, found: Sequence[Candidate], rank: Rank, now_ms: int
 ) -> list[ExplainedItem]:
     vectors = [view.item_vector(one.item_id) for one in found]
     matrix = np.array(vectors, np.float32).reshape(len(found), view.dim)
     reasons = _reasons(view, user_id, matrix)
+    parts: Sequence[dict[str, float] | None] = [None] * len(found)
+    if rank == "blend":
+        parts = view.score_parts(user_id, [one.item_id for one in found], now_ms)
     return [
-        ExplainedItem(one.item_id, one.score, one.title, one.categories, because)
-        for one, because in zip(found, reasons, strict=True)
+        ExplainedItem(one.item_id, one.score, one.title, one.categories, because, made_of)
+        for one, because, made_of in zip(found, reasons, parts, strict=True)
     ]
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import trustme
 from service_rig import listening
+from store_fakes import DIM
 from typer.testing import CliRunner
 
+from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up
 from store.service import ServiceSettings
 from store.tokens import Token, digest, new_token
 from streams.processes import free_port
@@ -96,6 +99,18 @@ def test_candidates_with_their_reasons(url: str) -> None:
     assert (
         rows(run("candidates", "bob", "-k", "1", "--why", "--url", url))[0][-1] == "older actions"
     )
+
+
+def test_candidates_of_the_blend_say_what_their_scores_are_made_of() -> None:
+    warm_up(DIM)
+    with listening(learner=Learner(DIM, partners=16), rank="blend") as port:
+        at = ("--url", f"http://127.0.0.1:{port}")
+        said = run("candidates", "ann", "-k", "1", "--why", *at)
+        assert "Candidates for ann, best first by the learned blend" in said
+        # the first row: place, score, item, title, categories, what it is made of, because of
+        assert re.fullmatch(r"[+-]\d+\.\d\d \w+", rows(said)[0][5])
+        said = run("candidates", "ann", "-k", "1", "--rank", "nearest", *at)
+        assert "Candidates for ann, nearest first" in said
 
 
 def test_who_has_no_profile_gets_what_is_popular_where_that_is_asked_for(url: str) -> None:

@@ -23,6 +23,7 @@ from store_fakes import (
 
 from store.errors import VectorIndexError
 from store.profile import Contribution
+from store.ranking.features import GROUPS
 from store.ranking.learner import Learner
 from store.ranking.warm_up import warm_up
 
@@ -37,6 +38,7 @@ def test_candidates() -> None:
         assert answer.json() == {
             "user_id": "ann",
             "source": "profile",
+            "rank": "nearest",
             "candidates": [
                 {
                     "item_id": "xy",
@@ -570,6 +572,44 @@ def test_the_blend_ranks_by_what_users_came_to() -> None:
 
     with_service(steps, learner=learner)
     assert learner.counted >= 20
+
+
+def test_a_request_that_does_not_say_is_ranked_by_what_the_service_is_set_to() -> None:
+    warm_up(DIM)
+    learner = Learner(DIM, partners=16)
+    path = "/v1/users/ann/candidates"
+
+    async def steps(service: Service) -> None:
+        async def ranked_by(**params: Any) -> Any:
+            return (await service.http.get(path, params=params)).json()["rank"]
+
+        assert await ranked_by() == "blend"
+        assert await ranked_by(rank="nearest") == "nearest"
+        # what only nearness is made of
+        assert await ranked_by(popularity=0.3) == "nearest"
+        answer = await service.http.get("/v1/users/nobody/candidates?fallback=popular")
+        assert answer.json()["rank"] is None
+        asked = {"user_ids": ["ann", "nobody"], "fallback": "popular"}
+        answer = await service.http.post("/v1/candidates", json=asked)
+        assert [one["rank"] for one in answer.json()["results"]] == ["blend", None]
+
+    with_service(steps, learner=learner, rank="blend")
+
+
+def test_why_tells_what_a_score_of_the_blend_is_made_of() -> None:
+    warm_up(DIM)
+    learner = Learner(DIM, partners=16)
+
+    async def steps(service: Service) -> None:
+        path = "/v1/users/ann/candidates?why=true"
+        for one in (await service.http.get(path)).json()["candidates"]:
+            assert set(one["parts"]) == set(GROUPS)
+            assert sum(one["parts"].values()) == pytest.approx(one["score"], abs=1e-4)
+            assert one["because"][0]["action"] == "click"
+        nearest = (await service.http.get(f"{path}&rank=nearest")).json()["candidates"]
+        assert all(one["parts"] is None for one in nearest)
+
+    with_service(steps, learner=learner, rank="blend")
 
 
 def test_without_a_learner_the_blend_is_refused() -> None:

@@ -88,6 +88,11 @@ def test_settings_are_frozen() -> None:
             "password and password_file are both given",
         ),
         ("[retrieval]\nindex = 'milvus'", "retrieval: index is milvus; expected milvus_uri"),
+        ("[retrieval]\nrank = 'mlp'", "retrieval: rank is mlp; expected ranker"),
+        (
+            "[retrieval]\nrank = 'blend'\n[ranking]\nenabled = false",
+            "retrieval.rank is blend and ranking.enabled false",
+        ),
         ("[retrieval]\nmilvus_kind = 'IVF'", "'FLAT', 'HNSW' or 'AUTOINDEX'"),
         ("[kafka.security]\nmechanism = 'GSSAPI'", "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
     ],

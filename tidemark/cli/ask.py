@@ -42,6 +42,11 @@ User = Annotated[str, typer.Argument(help="The user's id.")]
 Order = Literal["nearest", "blend", "mlp"]
 #: Of the recently seen items, so many are shown; and of a candidate's reasons.
 _SEEN, _REASONS = 10, 3
+_ORDERED_BY = {
+    "nearest": "nearest first",
+    "blend": "best first by the learned blend",
+    "mlp": "best first by the ranker",
+}
 
 
 class Fallback(StrEnum):
@@ -94,9 +99,13 @@ def candidates(
         float, typer.Option(help="Add so much for the most popular item.", min=0, max=10)
     ] = 0.0,
     rank: Annotated[
-        Order,
-        typer.Option(help="What orders them: nearness, the learned blend, or the ranker."),
-    ] = "nearest",
+        Order | None,
+        typer.Option(
+            help="What orders them: nearness, the learned blend, or the ranker. By default the "
+            "blend, unless retrieval.rank says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     seen: Annotated[bool, typer.Option("--seen", help="Items seen already, too.")] = False,
     fallback: Annotated[
         Fallback | None,
@@ -123,7 +132,7 @@ def candidates(
         params["popularity"] = popularity
     if fallback is not None:
         params["fallback"] = fallback.value
-    if rank != "nearest":
+    if rank is not None:
         params["rank"] = rank
     if function is not Function.fold:
         params["profile"] = function.value
@@ -134,14 +143,17 @@ def candidates(
     if not found["candidates"]:
         console.print("no candidates: there are no such items that this user has not seen")
         return
+    blended = found["rank"] == "blend"
     table = Table(
-        "", "score", "item", "title", "categories", *(["because of"] if why else []),
+        "", "score", "item", "title", "categories",
+        *(["score is made of"] if why and blended else []), *(["because of"] if why else []),
         title=_heading(found), title_justify="left", show_lines=why,
     )  # fmt: skip
     for place, one in enumerate(found["candidates"], 1):
         table.add_row(
             str(place), f"{one['score']:.3f}", shown(one["item_id"]), _title(one["title"]),
             shown(", ".join(one["categories"])),
+            *([_made_of(one["parts"])] if why and blended else []),
             *([_because(one.get("because", []))] if why else []),
         )  # fmt: skip
     console.print(table, highlight=False)
@@ -151,7 +163,7 @@ def _heading(found: dict[str, Any]) -> str:
     user = shown(found["user_id"])
     if found["source"] == "popular":
         return f"{user} has no profile; what is popular"
-    return f"Candidates for {user}"
+    return f"Candidates for {user}, {_ORDERED_BY[found['rank']]}"
 
 
 def ask(
@@ -179,6 +191,12 @@ def _print_contributions(parts: list[dict[str, Any]]) -> None:
         item, title = shown(one["item_id"] or ""), _title(one["title"], one["item_id"])
         table.add_row(shown(one["action"]), item, title, f"{one['weight']:+.4f}")
     console.print(table, highlight=False)
+
+
+def _made_of(parts: dict[str, float]) -> str:
+    """The groups of features that count most, a line each."""
+    most = sorted(parts.items(), key=lambda one: -abs(one[1]))[:_REASONS]
+    return "\n".join(f"{part:+.2f} {name}" for name, part in most)
 
 
 def _because(reasons: list[dict[str, Any]]) -> str:

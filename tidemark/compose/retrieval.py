@@ -189,6 +189,7 @@ def _build_generation(
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
             ranker=ranker,
+            rank=wanted.rank or ("blend" if settings.ranking.enabled else "nearest"),
             sequence=sequence,
         )
 

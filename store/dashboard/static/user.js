@@ -173,13 +173,29 @@ function offered(answer, open) {
   if (answer instanceof Error) return card("Candidates, and why", failed(answer));
   if (!answer.candidates.length) return card("Candidates, and why", empty("No candidates", "There is no item that this user has not seen."));
   const popular = answer.source === "popular";
+  const blended = answer.rank === "blend";
   return card("Candidates, and why",
     popular && h("p", { class: "note" }, "This profile has no direction: these are the most popular items that the user has not seen."),
+    blended && h("p", { class: "note" }, "Ordered by the learned blend: by texts, by what is popular, and by what goes together. Scores say the order, and no more."),
     h("ol", { class: "candidates" }, answer.candidates.map((one) => h("li", {},
       h("details", { "data-item": one.item_id, open: open.has(one.item_id) },
         h("summary", {}, h("span", { class: "what" }, name(one.title)), h("span", { class: "soft" }, one.categories.join(", ")), h("span", { class: "value" }, popular ? number(one.score) : decimal(one.score))),
         h("p", {}, h("a", { href: itemHash(one.item_id) }, "Open the item")),
+        one.parts && parts(one.parts),
         reasons(one.because ?? []))))));
+}
+
+// What speaks for an item, and what against it, more than for one at random.
+const PARTS = {
+  text: "texts like the user’s", popularity: "popular now", age: "its age", esteem: "liked by others", taste: "as popular and as old as the user’s items",
+  together: "goes with the user’s items", follows: "follows the user’s latest items",
+};
+function parts(made) {
+  const told = Object.entries(made).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+  const most = Math.abs(told[0][1]) || 1;
+  return h("ul", { class: "weights" }, told.map(([part, value]) => h("li", {},
+    h("span", { class: "what" }, PARTS[part] ?? part),
+    bar(Math.abs(value) / most, value < 0 ? "bad" : ""), h("span", { class: "value" }, decimal(value)))));
 }
 
 function reasons(because) {

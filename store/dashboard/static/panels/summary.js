@@ -56,8 +56,9 @@ export function summary(store) {
     if (!recall) quality.set(notReported());
     else if (!recall.window.trials) quality.set("–", "no trial in 15 min");
     else {
-      quality.set(percent(recall.window.profile), `popular items ${percent(recall.window.popularity)}`,
-        recall.window.profile < recall.window.popularity ? "warn" : "");
+      const { profile, blend, popularity } = recall.window;
+      const best = blend ?? profile;
+      quality.set(percent(best), `popular items ${percent(popularity)}`, best < popularity ? "warn" : "");
     }
   }
   return { element, update, charts: [] };
