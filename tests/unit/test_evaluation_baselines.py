@@ -10,6 +10,7 @@ from evaluation_logs import RULES, log_of, random_log
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.policies import Policy
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.cooccurrence import (
     ITEM_KNN,
@@ -22,6 +23,7 @@ from tidemark.evaluation.log import ActionLog
 from tidemark.evaluation.nearness import LastItem, MeanOfHistory, centred
 from tidemark.evaluation.pairs import PairWeights
 from tidemark.evaluation.popularity import DecayedPopularity, Popularity
+from tidemark.evaluation.profiles import NearestToProfile, whitened
 
 DAY = 86_400_000
 
@@ -93,6 +95,50 @@ def test_the_mean_is_of_what_was_liked() -> None:
     mean.learn(0, 5)
     half = math.sqrt(0.5)
     assert mean.scores(4).tolist() == pytest.approx([0, half, half, 0, 0, 0])
+
+
+def test_the_profile_is_what_the_worker_folds() -> None:
+    log = log_of([("a", 1, "purchase"), ("a", 2, "purchase"), ("b", 5, "view"), ("a", 3, "view")])
+    strengths = log.strengths(RULES)
+    nearest = NearestToProfile(
+        log, VECTORS, strengths, name="nearest", policy=Policy("constant", k=0.7)
+    )
+    assert nearest.scores(0).tolist() == [0] * 6
+    nearest.learn(0, 3)
+    # k is min(0.7, n/(n + 1)): at the second action a half
+    half = math.sqrt(0.5)
+    assert nearest.scores(3).tolist() == pytest.approx([0, half, half, 0, 0, 0])
+
+
+def test_interests_that_are_unlike_are_kept_apart() -> None:
+    log = log_of([("a", 1, "purchase"), ("a", 2, "purchase"), ("a", 2, "purchase")])
+    strengths = log.strengths(RULES)
+    apart = NearestToProfile(log, VECTORS, strengths, name="apart", interests=2)
+    apart.learn(0, 3)
+    assert apart.scores(2).tolist() == pytest.approx([0, 1, 1, 0, 0, 0])
+
+
+def test_popularity_is_added_for_each_user_once() -> None:
+    log = log_of(
+        [("a", 1, "purchase"), ("b", 1, "view"), ("b", 1, "view"), ("b", -1, "search"),
+         ("b", 5, "view")]
+    )  # fmt: skip
+    found = NearestToProfile(log, VECTORS, log.strengths(RULES), name="both", popularity=0.5)
+    found.learn(0, 4)
+    assert found.scores(0).tolist() == pytest.approx([0, 1.5, 0, 0, 0, 0])
+    found.learn(4, 5)
+    assert found.scores(0)[5] == pytest.approx(0.5 * math.log(2) / math.log(3), rel=1e-5)
+
+
+def test_whitened_vectors_vary_alike_in_all_directions() -> None:
+    draws = np.random.default_rng(0)
+    vectors = (draws.normal(size=(4_000, 4)) * [8, 4, 2, 1] + 3).astype(np.float32)
+    spread = np.linalg.svd(whitened(vectors, power=1.0), compute_uv=False)
+    assert spread.max() / spread.min() < 1.1
+    np.testing.assert_allclose(np.linalg.norm(whitened(vectors), axis=1), 1, rtol=1e-5)
+    halfway = np.linalg.svd(whitened(vectors), compute_uv=False)
+    assert 1.1 < halfway.max() / halfway.min() < 8
+    assert np.isfinite(whitened(np.ones((3, 4), np.float32))).all()
 
 
 def slow_scores(log: ActionLog, form: Form, place: int) -> np.ndarray:

@@ -188,7 +188,7 @@ def test_names_are_those_of_the_list_and_an_unknown_one_says_which_there_are() -
     assert always == [one.name for one in known(log) if one.part is Part.always]
     some = [one.name for one in recommenders(known(log), parts={Part.ablations})]
     untrained = [one.name for one in known(log) if one.kind is Kind.untrained]
-    assert some == [name for name in NAMES if name not in ("tidemark", *untrained)]
+    assert some == [name for name in NAMES if name not in ("tidemark", "nearest", *untrained)]
     assert [one.name for one in recommenders(known(log), ["transitions", "popularity"])] == [
         "popularity", "transitions",
     ]  # fmt: skip

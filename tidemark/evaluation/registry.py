@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from store.policies import Policy
 from store.ranking.blend import TEXT_MAPS
 from store.ranking.features import FEATURES, TEXT
@@ -19,12 +21,12 @@ from tidemark.evaluation.cooccurrence import (
 )
 from tidemark.evaluation.nearness import LastItem, MeanOfHistory, centred
 from tidemark.evaluation.popularity import DecayedPopularity, Popularity
+from tidemark.evaluation.profiles import NearestToProfile, whitened
 from tidemark.evaluation.system import Blended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from streams.rules import ActionRules
@@ -39,6 +41,9 @@ __all__ = [
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "without-text": (*TEXT, TEXT_MAPS),
     "without-text-maps": (TEXT_MAPS,),
+    "without-short-term": ("text_short",),
+    "without-long-term": ("text_long",),
+    "without-latest-items": ("text_nearest", "text_last"),
     "without-popularity": tuple(name for name in FEATURES if name.startswith("popular_")),
     "without-tastes": tuple(name for name in FEATURES if name.startswith("taste_")),
     "without-age": ("age", "taste_age"),
@@ -118,17 +123,37 @@ def entries(
         seed: of what is drawn while it is learned.
     """
 
-    def system(name: str, part: Part = Part.always, **variant: Any) -> Entry:
+    def system(
+        name: str,
+        part: Part = Part.always,
+        *,
+        strengths: Callable[[], NDArray[np.float32]] = lambda: log.strengths(rules),
+        texts: Callable[[], NDArray[np.float32]] = vectors,
+        **variant: Any,
+    ) -> Entry:
         return Entry(
             name,
             Kind.system,
             lambda: Blended(
-                log, log.strengths(rules), vectors(), name=name, positive=positive, seed=seed,
+                log, strengths(), texts(), name=name, positive=positive, seed=seed,
                 weights=log.weights(rules),
                 **variant,
             ),
             part,
         )  # fmt: skip
+
+    def nearest(
+        name: str,
+        texts: Callable[[], NDArray[np.float32]],
+        part: Part = Part.ablations,
+        **variant: Any,
+    ) -> Entry:
+        return Entry(
+            name,
+            Kind.system,
+            lambda: NearestToProfile(log, texts(), log.strengths(rules), name=name, **variant),
+            part,
+        )
 
     def trained(name: str) -> Entry:
         return Entry(
@@ -147,6 +172,17 @@ def entries(
         system("as-served", Part.ablations, served=True),
         system("without-contexts", Part.ablations, contexts=False),
         system("without-learning", Part.ablations, learns=False),
+        system("without-mean-removal", Part.ablations, centred=False),
+        system("with-whitening", Part.ablations, texts=lambda: whitened(vectors())),
+        # every action counts alike: a dislike as a purchase
+        system(
+            "without-strengths", Part.ablations, strengths=lambda: np.ones(len(log), np.float32)
+        ),
+        nearest("nearest", vectors, Part.always),
+        nearest("nearest-centred", lambda: centred(vectors())),
+        nearest("nearest-whitened", lambda: whitened(vectors())),
+        nearest("nearest-four-interests", lambda: centred(vectors()), interests=4),
+        nearest("nearest-and-popularity", lambda: centred(vectors()), popularity=0.3),
         Entry("popularity", Kind.untrained, lambda: Popularity(log)),
         *(_decayed(log, days) for days in half_lives),
         Entry("last-item", Kind.untrained, lambda: LastItem(log, centred(vectors()))),

@@ -52,6 +52,7 @@ class Blended:
         name: in reports.
         without: features to leave out, see `store.ranking.blend.new_blend`.
         contexts: whether weights depend on the moment.
+        centred: whether texts are held against each other without the catalogue's mean.
         learns: whether the weights are learned; else they stay as they begin.
         served: whether only what the retrieval service's sources find is ranked, as it does.
         policy: of the long-term profile.
@@ -70,6 +71,7 @@ class Blended:
         name: str = "Tidemark",
         without: tuple[str, ...] = (),
         contexts: bool = True,
+        centred: bool = True,
         learns: bool = True,
         served: bool = False,
         policy: Policy | None = None,
@@ -85,8 +87,9 @@ class Blended:
         self._log = _Actions(log.users, log.items, log.ts, strengths, weights)
         self._items = new_items(dim, count, partners)
         self._items.vectors[:] = vectors
-        # The catalogue is known before its actions.
-        self._items.mean[:] = vectors.mean(axis=0)
+        if centred:
+            # The catalogue is known before its actions.
+            self._items.mean[:] = vectors.mean(axis=0)
         put_lengths(self._items, 0, count)
         self._users = new_users(len(log.user_ids), dim)
         self.blend = new_blend(dim, without=without, contexts=contexts)
