@@ -220,7 +220,7 @@ class RetrievalView:
         """Hold what a part of `parts` says. Raises `VectorIndexError` where it does not fit."""
         if isinstance(part, RankingPart):
             if self.learner is not None:
-                self._ranking_was_put = put_part(self.learner, part)
+                self._ranking_was_put |= put_part(self.learner, part)
         elif isinstance(part, ItemsPart):
             self._catalogue.put(part)
             self._sensor.on_index_size("items", len(self._catalogue.index))

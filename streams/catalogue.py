@@ -129,10 +129,11 @@ class Catalogue:
         """
         item_id = action.item_id
         name = self._templates.template_for(action.action, names_item=item_id is not None)
-        if item_id is not None and self._templates.fields_of(name) <= _ITEM_FIELDS:
+        wanted = self._templates.fields_of(name)
+        if item_id is not None and wanted <= _ITEM_FIELDS:
             return self.texts(name, [self._codes.find(item_id.encode())])[0]
         fields = _item_fields(self._items[item_id]) if item_id is not None else {}
-        return self._templates.render(name, fields | self._wording.fields(action))
+        return self._templates.render(name, fields | self._wording.fields(action, wanted))
 
 
 def _item_fields(item: Item) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from streams.schema import Action
 
@@ -35,23 +35,25 @@ class Wording:
     lowest: float = 1.0
     highest: float = 5.0
 
-    def fields(self, action: Action) -> dict[str, str | None]:
-        """By name: ``action``, ``text``, ``rating``, ``rating_words``, ``time_of_day``,
-        ``weekday`` and ``context.NAME``; None where there is nothing to say.
-        """  # noqa: D205 # a list of names
-        context = action.context or {}
-        rated = action.rating
+    def fields(self, action: Action, wanted: Collection[str]) -> dict[str, str | None]:
+        """By name, so far as they are wanted and there is something to say.
+
+        There are ``action``, ``text``, ``rating``, ``rating_words``, ``time_of_day``, ``weekday``
+        and ``context.NAME``. What nobody wants is not redacted, which takes the most time.
+        """
+        rated, text = action.rating, action.text
         fields = {
             "action": action.action,
-            "text": None if action.text is None else self.redact(action.text),
+            "text": None if text is None or "text" not in wanted else self.redact(text),
             "rating": None if rated is None else f"{rated:g}",
             "rating_words": None if rated is None else self.in_words(rated),
             "time_of_day": time_of_day(action),
             "weekday": _WEEKDAYS[action.ts // 86_400_000 % 7],
         }
-        return fields | {
-            f"context.{key}": self.redact(str(value)) for key, value in context.items()
-        }
+        for key, value in (action.context or {}).items():
+            if (name := f"context.{key}") in wanted:
+                fields[name] = self.redact(str(value))
+        return fields
 
     def in_words(self, rating: float) -> str:
         """The words of a rating; one off the scale has those of the nearer end.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The first example of a compiled function waits for the compiler.
@@ -15,10 +18,33 @@ settings.load_profile("tidemark")
 # numba finds compiled code by one source file, though a loop has functions of several in it: a
 # cache for each state of the sources (also for the processes that tests start).
 _ROOT = Path(__file__).parents[1]
-_compiled = [*(_ROOT / "store").rglob("*.py"), *(_ROOT / "tidemark" / "evaluation").rglob("*.py")]
+_compiled = [
+    path
+    for folder in ("store", "streams", "tidemark/evaluation")
+    for path in (_ROOT / folder).rglob("*.py")
+    # no loop is there, and they change often
+    if not {"service", "dashboard"} & set(path.parts)
+]
 _sources = b"".join(path.read_bytes() for path in sorted(_compiled))
 _name = f"numba-{hashlib.sha256(_sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / _name))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have the loops compiled once before several processes would each do it, for a minute."""
+    config = session.config
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        program = _ROOT / "deploy" / "image" / "compile_loops.py"
+        subprocess.run(
+            [sys.executable, str(program)],
+            check=True,
+            cwd=_ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(_ROOT),
+            },
+        )
+
 
 # Where pictures of pages go. Not under its own name any more: processes that tests start refuse a
 # variable of Tidemark's that is no setting.

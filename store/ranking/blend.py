@@ -223,8 +223,8 @@ def _score(items: ItemColumns, moment: Moment, features: NDArray[np.float64], it
 def learn_step(
     items: ItemColumns, moment: Moment, blend: Blend, draws: Draws, item: int, ts: int,
     stamp: int, count: int,
-) -> None:  # fmt: skip
-    """Learn from one choice; the moment is open.
+) -> bool:  # fmt: skip
+    """Learn from one choice; the moment is open. False: there is nothing to hold it against.
 
     Args:
         items: as they were before the choice.
@@ -238,8 +238,8 @@ def learn_step(
     """
     draws.items[0] = item
     found = _draw(moment, draws, stamp, count)
-    if found < 2:  # nothing to hold it against
-        return
+    if found < 2:
+        return False
     features = draws.features
     point(blend.maps, moment)
     for place in range(found):
@@ -268,6 +268,7 @@ def learn_step(
             gradient[f] += draws.chances[place] * features[place, f]
     _descend(blend, gradient, moment.context)
     turn(blend.maps, items, moment, draws.items, draws.chances, found)
+    return True
 
 
 @part

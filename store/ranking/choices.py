@@ -125,10 +125,10 @@ def take_changes(
                 for back in range(moment.counts[0]):
                     moment.mark[moment.recent[back]] = stamp
                 open_moment(items, moment, blend.scale, now)
-                learn_step(items, moment, blend, draws, item, now, stamp, count)
+                if learn_step(items, moment, blend, draws, item, now, stamp, count):
+                    tally.learned[0] += 1
                 close_moment(items, moment)
                 tally.stamp[0] += 1
-                tally.learned[0] += 1
             learns = False
             _count(items, moment, draws, item, ts, strength, tally)
 

@@ -89,6 +89,8 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
     if lacking := _lacking(learner, part):
         logger.warning("the ranking is learned anew: the snapshot's has no whole %s", lacking)
         return False
+    if part.begin != len(learner):
+        return False  # one before it was left out, as is told
     end = learner.restore_ids(part.begin, part.ids)
     for name, array in _columns(learner, part.begin, end).items():
         values = np.frombuffer(part.columns[name], array.dtype).reshape(array.shape)

@@ -22,7 +22,7 @@ from encoders import HashingEncoder
 from store.policies import Policy
 from store.profile import ProfileState, encode_profile
 from streams.processes import Child, free_port
-from streams.schema import Action
+from streams.schema import Action, Scalar
 from tidemark.soak.control import Control, ControlFile
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -95,25 +95,29 @@ def running(deployment: Deployment, **env: str) -> Iterator[Worker]:
 
 
 async def publish(
-    deployment: Deployment, count: int, *, users: int = 200, words: int = 50, text_chars: int = 0
+    deployment: Deployment, count: int, *, users: int = 200, words: int = 50, bulk: int = 0
 ) -> None:
     """Searches of so many users, by the partition of their number.
 
-    There are so many different texts, repeated until they are so long.
+    There are so many different texts. With ``bulk`` so many strings of 250 characters come along,
+    as context: they are held as the texts are, and cost little to take in.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=deployment.bootstrap,
         acks="all",
-        max_batch_size=max(16_384, 100 * text_chars),
+        max_batch_size=max(16_384, 25_000 * bulk),
     )
     await producer.start()
     now = time.time_ns() // 1_000_000
 
+    context: dict[str, Scalar] = {f"bulk {number}": "x" * 250 for number in range(bulk)}
+
     @cache
     def message(user: str, word: int) -> bytes:
-        phrase = f"words {word} "
-        text = (phrase * max(1, text_chars // len(phrase))).strip()
-        return msgspec.msgpack.encode(Action(user_id=user, action="search", text=text, ts=now))
+        action = Action(
+            user_id=user, action="search", text=f"words {word}", ts=now, context=context or None
+        )
+        return msgspec.msgpack.encode(action)
 
     try:
         for partition in range(PARTITIONS):
@@ -260,13 +264,13 @@ def test_the_next_start_begins_from_the_snapshot(deployment: Deployment) -> None
 def test_with_a_hanging_encoder_memory_stays_flat_and_lag_stays_in_kafka(
     deployment: Deployment,
 ) -> None:
-    count, text_chars = 60_000, 5_000  # 300 MB
+    count = 50_000  # of 5 kB: 250 MB
     with running(deployment) as worker:
         asyncio.run(publish(deployment, 1_000, words=1))
         asyncio.run(wait_applied(deployment, 1_000, worker))
         worker.control.change(hangs=True)
         before = worker.resident_bytes()
-        asyncio.run(publish(deployment, count, text_chars=text_chars))
+        asyncio.run(publish(deployment, count, bulk=19))
         samples: list[int] = []
         # Until what may be fetched is: then nothing moves any more.
         wait_until(lambda: _still(worker, samples), check=worker.child.check)

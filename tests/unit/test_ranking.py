@@ -325,6 +325,14 @@ def test_items_that_came_while_it_was_written_leave_no_loose_ends() -> None:
     assert other.items.follows.partners[:1_100].max() < 1_100
 
 
+def test_behind_a_part_that_was_left_out_the_others_are_left_too() -> None:
+    first, middle, last = parts_of_learner(learner(2_500))
+    other = Learner(DIM, partners=64)
+    broken = msgspec.structs.replace(middle, columns={**middle.columns, "users": b""})
+    assert [put_part(other, part) for part in (first, broken, last)] == [True, False, False]
+    assert len(other) == len(first.ids)
+
+
 def test_what_was_learned_with_another_width_is_left() -> None:
     made = learner(partners=64)
     (part,) = parts_of_learner(made)

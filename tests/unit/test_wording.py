@@ -17,8 +17,10 @@ def action(**fields: Any) -> Action:
 
 
 def test_all_there_is_to_say() -> None:
+    context = {"device": "tv", "ip": "10.1.2.3"}
     said = Wording(Redactor().redact).fields(
-        action(text="mail ann@example.org", rating=4.5, context={"device": "tv", "ip": "10.1.2.3"})
+        action(text="mail ann@example.org", rating=4.5, context=context),
+        {"text", "context.device", "context.ip"},
     )
     assert said == {
         "action": "review",
@@ -32,8 +34,22 @@ def test_all_there_is_to_say() -> None:
     }
 
 
+def test_what_no_template_names_is_neither_redacted_nor_said() -> None:
+    redacted: list[str] = []
+
+    def redact(text: str) -> str:
+        redacted.append(text)
+        return text
+
+    written = action(text="words", context={"device": "tv", "page": "long " * 50})
+    said = Wording(redact).fields(written, {"context.device"})
+    assert redacted == ["tv"]
+    assert said["text"] is None
+    assert "context.page" not in said
+
+
 def test_what_is_missing_is_none() -> None:
-    said = Wording().fields(action())
+    said = Wording().fields(action(), {"text"})
     assert [name for name, value in said.items() if value is None] == [
         "text", "rating", "rating_words",
     ]  # fmt: skip
@@ -42,7 +58,7 @@ def test_what_is_missing_is_none() -> None:
 @pytest.mark.parametrize("ts", [0, NOON, NOON + 1, 951_827_696_789, -1, -86_400_001])
 def test_days_and_hours_are_those_of_utc(ts: int) -> None:
     when = datetime.fromtimestamp(ts / 1000, UTC)
-    assert Wording().fields(action(ts=ts))["weekday"] == when.strftime("%A")
+    assert Wording().fields(action(ts=ts), ())["weekday"] == when.strftime("%A")
     assert time_of_day(action(ts=ts)) == time_of_day(action(context={"hour": when.hour}))
 
 
