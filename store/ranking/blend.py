@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from store.ranking.columns import ItemColumns, Moment
 
 __all__ = [
-    "DRAWN", "FIRST_WEIGHTS", "RATE", "TEXT_MAPS", "Blend", "Draws", "grown_draws", "learn_step",
-    "new_blend", "new_draws", "remember_choice", "scores_of",
+    "DRAWN", "FIRST_SCALE", "FIRST_WEIGHTS", "RATE", "TEXT_MAPS", "Blend", "Draws", "grown_draws",
+    "learn_step", "new_blend", "new_draws", "remember_choice", "scores_of",
 ]  # fmt: skip
 
 #: Named as a feature where it is left out.
@@ -48,6 +48,19 @@ FIRST_WEIGHTS = {
     "together": 0.1, "together_lift": 0.3, "follows": 0.2, "next": 0.1,
     "esteem": 0.0, "taste_esteem": 0.0, "together_far": 0.1,
 }  # fmt: skip
+#: What features are taken to be like until that is seen, mean and standard deviation among items
+#: drawn at random: they are much the same on the first halves of three logs.
+FIRST_SCALE = {
+    "text_short": (0.0, 0.13), "text_long": (0.0, 0.14), "text_nearest": (0.2, 0.12),
+    "text_last": (0.0, 0.12), "popular_hours": (-0.8, 0.7), "popular_days": (0.0, 1.1),
+    "popular_month": (1.0, 1.5), "popular_year": (2.0, 1.7), "age": (5.5, 1.1),
+    "taste_month": (0.0, 1.0), "taste_days": (0.0, 1.0), "taste_year": (0.0, 1.0),
+    "taste_age": (0.0, 0.5), "together": (-3.8, 1.1), "together_lift": (-5.3, 0.7),
+    "follows": (-4.3, 0.5), "next": (-5.7, 0.5), "esteem": (0.4, 0.25),
+    "taste_esteem": (0.0, 0.8), "together_far": (-3.4, 1.4),
+}  # fmt: skip
+#: For so many steps' worth.
+_FIRST_STEPS = 20.0
 _FADING = 0.9995
 _FIRST_SQUARES = 1e-2
 #: Steps over which the running means are taken.
@@ -100,7 +113,7 @@ class Draws(NamedTuple):
 
 
 def new_blend(dim: int, *, without: Collection[str] = (), contexts: bool = True) -> Blend:
-    """A blend that begins with the weights of `FIRST_WEIGHTS`.
+    """A blend that begins with `FIRST_WEIGHTS` and `FIRST_SCALE`.
 
     Args:
         dim: of the vectors.
@@ -120,11 +133,16 @@ def new_blend(dim: int, *, without: Collection[str] = (), contexts: bool = True)
     return Blend(
         np.where(used, weights, 0.0),
         np.full(used.shape, _FIRST_SQUARES),
-        Scale(np.zeros(len(FEATURES)), np.ones(len(FEATURES))),
+        _first_scale(),
         np.zeros(1, np.int64),
         used,
         new_text_maps(0 if TEXT_MAPS in without else dim),
     )
+
+
+def _first_scale() -> Scale:
+    mean, deviation = np.array([FIRST_SCALE[name] for name in FEATURES]).T.copy()
+    return Scale(mean, deviation**2)
 
 
 def new_draws(room: int) -> Draws:
@@ -274,7 +292,7 @@ def learn_step(
 @part
 def _follow_scale(blend: Blend, features: NDArray[np.float64], found: int) -> None:
     """Running mean and variance over the items drawn, without the one taken."""
-    share = 1.0 / min(np.float64(blend.steps[0]), _MEMORY)
+    share = 1.0 / min(blend.steps[0] + _FIRST_STEPS, _MEMORY)
     mean, variance = blend.scale.mean, blend.scale.variance
     for f in range(mean.shape[0]):
         middle = 0.0

@@ -17,7 +17,7 @@ from ranking_fakes import DIM, NOW, came, profile, unit
 from store.compiled import compiled
 from store.errors import RankingError
 from store.ranking import choices, counting
-from store.ranking.blend import FIRST_WEIGHTS, new_blend
+from store.ranking.blend import FIRST_SCALE, FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
 from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.image import parts_of_learner, put_part
@@ -90,6 +90,7 @@ def test_a_feature_that_there_is_not_is_refused() -> None:
 
 def test_every_feature_has_a_first_weight() -> None:
     assert list(FIRST_WEIGHTS) == list(FEATURES)
+    assert list(FIRST_SCALE) == list(FEATURES)
 
 
 # --- the learner ---
@@ -287,9 +288,24 @@ def test_scores_are_the_weights_times_the_features() -> None:
     values["age"] = math.log(2000.5)
     values["together"] = values["follows"] = values["together_far"] = math.log(0.01)
     values["together_lift"] = values["next"] = math.log(0.003)
-    clipped = {name: max(-6.0, min(6.0, value)) for name, value in values.items()}
-    wanted = sum(FIRST_WEIGHTS[name] * value for name, value in clipped.items())
+    wanted = 0.0
+    for name, value in values.items():
+        mean, deviation = FIRST_SCALE[name]
+        wanted += FIRST_WEIGHTS[name] * max(-6.0, min(6.0, (value - mean) / deviation))
     assert found[1] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_of_few_actions_texts_say_more_than_that_somebody_was_there() -> None:
+    """What a service gives that has just begun: nothing of the user's items goes with anything."""
+    made = Learner(DIM, partners=64)
+    made.put_items(
+        ["alien", "thing", "emma", "ball"],
+        np.stack([unit(1, 0), unit(1, 0.4), unit(0, 1), unit(0.2, 1)]),
+    )
+    came(made, [], "emma")
+    found = made.best(profile(["alien"]), unit(1.0), ["thing", "ball"], 3, NOW, lambda _: True)
+    ranked = [item_id for item_id, _ in found if item_id != "alien"]
+    assert ranked[0] == "thing"
 
 
 # --- snapshots ---
