@@ -331,32 +331,6 @@ class RetrievalView:
         """What a request for candidates is ordered by, as given or where it does not say."""
         return self._ordering.settled(rank, by, wanted)
 
-    def candidates(
-        self,
-        user_id: str,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        wanted: Wanted = ANY,
-        rank: Rank = "nearest",
-        now_ms: int = 0,
-        by: ProfileFunction = "fold",
-    ) -> list[Candidate]:
-        """The k items nearest to a user's profile, or the best by another ranking.
-
-        ``now_ms`` is the wall clock, which the blend asks for.
-
-        Raises:
-            NoRankerError: what is to rank them is not there.
-            UnknownUserError: the user has no profile, or nothing to make the vector of.
-            UnknownCategoryError: no item is of this category.
-            NoSequenceError: the sequence model is asked for, and there is none.
-        """
-        asked = self.ask_candidates(
-            user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=rank, now_ms=now_ms, by=by
-        )
-        return answered(asked)
-
     def ask_candidates(
         self,
         user_id: str,
@@ -368,7 +342,16 @@ class RetrievalView:
         now_ms: int = 0,
         by: ProfileFunction = "fold",
     ) -> Question[list[Candidate]]:
-        """`candidates` as a question."""
+        """The k items nearest to a user's profile, or the best by another ranking.
+
+        ``now_ms`` is the wall clock, which the blend asks for.
+
+        Raises:
+            NoRankerError: what is to rank them is not there.
+            UnknownUserError: the user has no profile, or nothing to make the vector of.
+            UnknownCategoryError: no item is of this category.
+            NoSequenceError: the sequence model is asked for, and there is none.
+        """
         vector = query_vectors(self, [user_id], by)[0]
         if isinstance(vector, UnknownUserError):
             raise vector
@@ -386,7 +369,7 @@ class RetrievalView:
         now_ms: int = 0,
         by: ProfileFunction = "fold",
     ) -> list[list[Candidate] | UnknownUserError]:
-        """`candidates` of many users, in their order and by one search; errors are among them.
+        """`ask_candidates` of many users, in their order and by one search; errors are among them.
 
         Raises:
             NoRankerError: what is to rank them is not there.
@@ -437,46 +420,28 @@ class RetrievalView:
         top = popularity.top(k, lambda one: one not in barred and qualifies(one, wanted))
         return [self._candidate(item_id, popularity.count(item_id)) for item_id in top]
 
-    def neighbours(self, user_id: str, k: int) -> list[ScoredUser]:
-        """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
-        return answered(self.ask_neighbours(user_id, k))
-
     def ask_neighbours(self, user_id: str, k: int) -> Question[list[ScoredUser]]:
-        """`neighbours` as a question."""
+        """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
         query = self.direction(user_id)
         return _scored((yield Search("profiles", self._profiles.index, query, k, (user_id,), {})))
 
-    def audience(self, item_id: str, k: int) -> list[ScoredUser]:
-        """The k users nearest to an item. Raises `UnknownItemError`."""
-        return answered(self.ask_audience(item_id, k))
-
     def ask_audience(self, item_id: str, k: int) -> Question[list[ScoredUser]]:
-        """`audience` as a question."""
+        """The k users nearest to an item. Raises `UnknownItemError`."""
         return (yield from self.ask_profiles(self._catalogue.vector(item_id), k))
 
-    def search_items(
+    def ask_items(
         self, vector: NDArray[np.float32], k: int, *, wanted: Wanted = ANY
-    ) -> list[Candidate]:
+    ) -> Question[list[Candidate]]:
         """The k items nearest to a vector, ``(dim,) float32``.
 
         Raises:
             UnknownCategoryError: no item is of this category.
             VectorIndexError: the vector's shape, dtype or values are not as said.
         """
-        return answered(self.ask_items(vector, k, wanted=wanted))
-
-    def ask_items(
-        self, vector: NDArray[np.float32], k: int, *, wanted: Wanted = ANY
-    ) -> Question[list[Candidate]]:
-        """`search_items` as a question."""
         return (yield from self._ask_items(vector, k, (), wanted))
 
-    def search_profiles(self, vector: NDArray[np.float32], k: int) -> list[ScoredUser]:
-        """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
-        return answered(self.ask_profiles(vector, k))
-
     def ask_profiles(self, vector: NDArray[np.float32], k: int) -> Question[list[ScoredUser]]:
-        """`search_profiles` as a question."""
+        """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
         return _scored((yield Search("profiles", self._profiles.index, vector, k, (), {})))
 
     def direction(self, user_id: str) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from benchmarks.quality.records import MadeRecord, item_record
 from store.indexes import make_index
 from store.ordering import DEPTH
 from store.profile import ProfileState, encode_profile
+from store.question import answered
 from store.ranker import Ranker
 from store.view import RetrievalView
 
@@ -39,7 +40,9 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
             user = f"u{number % users}"
             for label in (_NEAREST, _MLP) if number % 2 else (_MLP, _NEAREST):
                 begun = time.perf_counter()
-                view.candidates(user, DEPTH, rank="mlp" if label == _MLP else "nearest")
+                answered(
+                    view.ask_candidates(user, DEPTH, rank="mlp" if label == _MLP else "nearest")
+                )
                 took[label].append(1000 * (time.perf_counter() - begun))
         rows = _units(draw, DEPTH)
         by_itself = []

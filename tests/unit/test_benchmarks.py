@@ -29,6 +29,7 @@ from benchmarks.streams.traffic import films, movielens_like, passes, records_of
 from store.indexes import make_index
 from store.indexes.exact import ExactIndex
 from store.owner import IndexOwner
+from store.question import answered
 from store.view import RetrievalView
 from streams.decode import ActionDecoder, Limits
 from tidemark.errors import TidemarkError
@@ -143,7 +144,7 @@ def test_made_up_records_are_taken_as_real_ones_are_and_go_on_changing() -> None
     p50 = view.freshness.quantile(0.5)
     assert p50 is not None
     assert p50 < 60
-    assert len(view.candidates("u1", 5)) == 5
+    assert len(answered(view.ask_candidates("u1", 5))) == 5
 
 
 @pytest.mark.parametrize("area", AREAS)

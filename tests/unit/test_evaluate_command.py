@@ -179,7 +179,8 @@ def test_a_folder_that_cannot_be_made_is_said(log: str, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = run(log, "--only", "popularity", "--out", str(tmp_path / "taken" / "inside"))
     assert isinstance(done.exception, EvaluationError)
-    assert "report.json cannot be written" in str(done.exception)
+    assert "cannot be made" in str(done.exception)
+    assert "name another place" in str(done.exception)
 
 
 def test_without_matplotlib_charts_are_refused_before_anything_is_done(

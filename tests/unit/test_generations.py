@@ -21,6 +21,7 @@ from store.follower import Follower
 from store.generations import Generation, Generations
 from store.indexes.exact import ExactIndex
 from store.owner import IndexOwner
+from store.question import answered
 from store.receipt import ForgetReceipt
 from store.sensor import SwitchedSensor
 from store.service import create_app
@@ -271,7 +272,7 @@ def test_a_request_is_answered_by_one_generation() -> None:
             await until(lambda: rig.old.tail.stopped == 1)
             assert held is rig.old.generation
             found = await asyncio.get_running_loop().run_in_executor(
-                held.owner, held.view.candidates, "ann", 1
+                held.owner, lambda: answered(held.view.ask_candidates("ann", 1))
             )
             assert [one.item_id for one in found] == ["x"]
             assert not rig.old.closed

@@ -17,6 +17,7 @@ from encoders.errors import EncoderError
 from encoders.training.ranker import RankerNet, RankerPlan, Served, scores, train_ranker_net
 from store.errors import EncoderMismatchError, NoRankerError
 from store.indexes.exact import ExactIndex
+from store.question import answered
 from store.ranker import Ranker
 from store.view import RetrievalView
 from tidemark.errors import RankerError
@@ -134,8 +135,8 @@ def a_view(ranker: Ranker | None) -> RetrievalView:
 
 def test_the_best_of_the_nearest_are_in_its_order() -> None:
     view = a_view(a_ranker())
-    assert [one.item_id for one in view.candidates("ann", 2)] == ["x", "xz"]
-    best = view.candidates("ann", 2, rank="mlp")
+    assert [one.item_id for one in answered(view.ask_candidates("ann", 2))] == ["x", "xz"]
+    best = answered(view.ask_candidates("ann", 2, rank="mlp"))
     assert [one.item_id for one in best] == ["xz", "x"]
     assert best[0].score == pytest.approx(1.01 / np.sqrt(2), abs=1e-6)
     both = view.candidates_of(["ann", "bob"], 1, rank="mlp", exclude_seen=False)
@@ -146,9 +147,10 @@ def test_the_best_of_the_nearest_are_in_its_order() -> None:
 
 def test_without_a_ranker_it_cannot_be_asked_for() -> None:
     view = a_view(None)
-    for ask in (view.candidates, lambda user, k, rank: view.candidates_of([user], k, rank=rank)):
-        with pytest.raises(NoRankerError, match=r"retrieval\.ranker"):
-            ask("ann", 1, rank="mlp")
+    with pytest.raises(NoRankerError, match=r"retrieval\.ranker"):
+        answered(view.ask_candidates("ann", 1, rank="mlp"))
+    with pytest.raises(NoRankerError, match=r"retrieval\.ranker"):
+        view.candidates_of(["ann"], 1, rank="mlp")
 
 
 def test_one_for_another_encoder_is_refused() -> None:

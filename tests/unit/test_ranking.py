@@ -290,8 +290,8 @@ def test_scores_are_the_weights_times_the_features() -> None:
     values["together_lift"] = values["next"] = math.log(0.003)
     wanted = 0.0
     for name, value in values.items():
-        mean, deviation = FIRST_SCALE[name]
-        wanted += FIRST_WEIGHTS[name] * max(-6.0, min(6.0, (value - mean) / deviation))
+        middle, deviation = FIRST_SCALE[name]
+        wanted += FIRST_WEIGHTS[name] * max(-6.0, min(6.0, (value - middle) / deviation))
     assert found[1] == pytest.approx(wanted, abs=1e-4)
 
 

@@ -12,6 +12,7 @@ from ranking_fakes import profile as make_profile
 from store_fakes import DIM, X, Y, item_record, make_state, make_view, profile_record
 
 from store.profile import Contribution
+from store.question import answered
 from store.ranking.changes import Change
 from store.ranking.image import parts_of_learner
 from store.ranking.learner import Learner
@@ -132,8 +133,8 @@ def test_a_view_put_back_from_its_parts_ranks_as_before() -> None:
     for part in view.parts():
         other.put(part)
     asked = {"rank": "blend", "now_ms": NOW + 1000}
-    before = view.candidates("ann", 4, **asked)  # type: ignore[arg-type]
-    after = other.candidates("ann", 4, **asked)  # type: ignore[arg-type]
+    before = answered(view.ask_candidates("ann", 4, **asked))  # type: ignore[arg-type]
+    after = answered(other.ask_candidates("ann", 4, **asked))  # type: ignore[arg-type]
     assert [one.item_id for one in after] == [one.item_id for one in before]
     assert np.allclose([one.score for one in after], [one.score for one in before], atol=1e-4)
     assert [part.ids for part in parts_of_learner(fresh)] == [

@@ -21,6 +21,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
+from tidemark.cli.outputs import ready_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,8 @@ def evaluate(
     # With JSON, the report alone is on standard output.
     told = errors if as_json else console
     read = open_log(log, items, columns)
+    if out is not None:
+        ready_folder(out)
     rules = action_rules(settings)
     moments = choose(read, rules, choice)
     known = entries(
