@@ -13,7 +13,7 @@ from store.interner import Interner
 from store.ranking.blend import grown_draws, new_blend, new_draws
 from store.ranking.changes import asker_of, columns_of
 from store.ranking.choices import close_for, new_tally, open_for, score_for, take_changes
-from store.ranking.columns import grown_items, new_items, new_moment
+from store.ranking.columns import HALF_LIVES_DAYS, grown_items, new_items, new_moment
 from store.ranking.counting import put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, GROUPS
 from store.ranking.packed import new_scratch
@@ -34,7 +34,9 @@ logger = logging.getLogger(__name__)
 _FIRST_ROOM = 1_024
 #: The mean of the vectors is taken anew when the catalogue has grown by so much.
 _GROWTH = 1.1
-_POPULAR_SECONDS = 1.0
+#: What is popular by all half-lives is looked up anew within so long, and with more items than
+#: these within longer, as that looks at all of them.
+_POPULAR_SECONDS, _POPULAR_ITEMS = 1.0, 100_000
 #: ``(groups, features) float64`` 1 where a feature is of a group.
 _IN_GROUP = np.array([[name in names for name in FEATURES] for names in GROUPS.values()], float)
 
@@ -68,8 +70,9 @@ class Learner:
         self._centred_for = 0
         self._scratch = new_scratch(0)
         self._tally = new_tally()
-        self._popular: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._popular_ms = 0
+        self._asked = 0
+        self._popular = [np.zeros(0, np.int64) for _ in HALF_LIVES_DAYS]
+        self._popular_ms = [0 for _ in HALF_LIVES_DAYS]
         self.blend = new_blend(dim)
 
     def __len__(self) -> int:
@@ -192,8 +195,9 @@ class Learner:
             codes = self._codes.codes_of(near, insert=False)
             found = codes[codes >= 0].tolist()
             taken = set(found)
-            together = going_together(self.items, self._moment, len(self._ids))
-            for code in (*self._popular.tolist(), *together.tolist()):
+            self._asked += 1
+            together = going_together(self.items, self._moment, self._asked)
+            for code in np.concatenate((*self._popular, together)).tolist():
                 if code not in taken and allowed(self._ids[code]):
                     taken.add(code)
                     found.append(code)
@@ -255,10 +259,14 @@ class Learner:
         return scores, features
 
     def _follow_popular(self, now_ms: int) -> None:
-        if now_ms - self._popular_ms < _POPULAR_SECONDS * 1000:
-            return
-        self._popular_ms = now_ms
-        self._popular = most_popular(self.items, len(self._ids))
+        """Look up those of one half-life, where it is time: for all a question would wait."""
+        longest = _POPULAR_SECONDS * max(1.0, len(self._ids) / _POPULAR_ITEMS)
+        for horizon, then_ms in enumerate(self._popular_ms):
+            if abs(now_ms - then_ms) >= longest * 1000:
+                self._popular[horizon] = most_popular(self.items, len(self._ids), horizon)
+                self._popular_ms[horizon] = now_ms
+                if then_ms:
+                    return
 
     def _codes_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         codes = self._codes.codes_of(item_ids, insert=True)

@@ -19,10 +19,12 @@ from store.errors import RankingError
 from store.ranking import choices, counting
 from store.ranking.blend import FIRST_SCALE, FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
+from store.ranking.columns import new_moment
 from store.ranking.features import CONTEXTS, FEATURES
 from store.ranking.image import parts_of_learner, put_part
 from store.ranking.learner import Learner
 from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
+from store.ranking.sources import going_together, partners_of
 from store.ranking.warm_up import warm_up
 
 DAY = 86_400_000
@@ -308,6 +310,37 @@ def test_of_few_actions_texts_say_more_than_that_somebody_was_there() -> None:
     assert ranked[0] == "thing"
 
 
+def test_what_goes_with_the_latest_items_is_found_once_each() -> None:
+    made = learner(500)
+    for at in range(400):
+        came(made, [f"i{at}", f"i{at + 1}"], f"i{(7 * at) % 500}")
+    moment = new_moment(DIM, len(made.items.users), len(FEATURES), len(CONTEXTS))
+    moment.recent[:3], moment.counts[0] = [7, 8, 9], 3
+    for number in (1, 2):  # marks of the first do not count for the second
+        found = going_together(made.items, moment, number).tolist()
+        tables = (made.items.together, made.items.follows)
+        wanted = [np.unique(table.partners[[7, 8, 9]]) for table in tables]
+        assert sorted(found) == sorted(
+            code for codes in wanted for code in codes.tolist() if code != NOBODY
+        )
+        assert found
+
+
+def test_what_is_popular_is_looked_up_again_as_time_goes_by() -> None:
+    made = learner(300)
+    for at in range(60):
+        came(made, [], f"i{at}")
+    asker = profile([], count=0)
+    first = {one for one, _ in made.best(asker, unit(1.0), [], 300, NOW, lambda _: True)}
+    assert len(first) >= 50
+    for _ in range(3):
+        came(made, [], "i200")
+    assert "i200" not in first
+    for second in range(1, 6):
+        later = made.best(asker, unit(1.0), [], 300, NOW + 1_000 * second, lambda _: True)
+    assert "i200" in [one for one, _ in later]
+
+
 # --- snapshots ---
 
 
@@ -386,7 +419,7 @@ def test_warming_up_leaves_nothing_to_be_compiled() -> None:
     warm_up(DIM)
     loops: list[Any] = [
         choices.open_for, choices.close_for, choices.score_for, choices.take_changes,
-        counting.put_lengths,
+        counting.put_lengths, partners_of,
     ]  # fmt: skip
     before = [len(loop.signatures) for loop in loops]
     assert all(before)

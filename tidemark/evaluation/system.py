@@ -18,7 +18,7 @@ from store.ranking.blend import (
     remember_choice,
     scores_of,
 )
-from store.ranking.columns import RECENT, new_items, new_moment
+from store.ranking.columns import HALF_LIVES_DAYS, RECENT, new_items, new_moment
 from store.ranking.counting import count_choice, put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, close_moment, open_moment
 from store.ranking.sources import going_together, most_popular
@@ -100,6 +100,7 @@ class Blended:
         policy = policy or Policy()
         self._rule = Rule(policy.code, *policy.parameters())
         self._positive, self._learns, self._served = positive, learns, served
+        self._asked = 0
 
     def learn(self, begin: int, end: int) -> None:
         """As `Recommender.learn`."""
@@ -126,8 +127,12 @@ class Blended:
         nearness[self._users.seen[user, : self._users.seen_counts[user]]] = -np.inf
         near = np.argsort(-nearness)[:DEPTH]
         count = len(self._every)
-        together = going_together(self._items, self._moment, count)
-        found = np.unique(np.concatenate((near, together, most_popular(self._items, count))))
+        self._asked += 1
+        together = going_together(self._items, self._moment, self._asked)
+        popular = [
+            most_popular(self._items, count, horizon) for horizon in range(len(HALF_LIVES_DAYS))
+        ]
+        found = np.unique(np.concatenate((near, together, *popular)))
         return found.astype(np.int32)
 
 
