@@ -16,6 +16,7 @@ from store_fakes import FakeRecord
 
 from store.dashboard.letters import letter_of
 from store.dashboard.parts import DashboardParts
+from store.ranking.learner import Learner
 from store.service import ServiceSettings
 from streams.processes import free_port
 
@@ -121,6 +122,7 @@ def dashboard_rig(
     letters: FakeLetters | None = None,
     stock: bool = True,
     port: int = 0,
+    learner: Learner | None = None,
 ) -> Iterator[Rig]:
     """The service on a port of this machine, with one worker that answers and one that does not."""
     worker, source = FakeWorker(), letters or FakeLetters()
@@ -137,5 +139,7 @@ def dashboard_rig(
             dashboard=parts,
             steps=lambda service: begun.append((service, asyncio.get_running_loop())),
             port=port,
+            learner=learner,
+            rank="nearest" if learner is None else "blend",
         ) as served:
             yield Rig(f"http://127.0.0.1:{served}", worker, source, *begun[0])

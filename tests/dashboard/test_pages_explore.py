@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from browser_rig import PHONE, WIDE, OpenPage
 from dashboard_rig import Rig, dashboard_rig
-from store_fakes import X, Y, item_record, make_state, profile_record
+from store_fakes import DIM, X, Y, item_record, make_state, profile_record
 
 from store.profile import Contribution
+from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -48,6 +50,18 @@ def test_a_user_is_shown_with_all_that_is_known(
     shown.is_accessible()
     shown.keep(f"user-{theme}-{size['width']}")
     shown.is_clean()
+
+
+def test_candidates_of_the_blend_say_what_their_scores_are_made_of(open_page: OpenPage) -> None:
+    warm_up(DIM)
+    with dashboard_rig(learner=Learner(DIM, partners=16)) as rig:
+        shown = open_page(rig.url, theme="light", size=WIDE).go("/users/ann")
+        for words in ("Ordered by the learned blend", "texts like the user’s", "popular now"):
+            shown.has(words)
+        assert shown.page.locator(".candidates details[open] .weights").count() == 2
+        shown.is_accessible()
+        shown.keep("user-blend")
+        shown.is_clean()
 
 
 def test_a_profile_that_changes_is_followed(rig: Rig, open_page: OpenPage) -> None:
