@@ -56,7 +56,7 @@ def test_candidates_of_the_blend_say_what_their_scores_are_made_of(open_page: Op
     warm_up(DIM)
     with dashboard_rig(learner=Learner(DIM, partners=16)) as rig:
         shown = open_page(rig.url, theme="light", size=WIDE).go("/users/ann")
-        for words in ("Ordered by the learned blend", "texts like the user’s", "popular now"):
+        for words in ("Ordered by the learned blend", "text like the user’s", "popular now"):
             shown.has(words)
         assert shown.page.locator(".candidates details[open] .weights").count() == 2
         shown.is_accessible()

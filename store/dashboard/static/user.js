@@ -182,18 +182,19 @@ function offered(answer, open) {
         h("summary", {}, h("span", { class: "what" }, name(one.title)), h("span", { class: "soft" }, one.categories.join(", ")), h("span", { class: "value" }, popular ? number(one.score) : decimal(one.score))),
         h("p", {}, h("a", { href: itemHash(one.item_id) }, "Open the item")),
         one.parts && parts(one.parts),
+        one.parts && h("p", { class: "note" }, "How near its text is to the user’s actions:"),
         reasons(one.because ?? []))))));
 }
 
 // What speaks for an item, and what against it, more than for one at random.
 const PARTS = {
-  text: "texts like the user’s", popularity: "popular now", age: "its age", esteem: "liked by others", taste: "as popular and as old as the user’s items",
-  together: "goes with the user’s items", follows: "follows the user’s latest items",
+  text: "text like the user’s", popularity: "popular now", age: "its age", esteem: "liked by others", taste: "to the user’s taste",
+  together: "goes with the user’s items", follows: "follows the user’s items",
 };
 function parts(made) {
   const told = Object.entries(made).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
   const most = Math.abs(told[0][1]) || 1;
-  return h("ul", { class: "weights" }, told.map(([part, value]) => h("li", {},
+  return h("ul", { class: "weights two" }, told.map(([part, value]) => h("li", {},
     h("span", { class: "what" }, PARTS[part] ?? part),
     bar(Math.abs(value) / most, value < 0 ? "bad" : ""), h("span", { class: "value" }, decimal(value)))));
 }
