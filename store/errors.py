@@ -54,7 +54,7 @@ class EncoderMismatchError(StoreError):
 
 
 class NoRankerError(StoreError):
-    """``rank=mlp`` is asked for, and there is no ranker; a retry does not help."""
+    """What a ``rank`` names is not there, a ranker or the blend; a retry does not help."""
 
 
 class NoSequenceError(StoreError):

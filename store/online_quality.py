@@ -1,8 +1,8 @@
 """How good the profiles are, told while they serve: prequentially, on a sample of what comes.
 
-Before an action changed a profile, was its item among what would have been retrieved for the user:
-among the nearest, and among the best by the learned blend? And among what is popular? All are asked
-of the same actions, at their moment, so that the profiles can be held against a baseline
+Before an action changed a profile, was its item among what the user would have been served? Among
+what is nearest to the profile, and among what is popular? All are asked of the same actions, at
+their moment, so that what is served can be held against baselines
 (prequential evaluation: Gama et al., "On evaluating stream learning algorithms", Machine Learning
 90, 2013). How far the same updates turn the profiles is their drift.
 """
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: Of the ranking so many are looked at, as recall@10 says.
 K = 10
+#: Profiles that are watched of a batch where each is to be served something before, for a
+#: millisecond or two: the batch waits.
+_AT_ONCE = 4
 #: Of the most popular items so many are kept, for those that a user has seen are left out.
 _POPULAR = 500
 #: They are ranked anew at most so often; with many items more rarely, as that costs.
@@ -44,7 +47,7 @@ class _Before(NamedTuple):
     user_id: str
     profile: UserProfile
     unit: NDArray[np.float32]
-    blended: Sequence[str] | None
+    served: Sequence[str] | None
 
 
 class OnlineQuality:
@@ -55,8 +58,8 @@ class OnlineQuality:
         catalogue: the items.
         search: the ids of the K items nearest to a unit vector, without those given.
         sensor: told what came of it.
-        blended: the ids of the K items that are best by the learned blend for a profile, its unit
-            vector and the wall clock; None: there is none.
+        served: the ids of the K items that a request gets which does not say how they are ranked,
+            for a profile, its unit vector and the wall clock; None: the nearest.
         per_second: profiles that are watched, of all that change: each costs a search of the items.
         seed: of the sample.
     """
@@ -68,14 +71,14 @@ class OnlineQuality:
         search: Callable[[NDArray[np.float32], Collection[str]], Sequence[str]],
         sensor: Sensor,
         *,
-        blended: Callable[[UserProfile, NDArray[np.float32], int], Sequence[str]] | None = None,
+        served: Callable[[UserProfile, NDArray[np.float32], int], Sequence[str]] | None = None,
         per_second: float = 10.0,
         seed: int = 0,
     ) -> None:
         self._profiles = profiles
         self._catalogue = catalogue
         self._search = search
-        self._blended = blended
+        self._served = served
         self._sensor = sensor
         self._random = np.random.default_rng(seed)
         self._per_second = per_second
@@ -94,6 +97,8 @@ class OnlineQuality:
         self._budget = min(self._per_second, self._budget + passed * self._per_second)
         self._seen_ms = now_ms
         count = min(int(self._budget), len(records))
+        if self._served is not None:
+            count = min(count, _AT_ONCE)
         if not count:
             return []
         self._budget -= count
@@ -123,13 +128,22 @@ class OnlineQuality:
                 held[user_id] = profile
         units = self._profiles.index.get(list(held))
         self._rank_popular(now_ms)
-        # The blend is asked now: it learns from these records, too.
-        blended = self._blended or (lambda *_: None)
         return [
-            _Before(user_id, profile, units[user_id], blended(profile, units[user_id], now_ms))
+            _Before(user_id, profile, units[user_id], self._best(profile, units[user_id], now_ms))
             for user_id, profile in held.items()
             if user_id in units
         ]
+
+    def _best(
+        self, profile: UserProfile, unit: NDArray[np.float32], now_ms: int
+    ) -> Sequence[str] | None:
+        """What is served, unless that is the nearest: asked now, as it learns from the records."""
+        if self._served is None:
+            return None
+        try:
+            return self._served(profile, unit, now_ms)
+        except CorruptRecordError:
+            return ()  # of a list that `_after` cannot read either
 
     def _after(self, watched: Sequence[_Before]) -> None:
         changed = []
@@ -155,10 +169,13 @@ class OnlineQuality:
     def _try(self, one: _Before, item_id: str, seen: set[str]) -> None:
         popular = [other for other in self._popular if other not in seen][:K]
         nearest = self._search(one.unit, seen)
-        hits = {"profile": item_id in nearest, "popularity": item_id in popular}
-        if one.blended is not None:
-            hits["blend"] = item_id in one.blended
-        self._sensor.on_trial(hits)
+        self._sensor.on_trial(
+            {
+                "served": item_id in (nearest if one.served is None else one.served),
+                "profile": item_id in nearest,
+                "popularity": item_id in popular,
+            }
+        )
 
     def _rank_popular(self, now_ms: int) -> None:
         pause = max(_POPULAR_SECONDS, len(self._catalogue) / _ITEMS_A_SECOND)

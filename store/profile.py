@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FENCE_HEADER",
+    "MOST_STRENGTH",
     "PROFILE_VERSION",
     "Contribution",
     "Fence",
@@ -34,6 +35,8 @@ __all__ = [
 
 #: The newest version that is read.
 PROFILE_VERSION = 1
+#: Of s, which is from −1 to 1 but for rounding.
+MOST_STRENGTH = 1.001
 #: Header of a tombstone on ``profiles``; its value is a MessagePack `Fence`.
 FENCE_HEADER = "tidemark-fence"
 
@@ -145,12 +148,19 @@ def _check(state: ProfileState) -> None:
     """What the decoder cannot check of a profile's fields.
 
     Raises:
-        CorruptRecordError: it is of a newer version, or its vector is not ``dim`` float32.
+        CorruptRecordError: it is of a newer version, its vector is not ``dim`` float32, or the
+            strength of an action is none.
     """
     if not 1 <= state.v <= PROFILE_VERSION:
         raise CorruptRecordError(
             f"a profile is of version {state.v}; this program reads up to {PROFILE_VERSION}"
         )
+    for one in state.contributions:
+        if not abs(one.strength) <= MOST_STRENGTH:
+            raise CorruptRecordError(
+                f"a profile says of an action on {one.item_id!r} that its strength is "
+                f"{one.strength}; expected -1 to 1"
+            )
     if len(state.vector) != 4 * state.dim:
         raise CorruptRecordError(
             f"a profile says dim={state.dim} but carries {len(state.vector)} bytes; "

@@ -28,7 +28,7 @@ from store.msgpack_bytes import (
     same_bytes,
     skip_any,
 )
-from store.profile import PROFILE_VERSION
+from store.profile import MOST_STRENGTH, PROFILE_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -251,10 +251,15 @@ def _skip_contributions(
             start, at = read_string(buffer, at, end)
             if start < 0 or not is_utf8(buffer, start, at):
                 return -1
-        for _ in range(2):
-            _, at = read_number(buffer, at, end, bits)
-            if at < 0:
-                return -1
+        _, at = read_number(buffer, at, end, bits)  # k
+        if at < 0:
+            return -1
+        strength, at = read_number(buffer, at, end, bits)
+        # what is none is the decoder's to refuse
+        if not -MOST_STRENGTH <= strength <= MOST_STRENGTH:
+            return -1
+        if at < 0:
+            return -1
     return at
 
 

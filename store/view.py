@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -57,7 +58,7 @@ class Candidate:
     """An item retrieved.
 
     ``score`` is a cosine, with what was asked to be added for popularity; or, where popularity
-    alone ranked it, a count of users; or, where a ranker did, what it gives.
+    alone ranked it, a count of users; or, where the learned blend or a ranker did, what it gives.
     """
 
     item_id: str
@@ -140,7 +141,7 @@ class RetrievalView:
         self._profiles = FollowedProfiles(encoder_id, profiles, self.records, self._learning)
         self._quality = OnlineQuality(
             self._profiles, self._catalogue, self._nearest_items, self._sensor,
-            blended=None if learner is None else self._best_by_blend,
+            served=None if rank == "nearest" else partial(self._best, rank),
             per_second=watched_per_second,
         )  # fmt: skip
         # Also before the first record there is something to be told.
@@ -352,6 +353,7 @@ class RetrievalView:
             UnknownCategoryError: no item is of this category.
             NoSequenceError: the sequence model is asked for, and there is none.
         """
+        self._ordering.depth(k, rank)  # says that there is no ranker before who is not known
         vector = query_vectors(self, [user_id], by)[0]
         if isinstance(vector, UnknownUserError):
             raise vector
@@ -468,11 +470,11 @@ class RetrievalView:
         asked = self._ask_items(unit, K, seen, ANY)
         return [one.item_id for one in answered(asked)]
 
-    def _best_by_blend(
-        self, profile: UserProfile, unit: NDArray[np.float32], now_ms: int
+    def _best(
+        self, rank: Rank, profile: UserProfile, unit: NDArray[np.float32], now_ms: int
     ) -> list[str]:
         asked = Asked(profile, unit, profile.seen, ANY, now_ms)
-        return [item_id for item_id, _ in answered(self._ask_best(asked, K, "blend"))]
+        return [item_id for item_id, _ in answered(self._ask_best(asked, K, rank))]
 
     def _ask_best(self, asked: Asked, k: int, rank: Rank) -> Question[Sequence[tuple[str, float]]]:
         depth, fields = self._ordering.depth(k, rank), self._catalogue.fields(asked.wanted)

@@ -36,11 +36,11 @@ class Wording:
     highest: float = 5.0
 
     def fields(self, action: Action, wanted: Collection[str]) -> dict[str, str | None]:
-        """By name, so far as they are wanted and there is something to say.
+        """By name: ``action``, ``text``, ``rating``, ``rating_words``, ``time_of_day``, ``weekday``
+        and ``context.NAME``; None where there is nothing to say.
 
-        There are ``action``, ``text``, ``rating``, ``rating_words``, ``time_of_day``, ``weekday``
-        and ``context.NAME``. What nobody wants is not redacted, which takes the most time.
-        """
+        Of text and context, which are to be redacted, only those that are wanted: that takes time.
+        """  # noqa: D205 # a list of names
         rated, text = action.rating, action.text
         fields = {
             "action": action.action,

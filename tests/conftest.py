@@ -23,7 +23,7 @@ _compiled = [
     for folder in ("store", "streams", "tidemark/evaluation")
     for path in (_ROOT / folder).rglob("*.py")
     # no loop is there, and they change often
-    if not {"service", "dashboard"} & set(path.parts)
+    if not {"service", "dashboard"} & set(path.relative_to(_ROOT).parts)
 ]
 _sources = b"".join(path.read_bytes() for path in sorted(_compiled))
 _name = f"numba-{hashlib.sha256(_sources).hexdigest()[:16]}"

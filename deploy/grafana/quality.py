@@ -30,10 +30,10 @@ def dashboard() -> Dashboard:
         "",
         [
             figure(
-                "Recall@10 of the blend",
-                "Share of sampled actions whose item was among the ten best unseen candidates by "
-                "the learned blend before the action, in the time shown.", "percentunit",
-                _share("blend", "$__range"), width=5,
+                "Recall@10 as served",
+                "Share of sampled actions whose item was among the ten candidates that the user "
+                "would have been served before the action, in the time shown.", "percentunit",
+                _share("served", "$__range"), width=5,
             ),
             figure(
                 "Recall@10 of profiles",
@@ -56,9 +56,9 @@ def dashboard() -> Dashboard:
             row("Online recall"),
             curves(
                 "Recall@10, by the hour",
-                "The blend's line belongs above the others. All fall when new items come.",
-                "percentunit",
-                (_share("blend", "1h"), "blend"), (_share("profile", "1h"), "profiles"),
+                "The line of what is served belongs above the others. All fall when new items "
+                "come.", "percentunit",
+                (_share("served", "1h"), "served"), (_share("profile", "1h"), "nearest"),
                 (_share("popularity", "1h"), "popularity"),
                 width=16,
             ),

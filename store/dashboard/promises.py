@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 from store.dashboard.history import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from store.dashboard.figures import Window
 
 __all__ = ["RANKINGS", "Promises"]
 
-#: Whose recall is sampled; the blend's where the service learns one.
-RANKINGS = ("profile", "blend", "popularity")
+#: Whose recall is sampled.
+RANKINGS = ("served", "profile", "popularity")
 
 
 class Promises:
@@ -76,13 +74,10 @@ class Promises:
     ) -> dict[str, Any] | None:
         if not now.reported("tidemark_online_recall_trials_total"):
             return None
-        sampled = {
-            one.labels.get("ranking") for one in now.readings("tidemark_online_recall_hits_total")
-        }
         return {
             "window_seconds": self._seconds,
-            "window": _recalls(grown, sampled),
-            "start": _recalls(counts, sampled),
+            "window": _recalls(grown),
+            "start": _recalls(counts),
         }
 
 
@@ -100,10 +95,9 @@ def _budget(good: float, bad: float, objective: float) -> dict[str, float | None
     }
 
 
-def _recalls(counts: dict[str, float], sampled: Collection[str | None]) -> dict[str, float | None]:
-    """By ranking; None of one that is not sampled, or while there is no trial."""
+def _recalls(counts: dict[str, float]) -> dict[str, float | None]:
     trials = counts["trials"]
     return {
         "trials": trials,
-        **{one: counts[one] / trials if trials and one in sampled else None for one in RANKINGS},
+        **{one: counts[one] / trials if trials else None for one in RANKINGS},
     }

@@ -87,10 +87,15 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
             )  # fmt: skip
         return False
     if lacking := _lacking(learner, part):
-        logger.warning("the ranking is learned anew: the snapshot's has no whole %s", lacking)
+        if part.begin:
+            _cut_loose_ends(learner)
+            said = f"the ranking knows {part.begin} of {part.total} items"
+        else:
+            said = "the ranking is learned anew"
+        logger.warning("%s: the snapshot's has no whole %s", said, lacking)
         return False
     if part.begin != len(learner):
-        return False  # one before it was left out, as is told
+        return False  # behind one that was left out
     end = learner.restore_ids(part.begin, part.ids)
     for name, array in _columns(learner, part.begin, end).items():
         values = np.frombuffer(part.columns[name], array.dtype).reshape(array.shape)
@@ -103,6 +108,12 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
         for name, array in _learned(learner).items():
             array[...] = np.frombuffer(part.learned[name], array.dtype).reshape(array.shape)
     return True
+
+
+def _cut_loose_ends(learner: Learner) -> None:
+    """Drop partners whose own part does not come: their codes will be other items'."""
+    for table in (learner.items.together, learner.items.follows):
+        table.partners[table.partners >= len(learner)] = NOBODY
 
 
 def _sizes(learner: Learner) -> tuple[int, int]:

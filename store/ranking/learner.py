@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _FIRST_ROOM = 1_024
 #: The mean of the vectors is taken anew when the catalogue has grown by so much.
 _GROWTH = 1.1
-#: What is popular by all half-lives is looked up anew within so long, and with more items than
+#: What is popular by a half-life is looked up anew, in turns, within so long; with more items than
 #: these within longer, as that looks at all of them.
 _POPULAR_SECONDS, _POPULAR_ITEMS = 1.0, 100_000
 #: ``(groups, features) float64`` 1 where a feature is of a group.
@@ -50,6 +50,7 @@ class Learner:
     Attributes:
         items: columns by item code.
         blend: the weights.
+        popular: codes of the most popular items, by half-life.
 
     Args:
         dim: of the vectors.
@@ -71,7 +72,7 @@ class Learner:
         self._scratch = new_scratch(0)
         self._tally = new_tally()
         self._asked = 0
-        self._popular = [np.zeros(0, np.int64) for _ in HALF_LIVES_DAYS]
+        self.popular = [np.zeros(0, np.int64) for _ in HALF_LIVES_DAYS]
         self._popular_ms = [0 for _ in HALF_LIVES_DAYS]
         self.blend = new_blend(dim)
 
@@ -197,7 +198,7 @@ class Learner:
             taken = set(found)
             self._asked += 1
             together = going_together(self.items, self._moment, self._asked)
-            for code in np.concatenate((*self._popular, together)).tolist():
+            for code in np.concatenate((*self.popular, together)).tolist():
                 if code not in taken and allowed(self._ids[code]):
                     taken.add(code)
                     found.append(code)
@@ -261,12 +262,12 @@ class Learner:
     def _follow_popular(self, now_ms: int) -> None:
         """Look up those of one half-life, where it is time: for all a question would wait."""
         longest = _POPULAR_SECONDS * max(1.0, len(self._ids) / _POPULAR_ITEMS)
-        for horizon, then_ms in enumerate(self._popular_ms):
-            if abs(now_ms - then_ms) >= longest * 1000:
-                self._popular[horizon] = most_popular(self.items, len(self._ids), horizon)
+        oldest = min(range(len(self._popular_ms)), key=self._popular_ms.__getitem__)
+        due = [oldest] if self._popular_ms[oldest] else range(len(self._popular_ms))
+        for horizon in due:
+            if abs(now_ms - self._popular_ms[horizon]) >= longest * 1000 / len(self.popular):
+                self.popular[horizon] = most_popular(self.items, len(self._ids), horizon)
                 self._popular_ms[horizon] = now_ms
-                if then_ms:
-                    return
 
     def _codes_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         codes = self._codes.codes_of(item_ids, insert=True)

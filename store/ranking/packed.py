@@ -22,6 +22,7 @@ from store.msgpack_bytes import (
     same_bytes,
     skip_any,
 )
+from store.profile import MOST_STRENGTH
 from store.ranking.columns import ACTS, NEAR, RECENT
 from store.ranking.features import put_context
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Scratch", "find_new", "find_seen", "new_scratch", "put_asker"]
 
 _NULL = 0xC0
-#: Of s, which is from −1 to 1 but for rounding.
-_MOST_STRENGTH = 1.001
 
 
 class Scratch(NamedTuple):
@@ -218,7 +217,7 @@ def _read_contribution(
         return 0, 0, 0.0, -1
     strength, at = read_number(buffer, at, end, bits)
     # one that is not finite would be in the sums for good
-    if not -_MOST_STRENGTH <= strength <= _MOST_STRENGTH:
+    if not -MOST_STRENGTH <= strength <= MOST_STRENGTH:
         return 0, 0, 0.0, -1
     return start, stop, strength, at
 

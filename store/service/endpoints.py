@@ -114,7 +114,7 @@ class Api:
         profile: By = "fold",
     ) -> Response:
         """Items for a user; with `why`, each with the user's actions behind it."""
-        _require_fits(profile, rank, why=why)
+        _require_fits(profile, rank, popularity, why=why)
         return _answer(
             await self._ask(
                 queries.candidates,
@@ -132,7 +132,7 @@ class Api:
 
     async def candidates_of(self, asked: CandidatesRequest) -> Response:
         """Items for several users, by one search; an error for one leaves the others theirs."""
-        _require_fits(asked.profile, asked.rank)
+        _require_fits(asked.profile, asked.rank, asked.popularity)
         rank = _answering().view.settled_rank(asked.rank, asked.profile, asked.wanted())
         looked_at = asked.k if rank == "nearest" else max(asked.k, _MAX_ORDERED)
         at_once = max(1, _MAX_JOB_RESULTS // looked_at)
@@ -316,8 +316,12 @@ class Api:
         return vector
 
 
-def _require_fits(profile: ProfileFunction, rank: Rank | None, *, why: bool = False) -> None:
-    """What is of the fold's vector is not asked of another's."""
+def _require_fits(
+    profile: ProfileFunction, rank: Rank | None, popularity: float, *, why: bool = False
+) -> None:
+    """What is of the fold's vector is not asked of another's, nor a sum of what has none."""
+    if popularity and rank not in (None, "nearest"):
+        raise invalid(f"popularity is added to a cosine; rank={rank} has its own: leave one out")
     if profile == "fold":
         return
     if why:

@@ -30,7 +30,7 @@ MAX_BATCH, MAX_K = 256, 1_000
 MAX_FIELDS, MAX_VALUES, MAX_WEIGHT = 16, 256, 10
 RANK = (
     "What orders them: nearness, the learned blend, or the ranker of `retrieval.ranker`. By "
-    "default what `retrieval.rank` says; nearness where `popularity` or `profile` is given."
+    "default what `retrieval.rank` says; nearness where `popularity` or another `profile` is given."
 )
 PROFILE = "What makes the user's vector: the fold, or the trained `retrieval.sequence`."
 POPULARITY = "Added to the score of the most popular item; less to others, by the logarithm."

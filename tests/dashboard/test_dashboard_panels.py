@@ -143,21 +143,20 @@ def test_the_error_budget_and_the_recall() -> None:
 
     first = at(0)
     assert first["freshness"]["window"]["left"] is None
-    none = {"profile": None, "blend": None, "popularity": None}
+    none = {"served": None, "profile": None, "popularity": None}
     assert first["quality"]["window"] == {"trials": 0, **none}
     profiles.labels("true").inc(95)
     profiles.labels("false").inc(5)
     trials.inc(40)
+    hits.labels("served").inc(20)
     hits.labels("profile").inc(10)
     hits.labels("popularity").inc(4)
     told = at(50)
     assert told["freshness"]["window"]["within"] == pytest.approx(0.95)
     assert told["freshness"]["window"]["burn"] == pytest.approx(0.5)
     assert told["freshness"]["window"]["left"] == pytest.approx(0.5)
-    shares = {"profile": 0.25, "blend": None, "popularity": 0.1}
+    shares = {"served": 0.5, "profile": 0.25, "popularity": 0.1}
     assert told["quality"]["window"] == {"trials": 40, **shares}
-    hits.labels("blend").inc(20)
-    assert at(60)["quality"]["window"]["blend"] == 0.5
     profiles.labels("false").inc(20)
     at(120)
     later = at(200)

@@ -94,12 +94,12 @@ def test_popularity_is_held_against_the_same_items(view: RetrievalView, sensor: 
     assert view.popularity.count("i19") == 5  # counted by now
     later = NOW + 60_000
     told(view, state("ann", 2, 4, ("i19", 1.0), seen="i0 i19"), at=later)
-    assert sensor.trials == [{"profile": False, "popularity": True}]
+    assert sensor.trials == [{"served": False, "profile": False, "popularity": True}]
 
 
 def test_the_blend_is_asked_before_it_learns_of_the_action(sensor: Sensor) -> None:
     """Whoever has seen i0 goes on to i19, on the other side: nobody before the first one does."""
-    view = make_view(sensor, learner=Learner(DIM, partners=16))
+    view = make_view(sensor, learner=Learner(DIM, partners=16), rank="blend")
     view.apply_items([item_record(f"i{n}", vector=on_circle(n * 9)) for n in range(20)])
     view.live = True
     for n in range(9):
@@ -107,8 +107,8 @@ def test_the_blend_is_asked_before_it_learns_of_the_action(sensor: Sensor) -> No
         later = state(f"u{n}", 2, 0, ("i0", 1.0), ("i19", 1.0), seen="i0 i19")
         told(view, later, at=NOW + 2_000 * n + 1_000)
     assert [one["profile"] for one in sensor.trials] == [False] * 9
-    assert not sensor.trials[0]["blend"]
-    assert sensor.trials[-1]["blend"]
+    assert not sensor.trials[0]["served"]
+    assert sensor.trials[-1]["served"]
 
 
 @pytest.mark.parametrize(

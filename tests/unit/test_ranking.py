@@ -20,7 +20,7 @@ from store.ranking import choices, counting
 from store.ranking.blend import FIRST_SCALE, FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
 from store.ranking.columns import new_moment
-from store.ranking.features import CONTEXTS, FEATURES
+from store.ranking.features import CONTEXTS, FEATURES, GROUPS
 from store.ranking.image import parts_of_learner, put_part
 from store.ranking.learner import Learner
 from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
@@ -93,6 +93,7 @@ def test_a_feature_that_there_is_not_is_refused() -> None:
 def test_every_feature_has_a_first_weight() -> None:
     assert list(FIRST_WEIGHTS) == list(FEATURES)
     assert list(FIRST_SCALE) == list(FEATURES)
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(FEATURES)
 
 
 # --- the learner ---
@@ -336,9 +337,14 @@ def test_what_is_popular_is_looked_up_again_as_time_goes_by() -> None:
     for _ in range(3):
         came(made, [], "i200")
     assert "i200" not in first
-    for second in range(1, 6):
+    before = [codes.tolist() for codes in made.popular]
+    for second in range(1, 5):
         later = made.best(asker, unit(1.0), [], 300, NOW + 1_000 * second, lambda _: True)
     assert "i200" in [one for one, _ in later]
+    # also with a question a second all half-lives have their turn
+    for old, new in zip(before, made.popular, strict=True):
+        assert 200 not in old
+        assert 200 in new.tolist()
 
 
 # --- snapshots ---
@@ -375,11 +381,16 @@ def test_items_that_came_while_it_was_written_leave_no_loose_ends() -> None:
 
 
 def test_behind_a_part_that_was_left_out_the_others_are_left_too() -> None:
-    first, middle, last = parts_of_learner(learner(2_500))
+    made = learner(2_500)
+    for at in range(300):
+        came(made, [f"i{at}", f"i{at + 1}"], f"i{(7 * at) % 2_500}")
+    first, middle, last = parts_of_learner(made)
     other = Learner(DIM, partners=64)
     broken = msgspec.structs.replace(middle, columns={**middle.columns, "users": b""})
     assert [put_part(other, part) for part in (first, broken, last)] == [True, False, False]
     assert len(other) == len(first.ids)
+    for table in (other.items.together, other.items.follows):
+        assert 0 < table.partners.max() < len(other)
 
 
 def test_what_was_learned_with_another_width_is_left() -> None:

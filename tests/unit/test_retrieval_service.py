@@ -596,6 +596,15 @@ def test_a_request_that_does_not_say_is_ranked_by_what_the_service_is_set_to() -
     with_service(steps, learner=learner, rank="blend")
 
 
+def test_popularity_is_not_added_to_what_has_its_own() -> None:
+    async def steps(service: Service) -> None:
+        path = "/v1/users/ann/candidates?rank=blend&popularity=0.3"
+        reason = await service.error(422, "invalid_request", "GET", path)
+        assert "leave one out" in reason
+
+    with_service(steps)
+
+
 def test_why_tells_what_a_score_of_the_blend_is_made_of() -> None:
     warm_up(DIM)
     learner = Learner(DIM, partners=16)

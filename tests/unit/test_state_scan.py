@@ -116,6 +116,8 @@ def test_plain(changed: dict[str, Any]) -> None:
         b"\x80",
         msgspec.msgpack.encode([1]),
         pack(encoder="f"),
+        pack(contributions=[["view", "a", 0.5, 1.5]]),
+        pack(contributions=[["view", "a", 0.5, float("nan")]]),
         pack(encoder=1),
         pack(dim=4),
         pack(dim=3.0),

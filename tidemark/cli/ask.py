@@ -143,7 +143,8 @@ def candidates(
     if not found["candidates"]:
         console.print("no candidates: there are no such items that this user has not seen")
         return
-    blended = found["rank"] == "blend"
+    # a service of an earlier version does not say
+    blended = found.get("rank") == "blend"
     table = Table(
         "", "score", "item", "title", "categories",
         *(["score is made of"] if why and blended else []), *(["because of"] if why else []),
@@ -163,7 +164,8 @@ def _heading(found: dict[str, Any]) -> str:
     user = shown(found["user_id"])
     if found["source"] == "popular":
         return f"{user} has no profile; what is popular"
-    return f"Candidates for {user}, {_ORDERED_BY[found['rank']]}"
+    ordered = _ORDERED_BY.get(found.get("rank", ""), "best first")
+    return f"Candidates for {user}, {ordered}"
 
 
 def ask(

@@ -174,8 +174,8 @@ def _quality(serve: Window) -> dict[str, Any]:
 
     return {
         "trials": trials,
-        "recall_at_10": recall("profile"),
-        "blend_recall_at_10": recall("blend"),
+        "recall_at_10": recall("served"),
+        "nearest_recall_at_10": recall("profile"),
         "popularity_recall_at_10": recall("popularity"),
         "drift_p50": serve.quantile("tidemark_profile_drift", 0.5),
     }

@@ -173,7 +173,7 @@ def _index(told: dict[str, Any]) -> list[tuple[str, str]]:
 def _quality(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("recall@10", _percent(told["recall_at_10"])),
-        ("of the blend", _percent(told["blend_recall_at_10"])),
+        ("of the nearest", _percent(told["nearest_recall_at_10"])),
         ("of popularity", _percent(told["popularity_recall_at_10"])),
         ("trials", _count(told["trials"])),
         ("drift p50", "–" if told["drift_p50"] is None else f"{told['drift_p50']:.4f}"),

@@ -63,21 +63,21 @@ export function quality(store) {
   const chart = new Chart(store, "Recall@10 over the last quarter of an hour", {
     format: (value) => percent(value),
     series: () => [
-      { name: "quality.blend", label: "by the blend", tone: "tone-1" },
-      { name: "quality.profile", label: "by profile", tone: "tone-2" },
-      { name: "quality.popularity", label: "by popularity", tone: "tone-3" },
+      { name: "quality.served", label: "as served", tone: "tone-1" },
+      { name: "quality.profile", label: "nearest to the profile", tone: "tone-2" },
+      { name: "quality.popularity", label: "most popular", tone: "tone-3" },
     ],
   });
   const rows = table("Online recall@10", [
     { title: "", cell: (one) => one.title },
-    { title: "By the blend", number: true, cell: (one) => percent(one.blend) },
-    { title: "By profile", number: true, cell: (one) => percent(one.profile) },
-    { title: "By popularity", number: true, cell: (one) => percent(one.popularity) },
+    { title: "As served", number: true, cell: (one) => percent(one.served) },
+    { title: "Nearest to the profile", number: true, cell: (one) => percent(one.profile) },
+    { title: "Most popular", number: true, cell: (one) => percent(one.popularity) },
     { title: "Trials", number: true, cell: (one) => number(one.trials) },
   ], { hidden: true });
   const instead = empty("Not reported", "This service does not report how often the next item was among the candidates.");
   const inside = h("div", {}, chart.element, rows.element,
-    h("p", { class: "note" }, "Before an action is folded in: was its item among the ten unseen items that are best by the learned blend, nearest to the profile, or most popular? A sample is tried."));
+    h("p", { class: "note" }, "Before an action is folded in: was its item among the ten unseen items that the user would have been served, that are nearest to the profile, or most popular? A sample is tried."));
   function update() {
     const now = store.frame.quality;
     inside.hidden = !now;

@@ -56,9 +56,8 @@ export function summary(store) {
     if (!recall) quality.set(notReported());
     else if (!recall.window.trials) quality.set("–", "no trial in 15 min");
     else {
-      const { profile, blend, popularity } = recall.window;
-      const best = blend ?? profile;
-      quality.set(percent(best), `popular items ${percent(popularity)}`, best < popularity ? "warn" : "");
+      const { served, popularity } = recall.window;
+      quality.set(percent(served), `popular items ${percent(popularity)}`, served < popularity ? "warn" : "");
     }
   }
   return { element, update, charts: [] };
