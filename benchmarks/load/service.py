@@ -28,6 +28,8 @@ from store.item_vector import ItemVector
 from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.profile import Contribution, ProfileState, encode_profile
+from store.ranking.learner import Learner
+from store.ranking.warm_up import warm_up as warm_up_ranking
 from store.sensor import SwitchedSensor
 from store.service import create_app
 from store.state_scan import warm_up
@@ -214,8 +216,14 @@ def main() -> None:
     encoder = HashingEncoder(DIM)
     registry = CollectorRegistry()
     sensor = PrometheusSensor(registry)
+    warm_up_ranking(DIM)
     view = RetrievalView(
-        DIM, encoder.encoder_id, lambda dim, _: make_index("faiss", dim), sensor=sensor
+        DIM,
+        encoder.encoder_id,
+        lambda dim, _: make_index("faiss", dim),
+        sensor=sensor,
+        learner=Learner(DIM),
+        rank="blend",
     )
     tail = MadeUpTail(
         encoder.encoder_id, profiles=given.profiles, items=given.items, writes=given.writes
