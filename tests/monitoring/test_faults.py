@@ -95,8 +95,12 @@ def system(broker: ChildBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ExitStack() as stack:
         first = deployment()
         second = Deployment(broker.bootstrap, folder, env=ENV, partitions=2)
-        # all items are looked at until there are as many as `SAME`
-        a = Side(first, stack, TIDEMARK_RETRIEVAL__ACCELERATE_ABOVE=str(len(SAME)))
+        # All items are looked at until there are as many as `SAME`. It serves the nearest ones: the
+        # blend would learn to follow the crowd, and nothing would be wrong.
+        a = Side(
+            first, stack,
+            TIDEMARK_RETRIEVAL__ACCELERATE_ABOVE=str(len(SAME)), TIDEMARK_RETRIEVAL__RANK="nearest",
+        )  # fmt: skip
         # of another encoder than its worker, and on empty topics nobody knows yet
         b = Side(second, stack, TIDEMARK_ENCODER__DIM="32")
         for side in (a, b):
