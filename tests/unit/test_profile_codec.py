@@ -27,7 +27,7 @@ offsets = st.integers(0, 2**63 - 1)
 amounts = st.floats(allow_nan=False, allow_infinity=False)
 ks = st.floats(0, 1)
 contributions = st.builds(
-    Contribution, action=st.text(), item_id=st.none() | st.text(), k=ks, strength=amounts
+    Contribution, action=st.text(), item_id=st.none() | st.text(), k=ks, strength=st.floats(-1, 1)
 )
 
 
@@ -51,6 +51,14 @@ def states(draw: st.DrawFn) -> ProfileState:
         seen=draw(st.lists(st.text(), max_size=5)),
         event_ids=draw(st.lists(st.integers(1, 2**64 - 1), max_size=5)),
     )
+
+
+@pytest.mark.parametrize("strength", [1.5, -2.0, float("inf"), float("nan")])
+def test_a_strength_that_no_action_has_is_refused(strength: float) -> None:
+    contribution = Contribution("click", "i1", 0.5, strength)
+    state = msgspec.structs.replace(make_state([1.0]), contributions=[contribution])
+    with pytest.raises(CorruptRecordError, match="its strength is"):
+        decode_profile(encode_profile(state))
 
 
 @given(states())

@@ -39,6 +39,7 @@ offsets = st.integers(0, 2**62) | st.sampled_from([127, 128, 255, 256, 65_535, 6
 # -0.0 is left out by one and written by the other; it means the same
 amounts = st.floats(allow_nan=False, allow_infinity=False).map(lambda x: x + 0.0)
 narrow = st.floats(width=32, allow_nan=False, allow_infinity=False)
+strengths = st.floats(-1, 1, width=32)
 
 
 @st.composite
@@ -55,7 +56,9 @@ def states(draw: st.DrawFn) -> ProfileState:
         fresh_from=draw(offsets),
         forgotten_ts=draw(st.integers(-(2**62), 2**62)),
         contributions=draw(
-            st.lists(st.builds(Contribution, texts, st.none() | texts, narrow, narrow), max_size=5)
+            st.lists(
+                st.builds(Contribution, texts, st.none() | texts, narrow, strengths), max_size=5
+            )
         ),
         seen=draw(st.lists(texts, max_size=5, unique=True))
         + draw(st.lists(long, max_size=1))
