@@ -43,7 +43,9 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
     """See the module; it is the same every time, so it is measured once."""
     del repetitions
     outcome = Measurement("robustness", "Retrieval from spoilt logs", "recall@10")
-    outcome.notes.append(f"corrupted with seeds {_SEEDS}: the same give the same figures")
+    outcome.notes.append(
+        f"means of what is random with seeds {_SEEDS}, which give the same figures each time"
+    )
     sample, seeds = (200, _SEEDS[:1]) if quick else (6_000, _SEEDS)
     for name in LOGS:
         it = measured_log(name)
@@ -51,7 +53,7 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
         found = _found(it, it.log, moments)
         for said, words in _KINDS.items():
             lost = []
-            for seed in seeds:
+            for seed in seeds if said.startswith("random") else seeds[:1]:
                 clean, spoilt = _recalls(it, moments, found, said, seed)
                 outcome.values.setdefault("as it is", []).append(clean)
                 outcome.values.setdefault(words, []).append(spoilt)
