@@ -2,9 +2,9 @@
 
 Before an action changed a profile, was its item among what the user would have been served? Among
 what is nearest to the profile, and among what is popular? All are asked of the same actions, at
-their moment, so that what is served can be held against baselines
-(prequential evaluation: Gama et al., "On evaluating stream learning algorithms", Machine Learning
-90, 2013). How far the same updates turn the profiles is their drift.
+their moment, so that what is served can be held against baselines (prequential evaluation: Gama et
+al., "On evaluating stream learning algorithms", Machine Learning 90, 2013). How far the same
+updates turn the profiles is their drift.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class OnlineQuality:
         sensor: told what came of it.
         served: the ids of the K items that a request gets which does not say how they are ranked,
             for a profile, its unit vector and the wall clock; None: the nearest.
-        per_second: profiles that are watched, of all that change: each costs a search of the items.
+        per_second: profiles that are watched, of all that change: each costs a search of the items,
+            and where not the nearest are served, another and a ranking.
         seed: of the sample.
     """
 

@@ -1,6 +1,5 @@
 """The dashboard's endpoints. They are the page's own, and not part of the described interface."""
 
-import time
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -20,6 +19,7 @@ from store.dashboard.targets import Targets
 from store.generations import Generation, Generations
 from store.service import queries
 from store.service.context import current
+from store.service.endpoints import now_ms
 from store.service.negotiation import encode
 
 __all__ = ["Dashboard"]
@@ -119,7 +119,7 @@ class Dashboard:
                 wanted=ANY,
                 fall_back=True,
                 why=True,
-                now_ms=int(time.time() * 1000),
+                now_ms=now_ms(),
             )
         )
 

@@ -43,7 +43,7 @@ from store.service.models import (
 from store.service.negotiation import encode
 from store.service.settings import ServiceSettings
 
-__all__ = ["Api", "Forget"]
+__all__ = ["Api", "Forget", "now_ms"]
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Api:
                 fall_back=fallback == "popular",
                 why=why,
                 rank=rank,
-                now_ms=_now_ms(),
+                now_ms=now_ms(),
                 by=profile,
             )
         )
@@ -146,7 +146,7 @@ class Api:
                 wanted=asked.wanted(),
                 fall_back=asked.fallback == "popular",
                 rank=rank,
-                now_ms=_now_ms(),
+                now_ms=now_ms(),
                 by=asked.profile,
             )
         return _answer(CandidatesBatch(results))
@@ -372,5 +372,6 @@ def _not_ready(reason: str, hint: str) -> ApiError:
     return ApiError(503, "not_ready", reason, hint, {"Retry-After": "1"})
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Wall clock, ms since the epoch."""
     return time.time_ns() // 1_000_000

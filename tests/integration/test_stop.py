@@ -264,7 +264,7 @@ def test_the_next_start_begins_from_the_snapshot(deployment: Deployment) -> None
 def test_with_a_hanging_encoder_memory_stays_flat_and_lag_stays_in_kafka(
     deployment: Deployment,
 ) -> None:
-    count = 50_000  # of 5 kB: 250 MB
+    count = 60_000  # of 5 kB: 300 MB
     with running(deployment) as worker:
         asyncio.run(publish(deployment, 1_000, words=1))
         asyncio.run(wait_applied(deployment, 1_000, worker))

@@ -10,7 +10,6 @@ from evaluation_logs import RULES, log_of, random_log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.policies import Policy
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.cooccurrence import (
     ITEM_KNN,
@@ -100,12 +99,10 @@ def test_the_mean_is_of_what_was_liked() -> None:
 def test_the_profile_is_what_the_worker_folds() -> None:
     log = log_of([("a", 1, "purchase"), ("a", 2, "purchase"), ("b", 5, "view"), ("a", 3, "view")])
     strengths = log.strengths(RULES)
-    nearest = NearestToProfile(
-        log, VECTORS, strengths, name="nearest", policy=Policy("constant", k=0.7)
-    )
+    nearest = NearestToProfile(log, VECTORS, strengths, name="nearest")
     assert nearest.scores(0).tolist() == [0] * 6
     nearest.learn(0, 3)
-    # k is min(0.7, n/(n + 1)): at the second action a half
+    # k is min(0.9, n/(n + 1)): at the second action a half
     half = math.sqrt(0.5)
     assert nearest.scores(3).tolist() == pytest.approx([0, half, half, 0, 0, 0])
 

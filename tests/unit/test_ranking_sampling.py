@@ -132,9 +132,10 @@ def test_a_view_put_back_from_its_parts_ranks_as_before() -> None:
     other = make_view(learner=fresh)
     for part in view.parts():
         other.put(part)
-    asked = {"rank": "blend", "now_ms": NOW + 1000}
-    before = answered(view.ask_candidates("ann", 4, **asked))  # type: ignore[arg-type]
-    after = answered(other.ask_candidates("ann", 4, **asked))  # type: ignore[arg-type]
+    before, after = (
+        answered(one.ask_candidates("ann", 4, rank="blend", now_ms=NOW + 1000))
+        for one in (view, other)
+    )
     assert [one.item_id for one in after] == [one.item_id for one in before]
     assert np.allclose([one.score for one in after], [one.score for one in before], atol=1e-4)
     assert [part.ids for part in parts_of_learner(fresh)] == [

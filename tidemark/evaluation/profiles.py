@@ -34,6 +34,8 @@ class _Actions(NamedTuple):
 class NearestToProfile:
     """A `Recommender`: the cosine of an item's text to the profile p, as ``rank=nearest`` serves.
 
+    The profile is folded by the default policy.
+
     With several interests a user has as many profiles: an action is folded into the one that it is
     most alike to, and an item is as near as it is to the nearest of them.
 
@@ -45,7 +47,6 @@ class NearestToProfile:
         interests: profiles of a user, at most.
         popularity: added for the item that most users came to; for others by the logarithm of
             theirs, as ``popularity`` of a request.
-        policy: chooses k.
     """
 
     def __init__(
@@ -57,7 +58,6 @@ class NearestToProfile:
         name: str,
         interests: int = 1,
         popularity: float = 0.0,
-        policy: Policy | None = None,
     ) -> None:
         self.name = name
         self._vectors = vectors
@@ -68,7 +68,7 @@ class NearestToProfile:
         self._used = np.zeros(users, np.int64)
         self._users_of = np.zeros(len(vectors))
         self._first = _first_of_user(log) if popularity else np.zeros(0, np.bool_)
-        policy = policy or Policy()
+        policy = Policy()
         self._rule = Rule(policy.code, *policy.parameters())
 
     def learn(self, begin: int, end: int) -> None:
