@@ -16,7 +16,7 @@ import numpy as np
 
 from store.compiled import part
 from store.errors import RankingError
-from store.ranking.features import CONTEXTS, FEATURES, Scale, put_features
+from store.ranking.features import CONTEXTS, FEATURES, PRODUCTS, Scale, put_features
 from store.ranking.text_map import new_text_maps, point, pointed_at, turn
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ FIRST_WEIGHTS = {
     "age": 0.0, "taste_month": 0.2, "taste_days": 0.0, "taste_year": 0.0, "taste_age": 0.0,
     "together": 0.1, "together_lift": 0.3, "follows": 0.2, "next": 0.1,
     "esteem": 0.0, "taste_esteem": 0.0, "together_far": 0.1,
+    **dict.fromkeys(PRODUCTS, 0.0),
 }  # fmt: skip
 #: What features are taken to be like until that is seen, mean and standard deviation among items
 #: drawn at random: they are much the same on the first halves of three logs.
@@ -58,6 +59,7 @@ FIRST_SCALE = {
     "taste_age": (0.0, 0.5), "together": (-3.8, 1.1), "together_lift": (-5.3, 0.7),
     "follows": (-4.3, 0.5), "next": (-5.7, 0.5), "esteem": (0.4, 0.25),
     "taste_esteem": (0.0, 0.8), "together_far": (-3.4, 1.4),
+    **dict.fromkeys(PRODUCTS, (0.0, 1.0)),
 }  # fmt: skip
 #: For so many steps' worth.
 _FIRST_STEPS = 20.0

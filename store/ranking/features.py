@@ -1,7 +1,7 @@
 """What is known of how well an item suits a user at a moment: one number a feature.
 
-Each is a logarithm or a cosine, so that a linear blend of them is a product of what they say. All
-of it is kept up to date by counting; nothing here is trained.
+Each is a logarithm or a cosine, so that a linear blend of them is a product of what they say, or
+the product of two of these. All of it is kept up to date by counting; nothing here is trained.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "FEATURES",
     "GROUPS",
     "PRIOR_USERS",
+    "PRODUCTS",
     "TEXT",
     "Scale",
     "close_moment",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 #: What an item's features are, in the order of the columns.
-FEATURES = (
+_PLAIN = (
     "text_short",  # cosine to the profile of the latest actions, p' = 0.7·p + 0.3·s·v
     "text_long",  # cosine to the long-term profile
     "text_nearest",  # greatest cosine to one of the latest items
@@ -57,7 +58,20 @@ FEATURES = (
     "taste_esteem",  # the same, times how much this user's items are liked
     "together_far",  # as together, of three times as many items, which count more alike
 )
-TEXT = FEATURES[:4]
+#: How much a text says, by how well known the item is: of what many turn to, they know without it.
+#: Each is the product of two features in standard deviations.
+PRODUCTS = {
+    "text_short_hours": ("text_short", "popular_hours"),
+    "text_short_month": ("text_short", "popular_month"),
+    "text_short_age": ("text_short", "age"),
+    "text_short_together": ("text_short", "together"),
+    "text_long_month": ("text_long", "popular_month"),
+    "text_nearest_hours": ("text_nearest", "popular_hours"),
+    "text_nearest_month": ("text_nearest", "popular_month"),
+    "text_last_month": ("text_last", "popular_month"),
+}
+FEATURES = (*_PLAIN, *PRODUCTS)
+TEXT = (*_PLAIN[:4], *PRODUCTS)
 #: What a score is told to be made of, each of features that say much the same.
 GROUPS = {
     "text": TEXT,
@@ -69,6 +83,8 @@ GROUPS = {
     "follows": ("follows", "next"),
 }
 _DAYS, _MONTH, _YEAR, _AGE, _ESTEEM = 5, 6, 7, 8, 17
+#: ``(products, 2)`` places of the features that are multiplied.
+_FACTORS = np.array([[_PLAIN.index(name) for name in pair] for pair in PRODUCTS.values()])
 #: What a moment is like; each weight is one for any moment, and more or less by these.
 CONTEXTS = (
     "session",  # 1 where the user did something in the last half hour
@@ -285,6 +301,9 @@ def put_features(
     out[17] = _esteem(items, item)
     out[18] = numbers[10] * _standard(out[17], scale, _ESTEEM)
     out[19] = math.log(moment.sums[3, item] * share + _LITTLE)
+    for place in range(_FACTORS.shape[0]):
+        one, other = _FACTORS[place, 0], _FACTORS[place, 1]
+        out[20 + place] = _standard(out[one], scale, one) * _standard(out[other], scale, other)
 
 
 @part

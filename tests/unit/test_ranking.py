@@ -298,6 +298,22 @@ def test_scores_are_the_weights_times_the_features() -> None:
     assert found[1] == pytest.approx(wanted, abs=1e-4)
 
 
+def test_a_product_is_of_two_features_in_standard_deviations() -> None:
+    made = learner(2)
+    (before,) = made.best(profile([], count=0), unit(1.0), ["i1"], 1, NOW, lambda _: False)
+    vector, mean = made.items.vectors[1], made.items.mean
+    rest = unit(1.0) - np.float32(float(unit(1.0) @ mean) / float(mean @ mean)) * mean
+    cosine = float(vector @ rest) / float(np.linalg.norm(rest)) / float(made.items.lengths[1])
+    wanted = 1.0
+    for name, value in (("text_long", cosine), ("popular_month", math.log(0.3))):
+        middle, deviation = FIRST_SCALE[name]
+        wanted *= (value - middle) / deviation
+    made.blend.weights[0, FEATURES.index("text_long_month")] = 0.5
+    (found,) = made.best(profile([], count=0), unit(1.0), ["i1"], 1, NOW, lambda _: False)
+    assert found[1] - before[1] == pytest.approx(0.5 * wanted, abs=1e-4)
+    assert abs(wanted) > 0.1
+
+
 def test_of_few_actions_texts_say_more_than_that_somebody_was_there() -> None:
     """What a service gives that has just begun: nothing of the user's items goes with anything."""
     made = Learner(DIM, partners=64)

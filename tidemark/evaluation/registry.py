@@ -10,7 +10,7 @@ import numpy as np
 
 from store.policies import Policy
 from store.ranking.blend import TEXT_MAPS
-from store.ranking.features import FEATURES, TEXT
+from store.ranking.features import FEATURES, PRODUCTS, TEXT
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.cooccurrence import (
     ITEM_KNN,
@@ -37,21 +37,29 @@ __all__ = [
     "ABLATIONS", "HALF_LIVES", "POLICIES", "Entry", "Kind", "Part", "entries", "recommenders",
 ]  # fmt: skip
 
+
+def _all_of(*names: str) -> tuple[str, ...]:
+    """The features, and the products of them."""
+    of_them = (product for product, pair in PRODUCTS.items() if {*pair} & {*names})
+    return (*names, *of_them)
+
+
 #: What each ablation leaves out of the blend, by name.
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "without-text": (*TEXT, TEXT_MAPS),
     "without-text-maps": (TEXT_MAPS,),
-    "without-short-term": ("text_short",),
-    "without-long-term": ("text_long",),
-    "without-latest-items": ("text_nearest", "text_last"),
-    "without-popularity": tuple(name for name in FEATURES if name.startswith("popular_")),
-    "without-tastes": tuple(name for name in FEATURES if name.startswith("taste_")),
-    "without-age": ("age", "taste_age"),
-    "without-esteem": ("esteem", "taste_esteem"),
-    "without-together": ("together", "together_lift", "together_far"),
-    "without-follows": ("follows", "next"),
+    "without-text-products": tuple(PRODUCTS),
+    "without-short-term": _all_of("text_short"),
+    "without-long-term": _all_of("text_long"),
+    "without-latest-items": _all_of("text_nearest", "text_last"),
+    "without-popularity": _all_of(*(name for name in FEATURES if name.startswith("popular_"))),
+    "without-tastes": _all_of(*(name for name in FEATURES if name.startswith("taste_"))),
+    "without-age": _all_of("age", "taste_age"),
+    "without-esteem": _all_of("esteem", "taste_esteem"),
+    "without-together": _all_of("together", "together_lift", "together_far"),
+    "without-follows": _all_of("follows", "next"),
     # what one inner product in an index serves
-    "without-pairs": ("together", "together_lift", "together_far", "follows", "next"),
+    "without-pairs": _all_of("together", "together_lift", "together_far", "follows", "next"),
 }
 #: Of the long-term profile, in place of ``constant`` with k = 0.9.
 POLICIES: dict[str, Policy] = {
