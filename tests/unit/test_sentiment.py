@@ -206,6 +206,17 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load_head(out).trained_on == ", ".join(files)
 
 
+def test_where_the_head_goes_is_looked_at_before_it_is_trained(tmp_path: Path) -> None:
+    file = tmp_path / "empty.csv"
+    file.write_text("")
+    code, said = run(str(file), "--out", str(tmp_path))
+    assert code == 1
+    assert "is a folder; expected the name of a file" in said
+    code, said = run(str(file), "--out", str(file / "head"))
+    assert code == 1
+    assert "cannot be made" in said
+
+
 def write_lines(folder: Path, labels: list[bool], texts: list[str]) -> list[str]:
     for suffix, wanted in ((".pos", True), (".neg", False)):
         lines = [text for text, label in zip(texts, labels, strict=True) if label is wanted]
@@ -268,16 +279,12 @@ def test_a_table_as_spreadsheets_write_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert code == 0, said
 
 
-def test_a_head_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_for_the_head_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
-    texts, labels = examples()
-    for suffix, wanted in ((".pos", True), (".neg", False)):
-        lines = [text for text, label in zip(texts, labels, strict=True) if label is wanted]
-        (tmp_path / f"some{suffix}").write_text("\n".join(lines))
-    files = [str(tmp_path / "some.pos"), str(tmp_path / "some.neg")]
-    code, said = run(*files, "--out", str(tmp_path / "nowhere" / "head"))
-    assert code == 1
-    assert "cannot be written" in said
+    out = tmp_path / "somewhere" / "head"
+    code, said = run(*write_lines(tmp_path, *reversed(examples())), "--out", str(out))
+    assert code == 0, said
+    assert load_head(out).trained_on == "some.pos, some.neg"
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,18 @@ def ready_folder(folder: Path) -> None:
         ) from error
 
 
-def ready_file(file: Path) -> None:
+def ready_file(file: Path, *, reported: bool = True) -> None:
     """The same for a file and its report: see that both can be written, make their folder.
+
+    Args:
+        file: to be written.
+        reported: whether `write_report` follows.
 
     Raises:
         EvaluationError: one cannot.
     """
     ready_folder(file.parent)
-    for one in (file, _beside(file)):
+    for one in (file, _beside(file)) if reported else (file,):
         if one.is_dir():
             raise EvaluationError(f"--out: {one} is a folder; expected the name of a file")
         if one.exists() and not os.access(one, os.W_OK):

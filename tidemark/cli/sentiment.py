@@ -19,6 +19,7 @@ from tidemark.cli.common import (
     print_json,
     setup_logging,
 )
+from tidemark.cli.outputs import ready_file
 
 __all__ = ["app"]
 
@@ -63,6 +64,7 @@ def train(
     """Train a sentiment head for the encoder of the settings, and judge it on a held-out fifth."""
     setup_logging(LogLevel.warning)
     settings = load(config).encoder
+    ready_file(out, reported=False)
     from safetensors import SafetensorError  # noqa: PLC0415 # see tidemark.cli.common
 
     from encoders.errors import SentimentError  # noqa: PLC0415
