@@ -103,6 +103,16 @@ def test_the_same_seed_gives_the_same_report(log: str) -> None:
     assert figures("1") == figures("1") != figures("2")
 
 
+def test_a_spoilt_log_is_scored_where_it_is_as_it_was(log: str) -> None:
+    words = ["--only", "popularity", "--sample", "0"]
+    clean = report_of(log, *words)
+    spoilt = report_of(log, *words, "--corrupt", "random-users:0.2")
+    assert (clean["log"], spoilt["log"]) == ("own", "own (random-users:0.2)")
+    assert spoilt["eligible"] == clean["eligible"]
+    assert 0.6 < spoilt["moments"]["all"] / clean["moments"]["all"] < 0.9
+    assert spoilt["rows"] != clean["rows"]
+
+
 def test_half_lives_and_the_part_of_the_log_are_as_asked(log: str) -> None:
     found = report_of(
         log, "--half-life", "2", "--only", "popularity-2d", "--from", "0.2", "--until", "0.4",
@@ -160,6 +170,8 @@ def test_a_difference_that_rounds_to_zero_has_no_sign(value: float, says: str) -
         (["--history", "100000"], "nothing to score"),
         (["--items", "nowhere.csv"], "nowhere.csv cannot be read"),
         (["--column", "rating=stars"], "expected one with rating: stars"),
+        (["--corrupt", "noise"], "'noise' is no corruption; expected one of random:0.1, "),
+        (["--corrupt", "random-users:1"], "no moment is left to score"),
         (["--column", "rating"], "--column is 'rating'; expected NAME=COLUMN"),
     ],
 )

@@ -281,8 +281,9 @@ def test_a_table_as_spreadsheets_write_it(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_folder_for_the_head_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
+    texts, labels = examples()
     out = tmp_path / "somewhere" / "head"
-    code, said = run(*write_lines(tmp_path, *reversed(examples())), "--out", str(out))
+    code, said = run(*write_lines(tmp_path, labels, texts), "--out", str(out))
     assert code == 0, said
     assert load_head(out).trained_on == "some.pos, some.neg"
 

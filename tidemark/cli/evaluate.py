@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tidemark.evaluation.log import ActionLog
+    from tidemark.evaluation.moments import Moments
     from tidemark.evaluation.report import Report
     from tidemark.settings import Settings
 
@@ -74,6 +75,16 @@ def evaluate(
     history: Annotated[
         int, typer.Option(help="Earlier actions that a user must have to be scored.", min=0)
     ] = 3,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND:SHARE",
+            help="Spoil the log by the seed, and score what was left: random (actions on items "
+            "drawn at random), random-users (all of some users are), without-users (these users "
+            "are missing), bot (one floods an item); with the share of the actions, 0.1 unless "
+            "said.",
+        ),
+    ] = None,
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Also the system without each of its parts.")
     ] = False,
@@ -119,6 +130,8 @@ def evaluate(
         ready_folder(out)
     rules = action_rules(settings)
     moments = choose(read, rules, choice)
+    if corrupt is not None:
+        read, moments = _spoilt(read, moments, corrupt, seed)
     known = entries(
         read, rules, _vectors(settings, read, state, told), positive=positive,
         half_lives=half_life or HALF_LIVES, seed=seed,
@@ -147,6 +160,17 @@ def evaluate(
         console.print(part)
     for path in written:
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _spoilt(log: ActionLog, moments: Moments, said: str, seed: int) -> tuple[ActionLog, Moments]:
+    """The log spoilt as said, under a name that says so, and the moments that are left."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from tidemark.evaluation.corruption import corrupted, moved  # noqa: PLC0415
+
+    spoilt, origin = corrupted(log, said, seed)
+    left, _ = moved(moments, origin)
+    return replace(spoilt, name=f"{log.name} ({said})"), left
 
 
 def _vectors(

@@ -1,9 +1,9 @@
-"""Spoils a log, to see what of it the other users notice: random actions, and a bot. Pure."""
+"""Spoils a log, to see what of it the others notice: random actions, lost ones, a bot. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tidemark.evaluation.log import ActionLog
+    from tidemark.evaluation.moments import Moments
 
-__all__ = ["corrupted", "with_bot", "with_random_items", "with_random_users"]
+__all__ = [
+    "Spoilt", "corrupted", "moved", "with_bot", "with_random_items", "with_random_users",
+    "without_users",
+]  # fmt: skip
 
 Column = TypeVar("Column", bound=np.generic)
 
@@ -25,19 +29,26 @@ _BOT_FROM = 0.5
 _BOT_NAME = "bot"
 
 
-def with_random_items(
-    log: ActionLog, share: float, seed: int
-) -> tuple[ActionLog, NDArray[np.bool_]]:
+class Spoilt(NamedTuple):
+    """A log that is not as it was.
+
+    Attributes:
+        log: as it is now.
+        origin: ``(n,) int64`` of each action its place in the log that was, −1 where it is not as
+            it was: what is asked is asked of the others.
+    """
+
+    log: ActionLog
+    origin: NDArray[np.int64]
+
+
+def with_random_items(log: ActionLog, share: float, seed: int) -> Spoilt:
     """Have a share of the actions be on items drawn alike from the catalogue.
 
     Args:
         log: left as it is.
         share: of the actions with an item, 0 to 1.
         seed: of the draw.
-
-    Returns:
-        The log, and ``(n,)`` which of its actions are as they were: what is asked of it is asked of
-        these.
 
     Raises:
         EvaluationError: the share is not from 0 to 1.
@@ -49,14 +60,12 @@ def with_random_items(
     spoilt = np.sort(draw.permutation(has_item)[: round(share * len(has_item))])
     items = log.items.copy()
     items[spoilt] = draw.integers(0, len(log.catalogue), len(spoilt))
-    genuine = np.ones(len(log), np.bool_)
-    genuine[spoilt] = False
-    return replace(log, items=items), genuine
+    origin = np.arange(len(log))
+    origin[spoilt] = -1
+    return Spoilt(replace(log, items=items), origin)
 
 
-def with_random_users(
-    log: ActionLog, share: float, seed: int
-) -> tuple[ActionLog, NDArray[np.bool_]]:
+def with_random_users(log: ActionLog, share: float, seed: int) -> Spoilt:
     """Have some users do nothing but act on items drawn alike from the catalogue.
 
     Args:
@@ -64,23 +73,38 @@ def with_random_users(
         share: of the actions that are theirs, about: users are drawn until they have as many.
         seed: of the draws.
 
-    Returns:
-        The log, and ``(n,)`` which of its actions are of the other users.
+    Raises:
+        EvaluationError: the share is not from 0 to 1.
+    """
+    draw = np.random.default_rng(seed)
+    theirs = _of_some_users(log, share, draw)
+    spoilt = np.flatnonzero(theirs & (log.items >= 0))
+    items = log.items.copy()
+    items[spoilt] = draw.integers(0, len(log.catalogue), len(spoilt))
+    return Spoilt(replace(log, items=items), np.where(theirs, -1, np.arange(len(log))))
+
+
+def without_users(log: ActionLog, share: float, seed: int) -> Spoilt:
+    """Have the same users as those of `with_random_users` act on no item.
+
+    What is lost so is what they would have told; what is lost beyond that, noise takes.
+    """
+    theirs = _of_some_users(log, share, np.random.default_rng(seed))
+    items = np.where(theirs, -1, log.items).astype(log.items.dtype)
+    return Spoilt(replace(log, items=items), np.where(theirs, -1, np.arange(len(log))))
+
+
+def _of_some_users(log: ActionLog, share: float, draw: np.random.Generator) -> NDArray[np.bool_]:
+    """Which actions are of users who are drawn until they have so many.
 
     Raises:
         EvaluationError: the share is not from 0 to 1.
     """
     if not 0 <= share <= 1:
-        raise EvaluationError(f"the share of random actions is {share:g}; expected 0 to 1")
-    draw = np.random.default_rng(seed)
+        raise EvaluationError(f"the share of the users' actions is {share:g}; expected 0 to 1")
     order = draw.permutation(len(log.user_ids))
     counts = np.bincount(log.users, minlength=len(order))[order]
-    taken = order[np.cumsum(counts) - counts < share * len(log)]
-    genuine = ~np.isin(log.users, taken)
-    spoilt = np.flatnonzero(~genuine & (log.items >= 0))
-    items = log.items.copy()
-    items[spoilt] = draw.integers(0, len(log.catalogue), len(spoilt))
-    return replace(log, items=items), genuine
+    return np.isin(log.users, order[np.cumsum(counts) - counts < share * len(log)])
 
 
 def with_bot(
@@ -90,7 +114,7 @@ def with_bot(
     *,
     bots: int = 1,
     per_minute: float = 60.0,
-) -> tuple[ActionLog, NDArray[np.bool_]]:
+) -> Spoilt:
     """Let bots flood one item, drawn from the half of the catalogue that is least acted on.
 
     They begin in the middle of the log and go on at one rate, together, until they have made their
@@ -103,9 +127,6 @@ def with_bot(
         seed: of the draw.
         bots: how many there are; each is a user of its own.
         per_minute: actions of each.
-
-    Returns:
-        The log, and ``(n,)`` which of its actions are not the bots'.
 
     Raises:
         EvaluationError: the share is not from 0 to 1, or there is no bot, or it does nothing.
@@ -147,10 +168,32 @@ def with_bot(
             name: (joined(codes, -1), values) for name, (codes, values) in log.context.items()
         },
     )
-    return spoilt, order < len(log)
+    return Spoilt(spoilt, np.where(order < len(log), order, -1))
 
 
-def corrupted(log: ActionLog, said: str, seed: int) -> tuple[ActionLog, NDArray[np.bool_]]:
+def moved(moments: Moments, origin: NDArray[np.int64]) -> tuple[Moments, NDArray[np.bool_]]:
+    """The moments that are left in a spoilt log, at their places there, and which these are.
+
+    Raises:
+        EvaluationError: none is left.
+    """
+    there = np.flatnonzero(origin >= 0)
+    # the actions that are left are in the order that they had
+    at = np.searchsorted(origin[there], moments.places).clip(max=len(there) - 1)
+    left = origin[there][at] == moments.places if len(there) else np.zeros(len(moments), np.bool_)
+    if not left.any():
+        raise EvaluationError("no moment is left to score: expected a smaller share of corruption")
+    return replace(
+        moments,
+        places=there[at[left]],
+        users=moments.users[left],
+        items=moments.items[left],
+        early=moments.early[left],
+        tail=moments.tail[left],
+    ), left
+
+
+def corrupted(log: ActionLog, said: str, seed: int) -> Spoilt:
     """Spoil a log as a command says: by `_KINDS`, with a share behind a colon (0.1 by default).
 
     Raises:
@@ -168,9 +211,10 @@ def corrupted(log: ActionLog, said: str, seed: int) -> tuple[ActionLog, NDArray[
     return spoil(log, share, seed)
 
 
-_KINDS: Mapping[str, Callable[[ActionLog, float, int], tuple[ActionLog, NDArray[np.bool_]]]] = {
+_KINDS: Mapping[str, Callable[[ActionLog, float, int], Spoilt]] = {
     "random": with_random_items,
     "random-users": with_random_users,
+    "without-users": without_users,
     "bot": with_bot,
 }
 
