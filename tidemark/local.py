@@ -225,7 +225,10 @@ class LocalSystem:
         self._spawn(
             "retrieval", *common, "--port", str(self.retrieval_port), "--state", str(self.folder)
         )
-        self._on_step("waiting until both are ready (the model is loaded, the group joined)")
+        self._on_step(
+            "waiting until both are ready (the model is loaded, the group joined; "
+            "the first time, half a minute of compiling)"
+        )
         self._wait("retrieval", self._retrieval_awaits)
         self._wait("worker", self._worker_awaits)
 
