@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import re
 import shutil
 import socket
 import subprocess
 import time
+import uuid
 from typing import TYPE_CHECKING, Protocol
 
 from streams.errors import BrokerUnavailableError, StreamsError
@@ -203,7 +205,7 @@ def start_kafka(home: Path, folder: Path, *, properties: str = "") -> ChildBroke
     port, controller = _usual_port(file), free_port()
     file.write_text((_PROPERTIES + properties).format(port=port, controller=controller, data=data))
     if not (data / "meta.properties").exists():
-        format_data(run, file, new_cluster_id(run), "--standalone")
+        format_data(run, file, new_cluster_id(), "--standalone")
     return ChildBroker(
         "Apache Kafka", [*run, "kafka.Kafka", str(file)], folder / "broker.log", port
     )
@@ -252,13 +254,16 @@ def _usual_port(properties: Path) -> int:
     return int(usual)
 
 
-def new_cluster_id(run: Sequence[str]) -> str:
-    """An id for the nodes of a new cluster.
+def new_cluster_id() -> str:
+    """An id for the nodes of a new cluster: a UUID in base64, as Kafka's ``random-uuid`` makes it.
 
-    Raises:
-        BrokerNotInstalledError: Kafka's tool does not run.
+    Kafka's own takes a second of a JVM. Like it, none begins with a hyphen, which its tools would
+    take for an option.
     """
-    return _tool(run, "random-uuid").strip().splitlines()[-1]
+    while True:
+        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not identity.startswith("-"):
+            return identity
 
 
 def format_data(run: Sequence[str], properties: Path, identity: str, *options: str) -> None:

@@ -152,7 +152,7 @@ class KafkaCluster:
             BrokerNotInstalledError: its data folder cannot be made.
             ChildFailedError, BrokerUnavailableError: one did not start.
         """
-        identity = new_cluster_id(self._command)
+        identity = new_cluster_id()
         for node in self.nodes:
             node.data.mkdir(parents=True, exist_ok=True)
             node.properties.write_text(self._properties(node))

@@ -29,6 +29,9 @@ _sources = b"".join(path.read_bytes() for path in sorted(_compiled))
 _name = f"numba-{hashlib.sha256(_sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / _name))
 
+# Brokers that live for a minute: what the second compiler would gain costs more than it brings.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Have the loops compiled once before several processes would each do it, for a minute."""

@@ -14,6 +14,7 @@ from typing import Self
 
 import httpx
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from encoders import HashingEncoder, TextEncoder
@@ -39,6 +40,8 @@ BASE_ENV = {
     "TIDEMARK_ENCODER__DIM": str(DIM),
     "TIDEMARK_KAFKA__SESSION_SECONDS": "6",
 }
+#: Of commands and of processes, which are the same with every broker: on what users run.
+on_kafka = pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)
 _names = itertools.count()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
-from system_helpers import BASE_ENV, Deployment, tidemark, wait_until
+from system_helpers import BASE_ENV, Deployment, on_kafka, tidemark, wait_until
 
 from streams.processes import free_port
 from streams.schema import Item
@@ -29,6 +29,7 @@ def doctor(deployment: Deployment, *words: str, code: int, **env: str) -> dict[s
     return {one["check"]: one for one in told["findings"]}
 
 
+@on_kafka
 def test_a_set_up_that_is_well(bootstrap: str, tmp_path: Path) -> None:
     deployment = Deployment(bootstrap, tmp_path, partitions=2)
     deployment.publish_items([Item(item_id="alien", title="Alien")])
@@ -48,13 +49,13 @@ def test_a_set_up_that_is_well(bootstrap: str, tmp_path: Path) -> None:
     assert found["group.members"]["status"] in {"ok", "not applicable"}
 
 
-def test_a_broken_set_up(bootstrap: str, tmp_path: Path) -> None:
-    deployment = Deployment(bootstrap, tmp_path, partitions=2)
+def test_a_broken_set_up(embedded_broker: str, tmp_path: Path) -> None:
+    deployment = Deployment(embedded_broker, tmp_path, partitions=2)
     text = deployment.config.read_text()
     names = deployment.names
     # a topic that is not there, and one of another number of partitions
     other = f"{names.item_vectors}-5"
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=embedded_broker)
     admin.create_topics([NewTopic(other, num_partitions=5, replication_factor=1)])
     admin.close()
     text = text.replace(f"'{names.item_vectors}'", f"'{other}'")

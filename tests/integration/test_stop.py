@@ -16,7 +16,15 @@ import msgspec
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from system_helpers import BASE_ENV, DIM, PARTITIONS, Deployment, ProfilesProbe, wait_until
+from system_helpers import (
+    BASE_ENV,
+    DIM,
+    PARTITIONS,
+    Deployment,
+    ProfilesProbe,
+    on_kafka,
+    wait_until,
+)
 
 from encoders import HashingEncoder
 from store.policies import Policy
@@ -176,6 +184,7 @@ def test_sigterm_under_load_commits_what_it_published(deployment: Deployment) ->
     assert 0 < sum(done.values()) < 200_000, "stopped before or after the load"
 
 
+@on_kafka
 def test_sigterm_while_the_encoder_hangs(deployment: Deployment) -> None:
     with running(deployment) as worker:
         worker.wait_ready()
@@ -261,6 +270,7 @@ def test_the_next_start_begins_from_the_snapshot(deployment: Deployment) -> None
     assert asyncio.run(counts()) == [20] * 200
 
 
+@on_kafka
 def test_with_a_hanging_encoder_memory_stays_flat_and_lag_stays_in_kafka(
     deployment: Deployment,
 ) -> None:
@@ -293,6 +303,7 @@ def _still(worker: Worker, samples: list[int]) -> bool:
     return len(recent) == 100 and max(recent) - min(recent) < MEBIBYTE
 
 
+@on_kafka
 def test_a_worker_that_stands_still_says_so_and_ends(deployment: Deployment) -> None:
     env = {"TIDEMARK_WORKER__STALL_SECONDS": "3", "TIDEMARK_WORKER__STALL_EXIT_SECONDS": "9"}
     with running(deployment, **env) as worker:
