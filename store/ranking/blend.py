@@ -130,6 +130,8 @@ def new_blend(dim: int, *, without: Collection[str] = (), contexts: bool = True)
         raise RankingError(f"there is no feature {unknown[0]!r}; known: {', '.join(known)}")
     used = np.zeros((1 + len(CONTEXTS), len(FEATURES)), np.bool_)
     used[: None if contexts else 1] = [name not in without for name in FEATURES]
+    # by how well known an item is, alike at any moment: more weights would be more noise
+    used[1:, [name in PRODUCTS for name in FEATURES]] = False
     weights = np.zeros(used.shape)
     weights[0] = [FIRST_WEIGHTS[name] for name in FEATURES]
     return Blend(

@@ -20,7 +20,7 @@ from store.ranking import choices, counting
 from store.ranking.blend import FIRST_SCALE, FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
 from store.ranking.columns import new_moment
-from store.ranking.features import CONTEXTS, FEATURES, GROUPS
+from store.ranking.features import CONTEXTS, FEATURES, GROUPS, PRODUCTS
 from store.ranking.image import parts_of_learner, put_part
 from store.ranking.learner import Learner
 from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
@@ -94,6 +94,13 @@ def test_every_feature_has_a_first_weight() -> None:
     assert list(FIRST_WEIGHTS) == list(FEATURES)
     assert list(FIRST_SCALE) == list(FEATURES)
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(FEATURES)
+
+
+def test_products_weigh_the_same_at_any_moment() -> None:
+    product = [name in PRODUCTS for name in FEATURES]
+    used = new_blend(DIM).used
+    assert used[0].all()
+    assert (used[1:] == ~np.array(product)).all()
 
 
 # --- the learner ---
