@@ -40,7 +40,7 @@ _MISSING = "without-users:0.1"
 _MOST_LOST = 0.05
 #: Of the corruption.
 _SEEDS = {
-    "random:0.1": range(3), "random-users:0.1": range(6), "without-users:0.1": range(6),
+    "random:0.1": range(3), "random-users:0.1": range(4), "without-users:0.1": range(4),
     "bot": range(1),
 }  # fmt: skip
 
