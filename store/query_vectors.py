@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from store.errors import NoSequenceError, UnknownUserError
 from store.sequence import UserSequence, sequence_of
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from store.view import RetrievalView
+    from store.sequence import SequenceProfile
+    from store.user_profile import UserProfile
 
 __all__ = ["ProfileFunction", "query_vectors"]
 
@@ -23,8 +24,26 @@ Made = TypeVar("Made")
 ProfileFunction = Literal["fold", "sequence"]
 
 
+class Held(Protocol):
+    """What vectors are made of, as `RetrievalView` holds it."""
+
+    sequence: SequenceProfile | None
+
+    def direction(self, user_id: str) -> NDArray[np.float32]:
+        """The user's p at length 1. Raises `UnknownUserError`."""
+        ...
+
+    def profile(self, user_id: str) -> UserProfile:
+        """What is held of a user beside it. Raises `UnknownUserError`."""
+        ...
+
+    def item_vectors(self, item_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Unit vectors of those of the items that are held."""
+        ...
+
+
 def query_vectors(
-    view: RetrievalView, user_ids: Sequence[str], by: ProfileFunction
+    held: Held, user_ids: Sequence[str], by: ProfileFunction
 ) -> list[NDArray[np.float32] | UnknownUserError]:
     """Users' unit vectors by the function, ``(dim,) float32``, or why there is none.
 
@@ -32,8 +51,8 @@ def query_vectors(
         NoSequenceError: the sequence model is asked for, and there is none.
     """
     if by == "fold":
-        return [_or_error(view.direction, user_id) for user_id in user_ids]
-    model = view.sequence
+        return [_or_error(held.direction, user_id) for user_id in user_ids]
+    model = held.sequence
     if model is None:
         raise NoSequenceError(
             "there is no sequence model here; name one in the setting retrieval.sequence, made "
@@ -41,7 +60,7 @@ def query_vectors(
         )
 
     def latest(user_id: str) -> UserSequence:
-        return _latest(view, user_id, model.length)
+        return _latest(held, user_id, model.length)
 
     found = [_or_error(latest, user_id) for user_id in user_ids]
     known = [one for one in found if isinstance(one, UserSequence)]
@@ -49,11 +68,11 @@ def query_vectors(
     return [next(made) if isinstance(one, UserSequence) else one for one in found]
 
 
-def _latest(view: RetrievalView, user_id: str, length: int) -> UserSequence:
+def _latest(held: Held, user_id: str, length: int) -> UserSequence:
     """The user's latest actions. Raises `UnknownUserError` where no item of theirs is held."""
-    contributions = view.profile(user_id).contributions[-length:]
+    contributions = held.profile(user_id).contributions[-length:]
     wanted = dict.fromkeys(one.item_id for one in contributions if one.item_id is not None)
-    found = sequence_of(contributions, view.item_vectors([*wanted]))
+    found = sequence_of(contributions, held.item_vectors([*wanted]))
     if found is None:
         raise UnknownUserError(
             f"user {user_id!r} has no latest action on an item that is held: the sequence "

@@ -22,7 +22,7 @@ from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
 from tidemark.cli.outputs import ready_folder
 
 if TYPE_CHECKING:
-    from encoders.training.encoder.fitting import Epoch
+    from encoders.training.encoder.fitted import Epoch
 
 __all__ = ["encoder"]
 

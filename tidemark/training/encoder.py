@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from encoders import TextEncoder
-    from encoders.training.encoder.fitting import Epoch
+    from encoders.training.encoder.fitted import Epoch
     from encoders.training.encoder.plan import Plan
     from tidemark.evaluation.log import ActionLog
     from tidemark.settings import Settings

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from encoders.errors import TrainingError
-from encoders.training.encoder.fitting import Epoch
+from encoders.training.encoder.fitted import Epoch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from encoders.training.encoder.fitting import Fitted
+    from encoders.training.encoder.fitted import Fitted
 
 __all__ = ["Checkpoint", "Stand"]
 

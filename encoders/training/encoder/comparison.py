@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from encoders.training.encoder.course import Course
-    from encoders.training.encoder.fitting import Fitted
+    from encoders.training.encoder.fitted import Fitted
     from encoders.training.encoder.plan import Plan
 
 __all__ = ["compare_tasks"]

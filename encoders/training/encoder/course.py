@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from encoders.errors import TrainingError
 from encoders.training.encoder.batches import Batches
-from encoders.training.encoder.fitting import Fitted, fit
+from encoders.training.encoder.fitting import fit
 from encoders.training.encoder.judging import EARLIER, Gain, Ranks, gain, rank
 from encoders.training.encoder.moments import find_moments
 from encoders.training.encoder.popularity import popularity_over_time
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from encoders.training.encoder.actions import Actions
     from encoders.training.encoder.checkpoint import Checkpoint
-    from encoders.training.encoder.fitting import Epoch
+    from encoders.training.encoder.fitted import Epoch, Fitted
     from encoders.training.encoder.plan import Plan
     from encoders.training.encoder.sources import VectorSource
 

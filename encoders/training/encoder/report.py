@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from encoders.training.encoder.course import Course, Verdict
-    from encoders.training.encoder.fitting import Epoch
+    from encoders.training.encoder.fitted import Epoch
     from encoders.training.encoder.judging import Ranks
     from encoders.training.encoder.plan import Plan
 
