@@ -63,5 +63,5 @@ def measured_log(name: str) -> Measured:
     settings = load_settings()
     log = read_log(place)
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
-        vectors = encode_catalogue(settings, log.catalogue, Path(folder))
+        vectors, _ = encode_catalogue(settings, log.catalogue, Path(folder))
     return Measured(log, action_rules(settings), vectors)

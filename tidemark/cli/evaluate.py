@@ -185,10 +185,11 @@ def _vectors(
 
         with _progress(told) as progress:
             task = progress.add_task("encoding items", total=len(log.catalogue))
-            return encode_catalogue(
+            found, _ = encode_catalogue(
                 settings, log.catalogue, state / "vectors",
                 lambda done: progress.update(task, completed=done),
             )  # fmt: skip
+            return found
 
     return vectors
 

@@ -68,12 +68,12 @@ def ranker(
     ready_file(out)
     from encoders.training.ranker import RankerPlan  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
+    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415
     from tidemark.ranker_file import save_ranker  # noqa: PLC0415
-    from tidemark.training.catalogue_vectors import catalogue_vectors  # noqa: PLC0415
     from tidemark.training.ranker import ServingPlan, train_ranker  # noqa: PLC0415
 
     actions = open_log(log, items, named)
-    vectors, encoder_id = catalogue_vectors(settings, actions.catalogue)
+    vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
     outcome = train_ranker(
         actions,
         vectors,

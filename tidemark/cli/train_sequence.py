@@ -64,14 +64,14 @@ def sequence(
         ProfileTrainingSettings,
     )
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
+    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415
     from tidemark.sequence_file import save_sequence  # noqa: PLC0415
-    from tidemark.training.catalogue_vectors import catalogue_vectors  # noqa: PLC0415
     from tidemark.training.sequence import Plan, train_sequence  # noqa: PLC0415
 
     started = time.monotonic()
     plan = Plan(epochs=epochs, patience=patience, held_out=held_out, seed=seed)
     actions = open_log(log, items, columns)
-    vectors, encoder_id = catalogue_vectors(settings, actions.catalogue)
+    vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
     outcome = train_sequence(
         actions,
         vectors,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from streams.rules import ActionRules
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["EARLY", "HEAD_SHARE", "SEGMENTS", "Choice", "Moments", "choose"]
+__all__ = [
+    "EARLY", "HEAD_SHARE", "SEGMENTS", "Choice", "Moments", "choose", "earlier_actions",
+    "first_of_pair",
+]  # fmt: skip
 
 #: A user with at most so many earlier actions is new: these are the first actions of a user.
 EARLY = 5
@@ -113,7 +116,7 @@ def choose(log: ActionLog, rules: ActionRules, choice: Choice) -> Moments:
         has_item
         & (strengths >= choice.positive - _ROUNDING)
         & (earlier >= choice.history)
-        & _first_of_pair(log)
+        & first_of_pair(log)
         & (places >= choice.begin * len(log))
         & (places < choice.until * len(log))
     )
@@ -176,7 +179,7 @@ def earlier_actions(users: NDArray[np.int32], counted: NDArray[np.bool_]) -> NDA
     return found
 
 
-def _first_of_pair(log: ActionLog) -> NDArray[np.bool_]:
+def first_of_pair(log: ActionLog) -> NDArray[np.bool_]:
     """Whether an action is its user's first on its item."""
     first = np.zeros(len(log), np.bool_)
     pairs = log.users.astype(np.int64) * (len(log.catalogue) + 1) + log.items + 1

@@ -1,4 +1,4 @@
-"""The vectors of a catalogue's texts, as a worker would make them."""
+"""The vectors of a catalogue's texts, as a worker would make them, and which encoder made them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def encode_catalogue(
     items: Sequence[Item],
     folder: Path | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], str]:
     """``(items, dim) float32``, unit rows: of the template ``item`` by the settings' encoder.
+
+    And the ``encoder_id``.
 
     Args:
         settings: the encoder, its templates and caches.
@@ -58,6 +60,6 @@ def encode_catalogue(
                 ) from error
             parts.append(encoded.vectors[encoded.index])
             on_progress(start + len(part))
-        return np.concatenate(parts)
+        return np.concatenate(parts), encoding.encoder_id
     finally:
         encoding.close()

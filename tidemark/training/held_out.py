@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tidemark.evaluation.bootstrap import Resampling
+from tidemark.evaluation.moments import earlier_actions, first_of_pair
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Interval", "choices_between", "ndcg", "paired", "ranks_of", "recall"]
 
 K = 10
-_RESAMPLES = 2_000
 #: Moments that are scored together.
 _AT_ONCE = 512
 
@@ -40,19 +42,15 @@ def choices_between(
         fewest: actions with an item that the user must have had before.
     """
     has_item = log.items >= 0
-    pairs = log.users.astype(np.int64) * (len(log.catalogue) + 1) + log.items + 1
-    first = np.zeros(len(log), np.bool_)
-    first[np.unique(pairs, return_index=True)[1]] = True
-    earlier = np.zeros(len(log), np.int64)
-    counts = np.zeros(len(log.user_ids), np.int64)
-    for place, (user, counted) in enumerate(
-        zip(log.users.tolist(), has_item.tolist(), strict=True)
-    ):
-        earlier[place] = counts[user]
-        counts[user] += counted
+    earlier = earlier_actions(log.users, has_item)
     there = np.arange(len(log))
     return np.flatnonzero(
-        has_item & positive & first & (earlier >= fewest) & (there >= begin) & (there < end)
+        has_item
+        & positive
+        & first_of_pair(log)
+        & (earlier >= fewest)
+        & (there >= begin)
+        & (there < end)
     )
 
 
@@ -103,20 +101,13 @@ def paired(
 ) -> Interval:
     """The mean of ``one − other`` with a 95% bootstrap interval; users are drawn, not moments.
 
-    Moments of one user are alike, so drawing them apart would make the interval too narrow.
-
     Args:
         one: ``(m,)`` of each moment.
         other: ``(m,)`` of the same moments.
         users: ``(m,)`` whose they are.
         seed: of the drawing.
     """
-    _, codes = np.unique(users, return_inverse=True)
-    sums, counts = np.bincount(codes, one - other), np.bincount(codes)
-    rng = np.random.default_rng(seed)
-    means = np.empty(_RESAMPLES)
-    for at in range(_RESAMPLES):
-        drawn = rng.integers(0, len(sums), len(sums))
-        means[at] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float((one - other).mean()), float(low), float(high))
+    (found,), _ = Resampling(users, seed).means((one - other)[:, np.newaxis])
+    mean = float((one - other).mean())
+    # of one user all resamples are the same
+    return Interval(mean, *(mean if end is None else end for end in (found.low, found.high)))
