@@ -58,8 +58,8 @@ _PLAIN = (
     "taste_esteem",  # the same, times how much this user's items are liked
     "together_far",  # as together, of three times as many items, which count more alike
 )
-#: How much a text says, by how well known the item is: of what many turn to, they know without it.
-#: Each is the product of two features in standard deviations.
+#: How much a text says, by how well known the item is: what many turn to is found without its text,
+#: and of what few know the text says most. Products of two features, in standard deviations.
 PRODUCTS = {
     "text_short_hours": ("text_short", "popular_hours"),
     "text_short_month": ("text_short", "popular_month"),
@@ -85,6 +85,7 @@ GROUPS = {
 _DAYS, _MONTH, _YEAR, _AGE, _ESTEEM = 5, 6, 7, 8, 17
 #: ``(products, 2)`` places of the features that are multiplied.
 _FACTORS = np.array([[_PLAIN.index(name) for name in pair] for pair in PRODUCTS.values()])
+_FIRST_PRODUCT = len(_PLAIN)
 #: What a moment is like; each weight is one for any moment, and more or less by these.
 CONTEXTS = (
     "session",  # 1 where the user did something in the last half hour
@@ -303,7 +304,9 @@ def put_features(
     out[19] = math.log(moment.sums[3, item] * share + _LITTLE)
     for place in range(_FACTORS.shape[0]):
         one, other = _FACTORS[place, 0], _FACTORS[place, 1]
-        out[20 + place] = _standard(out[one], scale, one) * _standard(out[other], scale, other)
+        out[_FIRST_PRODUCT + place] = _standard(out[one], scale, one) * _standard(
+            out[other], scale, other
+        )
 
 
 @part
