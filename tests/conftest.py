@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -33,20 +34,51 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / _name))
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
+_COMPILING = Path(os.environ["NUMBA_CACHE_DIR"]).with_suffix(".lock")
+#: These take longest, and would else be the last that one process has to do.
+_FIRST = ("test_train_encoder.py", "test_train_sequence_command.py", "test_trained_baselines.py")
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Have the loops compiled once before several processes would each do it, for a minute."""
+    """Have the loops compiled once before several processes would each do it, for a minute.
+
+    Meanwhile they collect the tests: whoever compiles holds a lock, which they wait for.
+    """
     config = session.config
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        program = _ROOT / "deploy" / "image" / "compile_loops.py"
-        subprocess.run(
-            [sys.executable, str(program)],
-            check=True,
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        return
+    _COMPILING.parent.mkdir(parents=True, exist_ok=True)
+    with _COMPILING.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        config.stash[_compiler] = subprocess.Popen(
+            [sys.executable, str(_ROOT / "deploy" / "image" / "compile_loops.py")],
             cwd=_ROOT,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(_ROOT),
-            },
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            pass_fds=[lock.fileno()],  # the lock is let go of when the process ends
         )
+
+
+_compiler = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in _FIRST)
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist's own runs the tests
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Before the first test of each process."""
+    if hasattr(session.config, "workerinput"):
+        with _COMPILING.open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    compiler = session.config.stash.get(_compiler, None)
+    if compiler is not None:
+        compiler.wait()
+        if compiler.returncode:
+            raise pytest.UsageError(f"compiling the loops ended with {compiler.returncode}")
 
 
 # Where pictures of pages go. Not under its own name any more: processes that tests start refuse a

@@ -40,7 +40,8 @@ BASE_ENV = {
     "TIDEMARK_ENCODER__DIM": str(DIM),
     "TIDEMARK_KAFKA__SESSION_SECONDS": "6",
 }
-#: Of commands and of processes, which are the same with every broker: on what users run.
+#: Of commands, and of processes that fail: on what users run. What depends on the broker runs on
+#: each.
 on_kafka = pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)
 _names = itertools.count()
 

@@ -13,6 +13,7 @@ from system_helpers import (
     Deployment,
     ProfilesProbe,
     assert_same_profiles,
+    on_kafka,
     reference_profiles,
 )
 
@@ -38,6 +39,7 @@ def ratings() -> list[Action]:
     return read_ratings(find_movielens())
 
 
+@on_kafka
 def test_profiles_survive_five_kills(
     deployment: Deployment, films: list[Item], ratings: list[Action]
 ) -> None:

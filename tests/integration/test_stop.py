@@ -235,6 +235,7 @@ async def write_profiles(deployment: Deployment, count: int) -> None:
         await producer.stop()
 
 
+@on_kafka
 def test_a_restore_says_how_far_it_is_and_is_abandoned_at_sigterm(deployment: Deployment) -> None:
     asyncio.run(write_profiles(deployment, 60_000))
     with running(deployment) as worker:
@@ -249,6 +250,7 @@ def test_a_restore_says_how_far_it_is_and_is_abandoned_at_sigterm(deployment: De
     assert not list((deployment.folder / "snapshots").glob("*"))
 
 
+@on_kafka
 def test_the_next_start_begins_from_the_snapshot(deployment: Deployment) -> None:
     asyncio.run(publish(deployment, 2_000))
     with running(deployment) as worker:
