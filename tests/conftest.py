@@ -35,8 +35,6 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 _COMPILING = Path(os.environ["NUMBA_CACHE_DIR"]).with_suffix(".lock")
-#: These take longest, and would else be the last that one process has to do.
-_FIRST = ("test_train_encoder.py", "test_train_sequence_command.py", "test_trained_baselines.py")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -59,10 +57,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 _compiler = pytest.StashKey[subprocess.Popen[bytes]]()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in _FIRST)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own runs the tests
