@@ -40,9 +40,9 @@ BASE_ENV = {
     "TIDEMARK_ENCODER__DIM": str(DIM),
     "TIDEMARK_KAFKA__SESSION_SECONDS": "6",
 }
-#: Of commands, and of processes that fail: on what users run. What depends on the broker runs on
-#: each.
-on_kafka = pytest.mark.parametrize("bootstrap", ["kafka"], indirect=True)
+#: Of commands, and of processes that fail: on Apache Kafka where there is one, as users run it, or
+#: else on the embedded broker. What depends on the broker runs on each.
+on_one_broker = pytest.mark.parametrize("bootstrap", ["one"], indirect=True)
 _names = itertools.count()
 
 

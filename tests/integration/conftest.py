@@ -51,8 +51,11 @@ def kafka_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(params=BROKERS)
 def bootstrap(request: pytest.FixtureRequest) -> str:
-    """Each of the brokers in turn."""
-    address: str = request.getfixturevalue(f"{request.param}_broker")
+    """Each of the brokers in turn; or "one": Apache Kafka where there is one to start."""
+    name = request.param
+    if name == "one":
+        name = "embedded" if kafka_home() is None else "kafka"
+    address: str = request.getfixturevalue(f"{name}_broker")
     return address
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
-from system_helpers import Deployment, ProfilesProbe, on_kafka, tidemark, wait_until
+from system_helpers import Deployment, ProfilesProbe, on_one_broker, tidemark, wait_until
 
 from streams.group_state import read_group
 from streams.schema import Item
@@ -44,7 +44,7 @@ async def counts(deployment: Deployment) -> dict[str, int]:
         return {user: found.count for user, found in probe.states().items()}
 
 
-@on_kafka
+@on_one_broker
 def test_letters_are_listed_shown_and_sent_back(bootstrap: str, tmp_path: Path) -> None:
     deployment = Deployment(bootstrap, tmp_path, partitions=2)
     actions = deployment.names.actions[0].name

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
-from system_helpers import BASE_ENV, Deployment, on_kafka, tidemark, wait_until
+from system_helpers import BASE_ENV, Deployment, on_one_broker, tidemark, wait_until
 
 from streams.processes import free_port
 from streams.schema import Item
@@ -29,7 +29,7 @@ def doctor(deployment: Deployment, *words: str, code: int, **env: str) -> dict[s
     return {one["check"]: one for one in told["findings"]}
 
 
-@on_kafka
+@on_one_broker
 def test_a_set_up_that_is_well(bootstrap: str, tmp_path: Path) -> None:
     deployment = Deployment(bootstrap, tmp_path, partitions=2)
     deployment.publish_items([Item(item_id="alien", title="Alien")])

@@ -13,7 +13,7 @@ from system_helpers import (
     Deployment,
     ProfilesProbe,
     assert_same_profiles,
-    on_kafka,
+    on_one_broker,
     reference_profiles,
 )
 
@@ -39,7 +39,7 @@ def ratings() -> list[Action]:
     return read_ratings(find_movielens())
 
 
-@on_kafka
+@on_one_broker
 def test_profiles_survive_five_kills(
     deployment: Deployment, films: list[Item], ratings: list[Action]
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from system_helpers import BASE_ENV, Deployment, ProfilesProbe, on_kafka, tidemark, wait_until
+from system_helpers import BASE_ENV, Deployment, ProfilesProbe, on_one_broker, tidemark, wait_until
 
 from streams.group_state import read_group
 from streams.schema import Item
@@ -46,7 +46,7 @@ def profiles(deployment: Deployment, topic: str, count: int) -> dict[str, Any]:
     return asyncio.run(read())
 
 
-@on_kafka
+@on_one_broker
 def test_the_profiles_are_those_of_the_live_generation(bootstrap: str, tmp_path: Path) -> None:
     deployment = Deployment(bootstrap, tmp_path, partitions=2)
     names = deployment.names

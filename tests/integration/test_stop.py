@@ -22,7 +22,7 @@ from system_helpers import (
     PARTITIONS,
     Deployment,
     ProfilesProbe,
-    on_kafka,
+    on_one_broker,
     wait_until,
 )
 
@@ -184,7 +184,7 @@ def test_sigterm_under_load_commits_what_it_published(deployment: Deployment) ->
     assert 0 < sum(done.values()) < 200_000, "stopped before or after the load"
 
 
-@on_kafka
+@on_one_broker
 def test_sigterm_while_the_encoder_hangs(deployment: Deployment) -> None:
     with running(deployment) as worker:
         worker.wait_ready()
@@ -235,7 +235,7 @@ async def write_profiles(deployment: Deployment, count: int) -> None:
         await producer.stop()
 
 
-@on_kafka
+@on_one_broker
 def test_a_restore_says_how_far_it_is_and_is_abandoned_at_sigterm(deployment: Deployment) -> None:
     asyncio.run(write_profiles(deployment, 60_000))
     with running(deployment) as worker:
@@ -250,7 +250,7 @@ def test_a_restore_says_how_far_it_is_and_is_abandoned_at_sigterm(deployment: De
     assert not list((deployment.folder / "snapshots").glob("*"))
 
 
-@on_kafka
+@on_one_broker
 def test_the_next_start_begins_from_the_snapshot(deployment: Deployment) -> None:
     asyncio.run(publish(deployment, 2_000))
     with running(deployment) as worker:
@@ -272,7 +272,7 @@ def test_the_next_start_begins_from_the_snapshot(deployment: Deployment) -> None
     assert asyncio.run(counts()) == [20] * 200
 
 
-@on_kafka
+@on_one_broker
 def test_with_a_hanging_encoder_memory_stays_flat_and_lag_stays_in_kafka(
     deployment: Deployment,
 ) -> None:
@@ -305,7 +305,7 @@ def _still(worker: Worker, samples: list[int]) -> bool:
     return len(recent) == 100 and max(recent) - min(recent) < MEBIBYTE
 
 
-@on_kafka
+@on_one_broker
 def test_a_worker_that_stands_still_says_so_and_ends(deployment: Deployment) -> None:
     env = {"TIDEMARK_WORKER__STALL_SECONDS": "3", "TIDEMARK_WORKER__STALL_EXIT_SECONDS": "9"}
     with running(deployment, **env) as worker:

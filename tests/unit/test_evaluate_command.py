@@ -110,7 +110,10 @@ def test_a_spoilt_log_is_scored_where_it_is_as_it_was(log: str) -> None:
     assert (clean["log"], spoilt["log"]) == ("own", "own (random-users:0.2)")
     assert spoilt["eligible"] == clean["eligible"]
     assert 0.6 < spoilt["moments"]["all"] / clean["moments"]["all"] < 0.9
-    assert spoilt["rows"] != clean["rows"]
+    # beside a bot the same moments are scored, and what it did is learned
+    flooded = report_of(log, *words, "--corrupt", "bot:0.3")
+    assert flooded["moments"] == clean["moments"]
+    assert flooded["rows"][0]["means"] != clean["rows"][0]["means"]
 
 
 def test_half_lives_and_the_part_of_the_log_are_as_asked(log: str) -> None:

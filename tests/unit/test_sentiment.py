@@ -279,6 +279,21 @@ def test_a_table_as_spreadsheets_write_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert code == 0, said
 
 
+def test_a_head_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
+    out, plain = tmp_path / "head", HashingEncoder.encode
+
+    def encode(self: HashingEncoder, texts: Any) -> NDArray[np.float32]:
+        out.mkdir(exist_ok=True)  # after it was looked at
+        return plain(self, texts)
+
+    monkeypatch.setattr(HashingEncoder, "encode", encode)
+    texts, labels = examples()
+    code, said = run(*write_lines(tmp_path, labels, texts), "--out", str(out))
+    assert code == 1
+    assert "cannot be written" in said
+
+
 def test_a_folder_for_the_head_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_ENCODER__MODEL", "hashing")
     texts, labels = examples()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -164,9 +166,7 @@ def evaluate(
 
 def _spoilt(log: ActionLog, moments: Moments, said: str, seed: int) -> tuple[ActionLog, Moments]:
     """The log spoilt as said, under a name that says so, and the moments that are left."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from tidemark.evaluation.corruption import corrupted, moved  # noqa: PLC0415
+    from tidemark.evaluation.corruption import corrupted, moved  # noqa: PLC0415 # as above
 
     spoilt, origin = corrupted(log, said, seed)
     left, _ = moved(moments, origin)
@@ -177,7 +177,6 @@ def _vectors(
     settings: Settings, log: ActionLog, state: Path, told: Console
 ) -> Callable[[], NDArray[np.float32]]:
     """Encodes the catalogue when it is first asked for it."""
-    import functools  # noqa: PLC0415
 
     @functools.cache
     def vectors() -> NDArray[np.float32]:

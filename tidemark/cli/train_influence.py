@@ -59,7 +59,7 @@ def influence(
     ready_file(out)
     from store.influence import save_influence  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
-    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415
+    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415 # loads numba
     from tidemark.training.influence import Plan, train_influence  # noqa: PLC0415 # loads torch
 
     actions = open_log(log, items, named)

@@ -68,7 +68,7 @@ def ranker(
     ready_file(out)
     from encoders.training.ranker import RankerPlan  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
-    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415
+    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415 # loads numba
     from tidemark.ranker_file import save_ranker  # noqa: PLC0415
     from tidemark.training.ranker import ServingPlan, train_ranker  # noqa: PLC0415
 

@@ -64,7 +64,7 @@ def sequence(
         ProfileTrainingSettings,
     )
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
-    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415
+    from tidemark.evaluation.vectors import encode_catalogue  # noqa: PLC0415 # loads numba
     from tidemark.sequence_file import save_sequence  # noqa: PLC0415
     from tidemark.training.sequence import Plan, train_sequence  # noqa: PLC0415
 
