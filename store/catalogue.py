@@ -11,6 +11,7 @@ import numpy as np
 from store.errors import UNREADABLE, CorruptRecordError, UnknownCategoryError, UnknownItemError
 from store.item_popularity import PopularityCoordinate
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
+from store.ranking.words import words_of
 from store.record import key_of
 from store.view_image import ItemsPart, take_vectors
 
@@ -190,7 +191,9 @@ class Catalogue:
         if written:
             rows = np.stack(list(written.values()))
             if self._learner is not None:
-                self._learner.put_items(list(written), rows)
+                self._learner.put_items(
+                    list(written), rows, [_words(self._items[item_id]) for item_id in written]
+                )
             self.index.upsert(
                 list(written),
                 self._popularity.rows(list(written), rows),
@@ -226,8 +229,6 @@ class Catalogue:
         self.index.restore([part.vectors.part()])
         held = self.index.get(part.ids)
         self._popularity.learn(held)
-        if self._learner is not None and held:
-            self._learner.put_items(list(held), np.stack(list(held.values()))[:, : self._dim])
         for item_id, offset in part.deleted.items():
             if item_id not in self._items:
                 self._deleted[item_id] = offset
@@ -236,6 +237,12 @@ class Catalogue:
         )
         for item_id, title, categories, attributes, offset in rows:
             self._put(item_id, CatalogueItem(title, categories, attributes or _NONE), offset)
+        if self._learner is not None and held:
+            self._learner.put_items(
+                list(held),
+                np.stack(list(held.values()))[:, : self._dim],
+                [_words(self._items[item_id]) for item_id in held],
+            )
 
     def _put(self, item_id: str, item: CatalogueItem | None, offset: int) -> None:
         if offset < 0:
@@ -281,6 +288,10 @@ class Catalogue:
             members.discard(item_id)
             if not members:
                 del self._categories[category]
+
+
+def _words(item: CatalogueItem) -> str:
+    return words_of(item.title, item.categories)
 
 
 def _labels(item: CatalogueItem) -> Metadata:

@@ -30,11 +30,13 @@ from benchmarks.common.results import Bar, Measurement
 from benchmarks.quality.clicks import ITEMS, draw_clicks
 from benchmarks.quality.deployed import FULL_SPEED, Deployed, cost_of_actions
 from benchmarks.quality.records import MadeRecord, item_record
+from encoders.hashing import HashingEncoder
 from store.batch import ActionBatch, Vocabulary
 from store.indexes import make_index
 from store.interner import Interner
 from store.policies import Policy
 from store.ranking.learner import Learner
+from store.ranking.words import WORDS
 from store.table import Identity, Memory, ProfileTable
 from store.view import RetrievalView
 
@@ -117,7 +119,7 @@ def _run(pace: _Pace, *, learns: bool, share: float) -> float:
     """CPU µs an action, from a micro-batch to the index, of a share of the actions."""
     rows = np.random.default_rng(0).standard_normal((ITEMS, _DIM)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    learner = Learner(_DIM) if learns else None
+    learner = Learner(_DIM, words=HashingEncoder(WORDS)) if learns else None
     view = RetrievalView(_DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), learner=learner)
     view.apply_items([item_record(_ENCODER, at, row) for at, row in enumerate(rows)])
     view.live = True

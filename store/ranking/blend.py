@@ -16,7 +16,7 @@ import numpy as np
 
 from store.compiled import part
 from store.errors import RankingError
-from store.ranking.features import CONTEXTS, FEATURES, PRODUCTS, Scale, put_features
+from store.ranking.features import CONTEXTS, FEATURES, PRODUCTS, TEXT_MAPS, Scale, put_features
 from store.ranking.text_map import new_text_maps, point, pointed_at, turn
 
 if TYPE_CHECKING:
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from store.ranking.columns import ItemColumns, Moment
 
 __all__ = [
-    "DRAWN", "FIRST_SCALE", "FIRST_WEIGHTS", "RATE", "TEXT_MAPS", "Blend", "Draws", "grown_draws",
+    "DRAWN", "FIRST_SCALE", "FIRST_WEIGHTS", "RATE", "Blend", "Draws", "grown_draws",
     "learn_step", "new_blend", "new_draws", "remember_choice", "scores_of",
 ]  # fmt: skip
 
-#: Named as a feature where it is left out.
-TEXT_MAPS = "text_maps"
 #: Greatest change of a weight in a step.
 RATE = 0.03
 #: Items drawn at random beside each one taken.
@@ -118,7 +116,7 @@ def new_blend(dim: int, *, without: Collection[str] = (), contexts: bool = True)
     """A blend that begins with `FIRST_WEIGHTS` and `FIRST_SCALE`.
 
     Args:
-        dim: of the vectors.
+        dim: of the items' rows: their vectors, and their words where those are held.
         without: features to leave out, and `TEXT_MAPS`.
         contexts: whether weights depend on the moment.
 

@@ -40,7 +40,8 @@ class ItemColumns(NamedTuple):
     """Rows by item code.
 
     Attributes:
-        vectors: ``(n, dim) float32`` unit rows; zeros for an item without a vector.
+        vectors: ``(n, dim) float32`` unit rows, and the items' words beside them where those are
+            held (`store.ranking.words`); zeros for an item without a vector.
         along: ``(n,) float32`` inner product with `mean`.
         lengths: ``(n,) float32`` norm of what is left of the vector without `mean`.
         mean: ``(dim,) float32`` mean of the catalogue's vectors: the direction that texts of one
@@ -80,7 +81,7 @@ class Moment(NamedTuple):
         acts: ``(ACTS,) int32`` items of the user's latest actions, the latest first.
         liked: ``(ACTS,) float32`` strengths s of these actions.
         counts: ``(2,) int64`` how many of the two are filled.
-        profile: ``(dim,) float32`` the long-term profile p.
+        profile: ``(≤ dim,) float32`` the long-term profile p, which has no words.
         context: ``(C,) float64`` how this moment is; see `store.ranking.features.CONTEXTS`.
         short: ``(dim,) float32`` the short-term profile, made of the acts.
         last: ``(dim,) float32`` the latest item's vector without the mean, of unit length; zeros
@@ -146,14 +147,16 @@ def grown_items(items: ItemColumns, room: int) -> ItemColumns:
     )
 
 
-def new_moment(dim: int, room: int, features: int, contexts: int, seed: int = 0) -> Moment:
-    """A moment of nobody, for so many items."""
+def new_moment(
+    dim: int, room: int, features: int, contexts: int, seed: int = 0, *, words: int = 0
+) -> Moment:
+    """A moment of nobody, for so many items; `words` of the dim numbers are their words."""
     return Moment(
         recent=np.zeros(RECENT, np.int32),
         acts=np.zeros(ACTS, np.int32),
         liked=np.zeros(ACTS, np.float32),
         counts=np.zeros(2, np.int64),
-        profile=np.zeros(dim, np.float32),
+        profile=np.zeros(dim - words, np.float32),
         context=np.zeros(contexts),
         short=np.zeros(dim, np.float32),
         last=np.zeros(dim, np.float32),

@@ -14,6 +14,7 @@ import numpy as np
 from store.compiled import dot, part
 from store.ranking.columns import FOLLOWED, HALF_LIVES_DAYS, NEAR
 from store.ranking.pairs import NOBODY
+from store.ranking.text_map import pointed_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ __all__ = [
     "PRIOR_USERS",
     "PRODUCTS",
     "TEXT",
+    "TEXT_MAPS",
     "Scale",
     "close_moment",
     "open_moment",
@@ -58,8 +60,12 @@ _PLAIN = (
     "taste_esteem",  # the same, times how much this user's items are liked
     "together_far",  # as together, of three times as many items, which count more alike
 )
+#: What the maps of the texts say (`store.ranking.text_map`): no feature itself, as a score has it
+#: as it is; and what they are called where they are left out.
+TEXT_MAPS = "text_maps"
 #: How much a text says, by how well known the item is: what many turn to is found without its text,
-#: and of what few know the text says most. Products of two features, in standard deviations.
+#: and of what few know the text says most. Products of two features, in standard deviations (but
+#: for what the maps say).
 PRODUCTS = {
     "text_short_hours": ("text_short", "popular_hours"),
     "text_short_month": ("text_short", "popular_month"),
@@ -69,6 +75,8 @@ PRODUCTS = {
     "text_nearest_hours": ("text_nearest", "popular_hours"),
     "text_nearest_month": ("text_nearest", "popular_month"),
     "text_last_month": ("text_last", "popular_month"),
+    "text_maps_hours": (TEXT_MAPS, "popular_hours"),
+    "text_maps_month": (TEXT_MAPS, "popular_month"),
 }
 FEATURES = (*_PLAIN, *PRODUCTS)
 TEXT = (*_PLAIN[:4], *PRODUCTS)
@@ -84,8 +92,10 @@ GROUPS = {
 }
 _DAYS, _MONTH, _YEAR, _AGE, _ESTEEM = 5, 6, 7, 8, 17
 #: ``(products, 2)`` places of the features that are multiplied.
-_FACTORS = np.array([[_PLAIN.index(name) for name in pair] for pair in PRODUCTS.values()])
-_FIRST_PRODUCT = len(_PLAIN)
+_FACTORS = np.array(
+    [[(*_PLAIN, TEXT_MAPS).index(name) for name in pair] for pair in PRODUCTS.values()]
+)
+_FIRST_PRODUCT = _SAID = len(_PLAIN)
 #: What a moment is like; each weight is one for any moment, and more or less by these.
 CONTEXTS = (
     "session",  # 1 where the user did something in the last half hour
@@ -224,15 +234,18 @@ def _put_profiles(items: ItemColumns, moment: Moment) -> None:
         for j in range(dim):
             short[j] += part_of * (items.vectors[item, j] - mean[j])
         weight *= _SHORT_K
-    of_mean, along = dot(mean, mean), dot(mean, profile)
+    of_mean, along = dot(mean, mean), dot(profile, mean)
     scale = np.float32(1.0) / (np.sqrt(dot(short, short)) + np.float32(_TINY))
-    # How much of the mean is in p is not kept; it is as much as p shows in its direction.
-    share = along / of_mean if of_mean > np.float32(_TINY) else np.float32(0.0)
     for j in range(dim):
         short[j] *= scale
+    # How much of the mean is in p is not kept; it is as much as p shows in its direction.
+    without_words = profile.shape[0]
+    of_its_kind = dot(mean[:without_words], mean)
+    share = along / of_its_kind if of_its_kind > np.float32(_TINY) else np.float32(0.0)
+    for j in range(without_words):
         profile[j] -= share * mean[j]
     scale = np.float32(1.0) / (np.sqrt(dot(profile, profile)) + np.float32(_TINY))
-    for j in range(dim):
+    for j in range(without_words):
         profile[j] *= scale
     numbers = moment.numbers
     numbers[3] = of_mean
@@ -276,13 +289,13 @@ def put_features(
     item: int,
     out: NDArray[np.float64],
 ) -> None:
-    """An item's features, into ``(F,)``."""
+    """An item's features, into ``(F,)``; ``moment.aim`` is where the maps point to."""
     vector = items.vectors[item]
     short, profile, numbers = moment.short, moment.profile, moment.numbers
     length = items.lengths[item]
     out[0] = (dot(vector, short) - numbers[8]) / length
     # the long-term profile has nothing left along the mean
-    out[1] = dot(vector, profile) / length
+    out[1] = dot(profile, vector) / length
     _put_nearest(items, moment, item, out)
     for horizon in range(4):
         out[4 + horizon] = math.log(
@@ -302,11 +315,11 @@ def put_features(
     out[17] = _esteem(items, item)
     out[18] = numbers[10] * _standard(out[17], scale, _ESTEEM)
     out[19] = math.log(moment.sums[3, item] * share + _LITTLE)
+    said = pointed_at(items, moment, item)
     for place in range(_FACTORS.shape[0]):
         one, other = _FACTORS[place, 0], _FACTORS[place, 1]
-        out[_FIRST_PRODUCT + place] = _standard(out[one], scale, one) * _standard(
-            out[other], scale, other
-        )
+        factor = said if one == _SAID else _standard(out[one], scale, one)
+        out[_FIRST_PRODUCT + place] = factor * _standard(out[other], scale, other)
 
 
 @part

@@ -18,6 +18,7 @@ from store.ranking.counting import put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, GROUPS
 from store.ranking.packed import new_scratch
 from store.ranking.sources import going_together, most_popular
+from store.ranking.words import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.ranking.changes import Change
+    from store.ranking.words import WordEncoder
     from store.user_profile import UserProfile
 
 __all__ = ["Learner"]
@@ -55,18 +57,25 @@ class Learner:
     Args:
         dim: of the vectors.
         partners: width of the tables of pairs, a power of two: what is kept of an item is 16 bytes
-            times this, and 4·dim.
+            times this, and 4 times the numbers of its vector and of its words.
+        words: hashes items' words, to be held beside their vectors; None: they are not.
         seed: of the items drawn.
     """
 
-    def __init__(self, dim: int, *, partners: int = 256, seed: int = 0) -> None:
-        self._dim, self._partners = dim, partners
+    def __init__(
+        self, dim: int, *, partners: int = 256, words: WordEncoder | None = None, seed: int = 0
+    ) -> None:
+        self._dim, self._words = dim, words
+        self._beside = 0 if words is None else words.dim
+        row = dim + self._beside
         self._codes = Interner()
         self._ids: list[str] = []
-        self.items = new_items(dim, _FIRST_ROOM, partners)
-        self._moment = new_moment(dim, _FIRST_ROOM, len(FEATURES), len(CONTEXTS), seed)
+        self.items = new_items(row, _FIRST_ROOM, partners)
+        self._moment = new_moment(
+            row, _FIRST_ROOM, len(FEATURES), len(CONTEXTS), seed, words=self._beside
+        )
         self._draws = new_draws(_FIRST_ROOM)
-        self._total = np.zeros(dim)
+        self._total = np.zeros(row)
         self._known = np.zeros(_FIRST_ROOM, np.bool_)
         self._centred_for = 0
         self._scratch = new_scratch(0)
@@ -74,7 +83,7 @@ class Learner:
         self._asked = 0
         self.popular = [np.zeros(0, np.int64) for _ in HALF_LIVES_DAYS]
         self._popular_ms = [0 for _ in HALF_LIVES_DAYS]
-        self.blend = new_blend(dim)
+        self.blend = new_blend(row)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -116,13 +125,18 @@ class Learner:
         self._codes_of(item_ids)
         return begin + len(item_ids)
 
-    def put_items(self, item_ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    def put_items(
+        self, item_ids: Sequence[str], vectors: NDArray[np.float32], texts: Sequence[str] = ()
+    ) -> None:
         """Items came, or have another vector.
 
         Args:
             item_ids: their ids.
             vectors: ``(n, dim) float32`` unit rows.
+            texts: the words of each, where words are held (`store.ranking.words.words_of`).
         """
+        if self._words is not None:
+            vectors = rows_of(vectors, self._words.encode(texts))
         last = {item_id: at for at, item_id in enumerate(item_ids)}
         if len(last) < len(item_ids):
             # of an item that comes twice the last vector is the one
@@ -283,9 +297,9 @@ class Learner:
         self.items = grown_items(self.items, room)
         self._draws = grown_draws(self._draws, room)
         old = self._moment
-        self._moment = new_moment(self._dim, room, len(FEATURES), len(CONTEXTS))._replace(
-            drawn=old.drawn
-        )
+        self._moment = new_moment(
+            self.items.vectors.shape[1], room, len(FEATURES), len(CONTEXTS), words=self._beside
+        )._replace(drawn=old.drawn)
         known = np.zeros(room, np.bool_)
         known[: len(self._known)] = self._known
         self._known = known

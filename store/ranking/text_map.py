@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from store.compiled import dot, part
+from store.ranking.words import WORDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +29,9 @@ __all__ = ["MOST_DIM", "RATE", "REACH", "new_text_maps", "point", "pointed_at", 
 RATE = 0.1
 #: Greatest length of what the maps point to, so that no stream can have them drown all else.
 REACH = 10.0
-#: Vectors of more numbers have no maps: a step would take milliseconds.
-MOST_DIM = 1024
+#: Rows of more numbers, a vector's and the words' beside it, have no maps: a step would take
+#: milliseconds.
+MOST_DIM = 1024 + WORDS
 
 
 def new_text_maps(dim: int) -> NDArray[np.float32]:

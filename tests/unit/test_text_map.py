@@ -8,10 +8,18 @@ from numpy.typing import NDArray
 from ranking_fakes import DIM, NOW, came, profile, unit
 
 from store.compiled import compiled
-from store.ranking.blend import TEXT_MAPS, new_blend
+from store.ranking.blend import Blend, new_blend
 from store.ranking.columns import ItemColumns, Moment, new_items, new_moment
 from store.ranking.counting import put_lengths
-from store.ranking.features import CONTEXTS, FEATURES
+from store.ranking.features import (
+    CONTEXTS,
+    FEATURES,
+    PRODUCTS,
+    TEXT_MAPS,
+    close_moment,
+    open_moment,
+    put_features,
+)
 from store.ranking.learner import Learner
 from store.ranking.text_map import MOST_DIM, RATE, REACH, new_text_maps, point, pointed_at, turn
 
@@ -111,3 +119,37 @@ def test_long_vectors_have_no_maps_and_are_ranked_all_the_same() -> None:
     found = made.best(profile(["a"]), direction, ["b", "c"], 2, NOW, lambda _: True)
     assert {item_id for item_id, _ in found} == {"a", "b", "c"} - {"a"}
     assert made.text_maps() == {"text_short": 0.0, "text_last": 0.0}
+
+
+@compiled
+def features_of(
+    items: ItemColumns, moment: Moment, blend: Blend, item: int, out: NDArray[np.float64]
+) -> None:
+    open_moment(items, moment, blend.scale, NOW)
+    point(blend.maps, moment)
+    put_features(items, moment, blend.scale, NOW, item, out)
+    close_moment(items, moment)
+
+
+def test_what_they_say_counts_by_how_well_known_an_item_is_too() -> None:
+    random = np.random.default_rng(6)
+    items, moment = new_items(DIM, 3, 16), new_moment(DIM, 3, len(FEATURES), len(CONTEXTS))
+    items.vectors[:] = random.normal(size=(3, DIM))
+    items.popularity[:] = random.uniform(1.0, 9.0, size=(4, 3))
+    items.origin[0] = NOW
+    put_lengths(items, 0, 3)
+    moment.recent[0], moment.acts[0], moment.liked[0], moment.counts[:] = 0, 0, 1.0, 1
+    blend = new_blend(DIM)
+    blend.maps[:] = random.normal(size=blend.maps.shape)
+    out, scores = np.zeros(len(FEATURES)), np.zeros(1)
+    features_of(items, moment, blend, 2, out)
+    step(blend.maps, items, moment, np.array([2], np.int32), np.zeros(1), scores)
+    for name, pair in PRODUCTS.items():
+        one, other = (
+            scores[0]
+            if factor == TEXT_MAPS
+            else (out[at] - blend.scale.mean[at]) / np.sqrt(blend.scale.variance[at])
+            for factor in pair
+            for at in [FEATURES.index(factor) if factor in FEATURES else -1]
+        )
+        assert out[FEATURES.index(name)] == pytest.approx(one * other, rel=1e-5), name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry
 
+from encoders.hashing import HashingEncoder
 from store.dashboard.parts import DashboardParts
 from store.follower import Follower
 from store.generations import Generation, Generations
@@ -17,6 +18,7 @@ from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
 from store.ranking.learner import Learner
 from store.ranking.warm_up import warm_up as warm_up_ranking
+from store.ranking.words import WORDS
 from store.receipt import ForgetReceipt
 from store.record import OUTCOMES
 from store.sensor import SwitchedSensor
@@ -182,7 +184,9 @@ def _build_generation(
             # there a search is a call over the network, in the path of the writes
             watched_per_second=1.0 if wanted.index == "milvus" else 10.0,
             learner=(
-                Learner(encoding.dim, partners=settings.ranking.partners)
+                Learner(
+                    encoding.dim, partners=settings.ranking.partners, words=HashingEncoder(WORDS)
+                )
                 if settings.ranking.enabled
                 else None
             ),

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from store.policies import Policy
-from store.ranking.blend import TEXT_MAPS
-from store.ranking.features import FEATURES, PRODUCTS, TEXT
+from store.ranking.features import FEATURES, PRODUCTS, TEXT, TEXT_MAPS
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.cooccurrence import (
     ITEM_KNN,
@@ -47,7 +46,7 @@ def _all_of(*names: str) -> tuple[str, ...]:
 #: What each ablation leaves out of the blend, by name.
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "without-text": (*TEXT, TEXT_MAPS),
-    "without-text-maps": (TEXT_MAPS,),
+    "without-text-maps": _all_of(TEXT_MAPS),
     "without-text-products": tuple(PRODUCTS),
     "without-short-term": _all_of("text_short"),
     "without-long-term": _all_of("text_long"),
@@ -178,6 +177,7 @@ def entries(
         *(system(name, Part.ablations, without=left_out) for name, left_out in ABLATIONS.items()),
         *(system(name, Part.ablations, policy=policy) for name, policy in POLICIES.items()),
         system("as-served", Part.ablations, served=True),
+        system("without-words", Part.ablations, words=False),
         system("without-contexts", Part.ablations, contexts=False),
         system("without-learning", Part.ablations, learns=False),
         system("without-mean-removal", Part.ablations, centred=False),

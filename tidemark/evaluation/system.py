@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from encoders.hashing import HashingEncoder
 from store.compiled import compiled
 from store.fold import Rule
 from store.ordering import DEPTH
@@ -22,6 +23,7 @@ from store.ranking.columns import HALF_LIVES_DAYS, RECENT, new_items, new_moment
 from store.ranking.counting import count_choice, put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, close_moment, open_moment
 from store.ranking.sources import going_together, most_popular
+from store.ranking.words import WORDS, rows_of, words_of
 from tidemark.evaluation.users import UserColumns, act, is_seen, new_users, put_user, see
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Blended:
         log: replayed.
         strengths: ``(n,) float32`` s of its actions.
         vectors: ``(items, dim) float32`` unit rows, by place in the catalogue.
+        words: whether items' words are held beside their vectors.
         name: in reports.
         without: features to leave out, see `store.ranking.blend.new_blend`.
         contexts: whether weights depend on the moment.
@@ -68,6 +71,7 @@ class Blended:
         strengths: NDArray[np.float32],
         vectors: NDArray[np.float32],
         *,
+        words: bool = True,
         name: str = "Tidemark",
         without: tuple[str, ...] = (),
         contexts: bool = True,
@@ -82,18 +86,20 @@ class Blended:
     ) -> None:
         self.name = name
         count, dim = vectors.shape
+        rows = rows_of(vectors, _words_of(log)) if words else vectors
+        row = rows.shape[1]
         if weights is None:
             weights = np.ones(len(log), np.float32)
         self._log = _Actions(log.users, log.items, log.ts, strengths, weights)
-        self._items = new_items(dim, count, partners)
-        self._items.vectors[:] = vectors
+        self._items = new_items(row, count, partners)
+        self._items.vectors[:] = rows
         if centred:
             # The catalogue is known before its actions.
-            self._items.mean[:] = vectors.mean(axis=0)
+            self._items.mean[:] = rows.mean(axis=0)
         put_lengths(self._items, 0, count)
         self._users = new_users(len(log.user_ids), dim)
-        self.blend = new_blend(dim, without=without, contexts=contexts)
-        self._moment = new_moment(dim, count, len(FEATURES), len(CONTEXTS), seed)
+        self.blend = new_blend(row, without=without, contexts=contexts)
+        self._moment = new_moment(row, count, len(FEATURES), len(CONTEXTS), seed, words=row - dim)
         self._draws = new_draws(count)
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
@@ -123,7 +129,8 @@ class Blended:
 
     def _found_for(self, user: int) -> NDArray[np.int32]:
         """What the sources find for the user of the open moment."""
-        nearness = self._items.vectors @ self._users.rows.vector[user]
+        profile = self._users.rows.vector[user]
+        nearness = self._items.vectors[:, : len(profile)] @ profile
         nearness[self._users.seen[user, : self._users.seen_counts[user]]] = -np.inf
         near = np.argsort(-nearness)[:DEPTH]
         count = len(self._every)
@@ -134,6 +141,11 @@ class Blended:
         ]
         found = np.unique(np.concatenate((near, together, *popular)))
         return found.astype(np.int32)
+
+
+def _words_of(log: ActionLog) -> NDArray[np.float32]:
+    texts = [words_of(item.title, item.categories) for item in log.catalogue]
+    return HashingEncoder(WORDS).encode(texts)
 
 
 @compiled

@@ -118,4 +118,6 @@ def act(
     users.acts[user, acts] = item
     users.liked[user, acts] = strength
     users.act_counts[user] = acts + 1
-    fold_action(users.rows, user, items.vectors[item], strength, weight, ts, rule)
+    # of an item's row the vector, without the words that may be beside it
+    vector = items.vectors[item, : users.rows.vector.shape[1]]
+    fold_action(users.rows, user, vector, strength, weight, ts, rule)
