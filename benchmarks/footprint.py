@@ -20,13 +20,15 @@ import numpy as np
 
 from benchmarks.common.results import commit, results_folder
 from benchmarks.store.fresh import in_fresh_process, own_bytes
-from encoders import Templates
+from encoders import HashingEncoder, Templates
 from store.batch import ActionBatch, Vocabulary
 from store.indexes import make_index
 from store.interner import Interner
 from store.item_vector import ItemVector
 from store.policies import Policy
 from store.profile import Contribution, ProfileState, encode_profile
+from store.ranking.learner import Learner
+from store.ranking.words import WORDS
 from store.snapshot import save_table
 from store.table import Identity, Memory, ProfileTable
 from store.view import RetrievalView
@@ -143,6 +145,32 @@ def retrieval_item_bytes() -> float:
     return found / _ITEMS
 
 
+def ranking_item_bytes() -> float:
+    """What learning how to rank holds of an item that has gone with as many as are kept."""
+    random = np.random.default_rng(0)
+
+    def filled(items: int) -> Learner:
+        learner = Learner(_DIM, words=HashingEncoder(WORDS))
+        for start in range(0, items, _BATCH):
+            rows = random.standard_normal((_BATCH, _DIM), np.float32)
+            ids = [f"item-{row}" for row in range(start, start + _BATCH)]
+            learner.put_items(ids, rows, [f"{_TITLE} {one}" for one in ids])
+        held = learner.items
+        for counts in (held.together.counts, held.follows.counts, held.popularity.T):
+            counts[:items] = 1.0
+        for column in (held.first, held.users, held.liked, held.rated):
+            column[:items] = 1
+        return learner
+
+    filled(_BATCH)
+    before = own_bytes()
+    learner = filled(_ITEMS)
+    found = own_bytes() - before
+    if len(learner) != _ITEMS:
+        raise RuntimeError(f"{len(learner):,} of {_ITEMS:,} items were taken")
+    return found / _ITEMS
+
+
 def worker_item_bytes() -> float:
     """What each worker holds of an item: what it says, its code, and the text made of it."""
     codes = Interner()
@@ -214,6 +242,7 @@ def main() -> None:
         )  # fmt: skip
     values["worker, an item"] = in_fresh_process(worker_item_bytes)
     values["retrieval, an item in bfloat16"] = in_fresh_process(retrieval_item_bytes)
+    values["ranking, an item"] = in_fresh_process(ranking_item_bytes)
     outcome = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),

@@ -239,7 +239,13 @@ def _replica_bytes(load: Load, users: float) -> float:
     if load.index == "faiss":
         profile += value("sketch") if users > value("accelerate") else 0
         item += value("graph") if load.items > value("accelerate") else 0
+    item += _ranking_bytes(load)
     return value("base") * _MEBIBYTE + users * profile + load.items * item
+
+
+def _ranking_bytes(load: Load) -> float:
+    """Of an item, for the learned blend: each replica has its vector in float32 as well."""
+    return 4 * load.dim + value("ranking.item")
 
 
 def _replica_disk(load: Load, users: float) -> float:
@@ -247,7 +253,8 @@ def _replica_disk(load: Load, users: float) -> float:
         return 0.0  # it reads the topics at each start
     more = value(f"record.{load.history}") - value("record.some")
     profiles = users * (value("retrieval.snapshot") + more + _index_bytes(load))
-    items = load.items * (value("retrieval.item") + _index_bytes(load))
+    # the blend's vectors are the index's, put back with its items
+    items = load.items * (value("retrieval.item") + _index_bytes(load) + value("ranking.item"))
     return 2 * (profiles + items)  # a new one is written beside the old one
 
 

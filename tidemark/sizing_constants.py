@@ -71,23 +71,23 @@ CONSTANTS: dict[str, Constant] = {
         "839 MB measured of the encoder (`ONLY=models`), 256 MiB cache, 45 MB under way",
     ),
     "worker.profile.some": Constant(
-        767, "bytes", "a worker, a profile beside its vector, 20 seen items", "measured",
+        766, "bytes", "a worker, a profile beside its vector, 20 seen items", "measured",
         _FOOTPRINT,
     ),
     "worker.profile.much": Constant(
-        1_418, "bytes", "the same, 200 seen items", "measured",
+        1_457, "bytes", "the same, 200 seen items", "measured",
         _FOOTPRINT,
     ),
     "worker.snapshot.some": Constant(
-        534, "bytes", "a worker's snapshot, a profile beside its vector", "measured",
+        558, "bytes", "a worker's snapshot, a profile beside its vector", "measured",
         _FOOTPRINT,
     ),
     "worker.snapshot.much": Constant(
-        1_350, "bytes", "the same, 200 seen items", "measured",
+        1_374, "bytes", "the same, 200 seen items", "measured",
         _FOOTPRINT,
     ),
     "worker.item": Constant(
-        800, "bytes", "a worker, an item of the catalogue with its text", "measured",
+        802, "bytes", "a worker, an item of the catalogue with its text", "measured",
         _FOOTPRINT,
     ),
     "cached.text": Constant(
@@ -103,15 +103,20 @@ CONSTANTS: dict[str, Constant] = {
         _FOOTPRINT,
     ),
     "retrieval.profile.some": Constant(
-        1_327, "bytes", "retrieval, a profile beside its vector, 20 seen items", "measured",
+        1_283, "bytes", "retrieval, a profile beside its vector, 20 seen items", "measured",
         _FOOTPRINT,
     ),
     "retrieval.profile.much": Constant(
-        3_655, "bytes", "the same, 200 seen items", "measured",
+        3_658, "bytes", "the same, 200 seen items", "measured",
         _FOOTPRINT,
     ),
     "retrieval.item": Constant(
-        833, "bytes", "retrieval, an item beside its vector", "measured",
+        942, "bytes", "retrieval, an item beside its vector", "measured",
+        _FOOTPRINT,
+    ),
+    "ranking.item": Constant(
+        6_215, "bytes", "retrieval, what ranking holds of an item beside another vector in "
+        "float32, `ranking.partners` 256", "measured",
         _FOOTPRINT,
     ),
     "sketch": Constant(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,16 @@ from tidemark.evaluation.vectors import encode_catalogue
 from tidemark.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from benchmarks.common.results import Measurement
     from streams.rules import ActionRules
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["LOGS", "Measured", "measured_log"]
+__all__ = ["LOGS", "Measured", "measured_log", "of_each_log"]
 
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 #: By the name that figures are given under.
@@ -65,3 +70,27 @@ def measured_log(name: str) -> Measured:
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         vectors, _ = encode_catalogue(settings, log.catalogue, Path(folder))
     return Measured(log, action_rules(settings), vectors)
+
+
+def of_each_log(
+    outcome: Measurement, measure: Callable[..., Measurement], *, quick: bool
+) -> Measurement:
+    """What is measured of each log, in `outcome`; as many at once as there are processors.
+
+    That is for what comes out the same each time, however busy the machine is.
+
+    Args:
+        outcome: with nothing in it but notes.
+        measure: of a module; measures the log that is named.
+        quick: passed on.
+    """
+    with ProcessPoolExecutor(
+        min(len(LOGS), os.cpu_count() or 1), multiprocessing.get_context("spawn")
+    ) as pool:
+        for found in pool.map(partial(measure, quick=quick), LOGS):
+            for label, values in found.values.items():
+                outcome.values.setdefault(label, []).extend(values)
+            outcome.runs += found.runs
+            outcome.notes += found.notes
+            outcome.bars += found.bars
+    return outcome

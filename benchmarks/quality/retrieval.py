@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.common.results import Bar, Measurement
-from benchmarks.quality.logs import LOGS, measured_log
+from benchmarks.quality.logs import measured_log, of_each_log
 from tidemark.errors import TidemarkError
 from tidemark.evaluation.moments import Choice, choose
 from tidemark.evaluation.registry import Kind, Part, entries, recommenders
@@ -31,12 +31,16 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
     del repetitions
     outcome = Measurement("retrieval", "Retrieval, second half of each log", _METRIC)
     outcome.notes.append("once: the same log and seed give the same figures")
-    for name in LOGS:
-        report = _evaluate(name, quick=quick)
-        outcome.runs.append({"log": name, **_figures(report)})
-        for row in report.rows:
-            outcome.values.setdefault(row.name, []).append(_known(row.means[ALL][_METRIC].value))
-        _judge(outcome, name, report)
+    return of_each_log(outcome, _measure_log, quick=quick)
+
+
+def _measure_log(name: str, *, quick: bool) -> Measurement:
+    outcome = Measurement("retrieval", name, _METRIC)
+    report = _evaluate(name, quick=quick)
+    outcome.runs.append({"log": name, **_figures(report)})
+    for row in report.rows:
+        outcome.values[row.name] = [_known(row.means[ALL][_METRIC].value)]
+    _judge(outcome, name, report)
     return outcome
 
 

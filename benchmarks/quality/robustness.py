@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.common.results import Bar, Measurement
-from benchmarks.quality.logs import LOGS, measured_log
+from benchmarks.quality.logs import measured_log, of_each_log
 from tidemark.evaluation.corruption import corrupted, moved
 from tidemark.evaluation.moments import Choice, choose
 from tidemark.evaluation.replay import TOP, replay
@@ -50,34 +50,37 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
     del repetitions
     outcome = Measurement("robustness", "Retrieval from spoilt logs", "recall@10")
     outcome.notes.append("means of seeds from 0 on, which give the same figures each time")
-    sample = 200 if quick else 6_000
-    for name in LOGS:
-        it = measured_log(name)
-        moments = choose(it.log, it.rules, Choice(sample=sample))
-        found = _found(it, it.log, moments)
-        for said, words in _KINDS.items():
-            lost = []
-            for seed in range(1) if quick else _SEEDS[said]:
-                clean, spoilt = _recalls(it, moments, found, said, seed)
-                outcome.values.setdefault("as it is", []).append(clean)
-                outcome.values.setdefault(words, []).append(spoilt)
-                outcome.runs.append(
-                    {
-                        "log": name,
-                        "spoilt by": said,
-                        "seed": seed,
-                        "as it is": clean,
-                        "then": spoilt,
-                    }
-                )
-                lost.append((clean - spoilt) / clean)
-            mean = float(np.mean(lost))
-            if said == _MISSING:
-                outcome.notes.append(f"{name}: where {words}, {mean:.3f} is lost")
-                continue
-            outcome.bars.append(
-                Bar.at_most(f"robustness: {name}, {words}, lost", _MOST_LOST, mean, "share")
+    return of_each_log(outcome, _measure_log, quick=quick)
+
+
+def _measure_log(name: str, *, quick: bool) -> Measurement:
+    outcome = Measurement("robustness", name, "recall@10")
+    it = measured_log(name)
+    moments = choose(it.log, it.rules, Choice(sample=200 if quick else 6_000))
+    found = _found(it, it.log, moments)
+    for said, words in _KINDS.items():
+        lost = []
+        for seed in range(1) if quick else _SEEDS[said]:
+            clean, spoilt = _recalls(it, moments, found, said, seed)
+            outcome.values.setdefault("as it is", []).append(clean)
+            outcome.values.setdefault(words, []).append(spoilt)
+            outcome.runs.append(
+                {
+                    "log": name,
+                    "spoilt by": said,
+                    "seed": seed,
+                    "as it is": clean,
+                    "then": spoilt,
+                }
             )
+            lost.append((clean - spoilt) / clean)
+        mean = float(np.mean(lost))
+        if said == _MISSING:
+            outcome.notes.append(f"{name}: where {words}, {mean:.3f} is lost")
+            continue
+        outcome.bars.append(
+            Bar.at_most(f"robustness: {name}, {words}, lost", _MOST_LOST, mean, "share")
+        )
     return outcome
 
 

@@ -17,7 +17,7 @@ from tidemark.errors import SettingsError
 from tidemark.retrieval_settings import RetrievalSettings
 from tidemark.sizing import GIBIBYTE, Load, plan, records_per_action
 from tidemark.sizing_constants import CONSTANTS, value
-from tidemark.sizing_tables import EXAMPLES, PAGE, page_with_tables
+from tidemark.sizing_tables import EXAMPLES, PAGE, amount, page_with_tables
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 SMALL = EXAMPLES["small"]
@@ -78,6 +78,7 @@ def test_bytes_are_the_measured_ones() -> None:
         )
     assert value("worker.item") == pytest.approx(found["worker, an item"])
     assert value("retrieval.item") == near(found["retrieval, an item in bfloat16"] - vector / 2)
+    assert value("ranking.item") == near(found["ranking, an item"] - vector)
     memory = result("store/memory")["values"]
     sketches = memory["Tidemark bfloat16, with sketches"][0]
     without = statistics.median(memory["Tidemark bfloat16"])
@@ -198,7 +199,7 @@ def test_the_command_prints_the_plan() -> None:
     assert found["load"]["precision"] == "bfloat16"
     table = CliRunner().invoke(app, given)
     assert "memory of a replica" in table.output
-    assert "3.4 GiB" in table.output
+    assert amount(plan(SMALL).replica_bytes) in table.output
 
 
 def test_the_command_refuses_an_unknown_precision() -> None:
