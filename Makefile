@@ -41,7 +41,7 @@ clean:
 	rm -rf $(VENV) build benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark .prometheus
 
 # pip compiles by one process. What some packages carry for other Pythons cannot be compiled: such a file fails when it is imported.
-COMPILE := -m compileall -qq -j 0 $(VENV) encoders store streams tidemark || true
+COMPILE := -m compileall -qq -j 0 -x '/tests?/' $(VENV) encoders store streams tidemark || true
 
 # torch first and by itself: a later step that may choose its version would choose another build.
 $(READY): pyproject.toml constraints.txt data-packages.txt

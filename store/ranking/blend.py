@@ -190,8 +190,11 @@ def _random(state: NDArray[np.uint64], below: int) -> int:
 
 
 @part
-def _draw(moment: Moment, draws: Draws, stamp: int, count: int) -> int:
-    """Fill in items beside the one taken: half of all, half of those lately taken, none seen."""
+def _draw(items: ItemColumns, moment: Moment, draws: Draws, stamp: int, count: int) -> int:
+    """Fill in items beside the one taken: half of all, half of those lately taken, none seen.
+
+    Nor any that is not in the catalogue any more: nobody chooses against it.
+    """
     filled = min(draws.filled[0], _RECENT_CHOICES)
     found = 1
     for _ in range(4 * DRAWN):
@@ -201,7 +204,7 @@ def _draw(moment: Moment, draws: Draws, stamp: int, count: int) -> int:
             item = np.int32(_random(moment.drawn, count))
         else:
             item = draws.recent[_random(moment.drawn, filled)]
-        if item != draws.items[0] and moment.mark[item] != stamp:
+        if item != draws.items[0] and moment.mark[item] != stamp and items.known[item]:
             draws.items[found] = item
             found += 1
     for place in range(found):
@@ -257,7 +260,7 @@ def learn_step(
         count: items of the catalogue.
     """
     draws.items[0] = item
-    found = _draw(moment, draws, stamp, count)
+    found = _draw(items, moment, draws, stamp, count)
     if found < 2:
         return False
     features = draws.features

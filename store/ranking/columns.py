@@ -42,6 +42,7 @@ class ItemColumns(NamedTuple):
     Attributes:
         vectors: ``(n, dim) float32`` unit rows, and the items' words beside them where those are
             held (`store.ranking.words`); zeros for an item without a vector.
+        known: ``(n,) bool`` whether the item is in the catalogue now, with a vector.
         along: ``(n,) float32`` inner product with `mean`.
         lengths: ``(n,) float32`` norm of what is left of the vector without `mean`.
         mean: ``(dim,) float32`` mean of the catalogue's vectors: the direction that texts of one
@@ -59,6 +60,7 @@ class ItemColumns(NamedTuple):
     """
 
     vectors: NDArray[np.float32]
+    known: NDArray[np.bool_]
     along: NDArray[np.float32]
     lengths: NDArray[np.float32]
     mean: NDArray[np.float32]
@@ -116,6 +118,7 @@ def new_items(dim: int, room: int, width: int) -> ItemColumns:
     """Columns for so many items, of which nothing is known; `width` is of the tables of pairs."""
     return ItemColumns(
         vectors=np.zeros((room, dim), np.float32),
+        known=np.zeros(room, np.bool_),
         along=np.zeros(room, np.float32),
         lengths=np.ones(room, np.float32),
         mean=np.zeros(dim, np.float32),
@@ -135,7 +138,7 @@ def grown_items(items: ItemColumns, room: int) -> ItemColumns:
     """The same with room for more."""
     held = len(items.users)
     larger = new_items(items.vectors.shape[1], room, items.together.partners.shape[1])
-    for name in ("vectors", "along", "lengths", "first", "users", "liked", "rated"):
+    for name in ("vectors", "known", "along", "lengths", "first", "users", "liked", "rated"):
         getattr(larger, name)[:held] = getattr(items, name)
     larger.popularity[:, :held] = items.popularity
     return larger._replace(

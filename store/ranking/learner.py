@@ -76,7 +76,6 @@ class Learner:
         )
         self._draws = new_draws(_FIRST_ROOM)
         self._total = np.zeros(row)
-        self._known = np.zeros(_FIRST_ROOM, np.bool_)
         self._centred_for = 0
         self._scratch = new_scratch(0)
         self._tally = new_tally()
@@ -145,8 +144,8 @@ class Learner:
         self._total -= self.items.vectors[codes].sum(axis=0, dtype=np.float64)
         self.items.vectors[codes] = vectors
         self._total += vectors.sum(axis=0, dtype=np.float64)
-        self._known[codes] = True
-        held = int(self._known.sum())
+        self.items.known[codes] = True
+        held = int(self.items.known.sum())
         if held >= _GROWTH * self._centred_for:
             self._centred_for = held
             self.items.mean[:] = self._total / held
@@ -161,7 +160,7 @@ class Learner:
         codes = np.unique(codes[codes >= 0])
         self._total -= self.items.vectors[codes].sum(axis=0, dtype=np.float64)
         self.items.vectors[codes] = 0.0
-        self._known[codes] = False
+        self.items.known[codes] = False
 
     def observe(self, changes: Sequence[Change]) -> None:
         """Count what users came to, and learn from those changes that have a direction.
@@ -300,6 +299,3 @@ class Learner:
         self._moment = new_moment(
             self.items.vectors.shape[1], room, len(FEATURES), len(CONTEXTS), words=self._beside
         )._replace(drawn=old.drawn)
-        known = np.zeros(room, np.bool_)
-        known[: len(self._known)] = self._known
-        self._known = known

@@ -283,6 +283,15 @@ def test_what_was_removed_is_suggested_no_more_and_comes_back_as_it_was() -> Non
     assert best(made, ["i2"], 1) == ["i3"]
 
 
+def test_choices_are_not_held_against_what_was_removed() -> None:
+    """Of three items one was seen, one is taken, and there is but the third to hold it against."""
+    for removed, learned in ([], 1), (["i2"], 0):
+        made = learner(3)
+        made.remove_items(removed)
+        came(made, ["i0"], "i1", learns=True)
+        assert (made.counted, made.learned) == (1, learned)
+
+
 def test_scores_are_the_weights_times_the_features() -> None:
     """Of one item whose features can be said by hand: nothing is known of it but its text."""
     made = learner(2)

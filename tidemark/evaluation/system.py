@@ -93,6 +93,7 @@ class Blended:
         self._log = _Actions(log.users, log.items, log.ts, strengths, weights)
         self._items = new_items(row, count, partners)
         self._items.vectors[:] = rows
+        self._items.known[:] = True
         if centred:
             # The catalogue is known before its actions.
             self._items.mean[:] = rows.mean(axis=0)
