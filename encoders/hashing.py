@@ -91,7 +91,7 @@ class HashingEncoder:
         norms = np.sqrt(np.einsum("ij,ij->i", sums, sums))
         # Without word characters, or all cancelled out: one bucket for the text as it is.
         for row in map(int, np.flatnonzero(norms == 0.0)):
-            bucket, sign = self._buckets(b"t" + texts[row].encode("utf-8", "surrogatepass"), 1)
+            bucket, sign = self._buckets([b"t" + texts[row].encode("utf-8", "surrogatepass")], 1)
             sums[row] = 0.0
             sums[row, bucket] = sign
             norms[row] = 1.0
@@ -102,15 +102,16 @@ class HashingEncoder:
         marked = f"#{word}#"
         tokens = [b"w" + word.encode()]
         tokens += [b"c" + marked[i : i + 3].encode() for i in range(len(marked) - 2)]
-        features = [self._buckets(token, _BUCKETS) for token in tokens]
-        weights = np.full(len(tokens), _TRIGRAM_WEIGHT)
-        weights[0] = 1.0
-        return (
-            np.concatenate([index for index, _ in features]),
-            np.concatenate([sign for _, sign in features]) * np.repeat(weights, _BUCKETS),
-        )
+        index, signs = self._buckets(tokens, _BUCKETS)
+        weights = np.full(len(signs), _TRIGRAM_WEIGHT)
+        weights[:_BUCKETS] = 1.0
+        return index, signs * weights
 
-    def _buckets(self, token: bytes, count: int) -> Features:
-        digest = hashlib.blake2b(token, digest_size=4 * count, key=self._key).digest()
-        numbers = np.frombuffer(digest, dtype="<u4").astype(np.int64)
+    def _buckets(self, tokens: Sequence[bytes], count: int) -> Features:
+        """So many of each token, one token's after the other's, and +1 or −1."""
+        digests = [
+            hashlib.blake2b(token, digest_size=4 * count, key=self._key).digest()
+            for token in tokens
+        ]
+        numbers = np.frombuffer(b"".join(digests), dtype="<u4").astype(np.int64)
         return (numbers >> 1) % self._dim, (1 - 2 * (numbers & 1)).astype(np.float64)
