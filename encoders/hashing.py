@@ -1,7 +1,8 @@
 """An encoder without a model: words and character trigrams hashed to signed buckets.
 
 Feature hashing: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009.
-For tests, demos and load trials: it knows spelling, not meaning.
+It knows spelling, not meaning: for tests, demos and load trials, and for the words that a ranking
+knows beside a model's vectors (`store.ranking.words`), which a change here makes others.
 """
 
 from __future__ import annotations

@@ -275,8 +275,8 @@ class Catalogue:
                 f"an item's vector is {len(item.vector)} bytes; expected {4 * self._dim}"
             )
         vector = np.frombuffer(item.vector, dtype="<f4")
-        if not np.isfinite(vector).all():
-            raise CorruptRecordError("an item's vector holds NaN or infinity")
+        if not np.isfinite(vector @ vector):
+            raise CorruptRecordError("an item's vector holds NaN, infinity or what is near it")
         return vector
 
     def _forget(self, item_id: str) -> None:

@@ -254,14 +254,14 @@ def _replica_disk(load: Load, users: float) -> float:
     more = value(f"record.{load.history}") - value("record.some")
     profiles = users * (value("retrieval.snapshot") + more + _index_bytes(load))
     # the blend's vectors are the index's, put back with its items
-    items = load.items * (value("retrieval.item") + _index_bytes(load) + value("ranking.item"))
+    items = load.items * (value("retrieval.item") + _index_bytes(load) + value("ranking.snapshot"))
     return 2 * (profiles + items)  # a new one is written beside the old one
 
 
 def _start_seconds(load: Load, users: float) -> float:
     if load.index == "milvus":
         return users * value("topic.copies") / value("follow.milvus")
-    return users / value("restore.view")
+    return users / value("restore.view") + load.items / value("restore.item")
 
 
 def _milvus_bytes(load: Load, users: float) -> float:

@@ -30,6 +30,7 @@ from store.owner import IndexOwner
 from store.profile import Contribution, ProfileState, encode_profile
 from store.ranking.learner import Learner
 from store.ranking.warm_up import warm_up as warm_up_ranking
+from store.ranking.words import WORDS
 from store.sensor import SwitchedSensor
 from store.service import create_app
 from store.state_scan import warm_up
@@ -222,7 +223,7 @@ def main() -> None:
         encoder.encoder_id,
         lambda dim, _: make_index("faiss", dim),
         sensor=sensor,
-        learner=Learner(DIM),
+        learner=Learner(DIM, words=HashingEncoder(WORDS)),
         rank="blend",
     )
     tail = MadeUpTail(

@@ -118,7 +118,8 @@ def take_changes(
             item, strength = scratch.items[place], scratch.strengths[place]
             if _is_recent(moment, item):
                 continue
-            if learns and moment.counts[0] > 0 and strength >= POSITIVE:
+            known = items.known[item]
+            if learns and known and moment.counts[0] > 0 and strength >= POSITIVE:
                 stamp = tally.stamp[0]
                 # those further back may be drawn: as they stand among thousands, that is rare
                 moment.mark[item] = stamp

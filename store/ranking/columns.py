@@ -151,15 +151,15 @@ def grown_items(items: ItemColumns, room: int) -> ItemColumns:
 
 
 def new_moment(
-    dim: int, room: int, features: int, contexts: int, seed: int = 0, *, words: int = 0
+    dim: int, room: int, features: int, contexts: int, seed: int = 0, *, beside: int = 0
 ) -> Moment:
-    """A moment of nobody, for so many items; `words` of the dim numbers are their words."""
+    """A moment of nobody, for so many items; `beside` of the dim numbers are their words."""
     return Moment(
         recent=np.zeros(RECENT, np.int32),
         acts=np.zeros(ACTS, np.int32),
         liked=np.zeros(ACTS, np.float32),
         counts=np.zeros(2, np.int64),
-        profile=np.zeros(dim - words, np.float32),
+        profile=np.zeros(dim - beside, np.float32),
         context=np.zeros(contexts),
         short=np.zeros(dim, np.float32),
         last=np.zeros(dim, np.float32),

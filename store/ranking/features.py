@@ -231,9 +231,11 @@ def _put_profiles(items: ItemColumns, moment: Moment) -> None:
     for back in range(moment.counts[1]):
         item = moment.acts[back]
         part_of = np.float32(weight * moment.liked[back])
+        weight *= _SHORT_K
+        if not items.known[item]:
+            continue
         for j in range(dim):
             short[j] += part_of * (items.vectors[item, j] - mean[j])
-        weight *= _SHORT_K
     of_mean, along = dot(mean, mean), dot(profile, mean)
     scale = np.float32(1.0) / (np.sqrt(dot(short, short)) + np.float32(_TINY))
     for j in range(dim):
@@ -255,7 +257,7 @@ def _put_profiles(items: ItemColumns, moment: Moment) -> None:
 @part
 def _put_last(items: ItemColumns, moment: Moment) -> None:
     last = moment.last
-    if moment.counts[0] == 0:
+    if moment.counts[0] == 0 or not items.known[moment.recent[0]]:
         for j in range(last.shape[0]):
             last[j] = np.float32(0.0)
         return
@@ -326,16 +328,18 @@ def put_features(
 def _put_nearest(items: ItemColumns, moment: Moment, item: int, out: NDArray[np.float64]) -> None:
     vector = items.vectors[item]
     of_mean = np.float32(moment.numbers[3])
-    nearest = np.float32(-1.0)
+    nearest = np.float32(-2.0)  # less than any cosine
     latest = np.float32(0.0)
     count = min(np.int64(10), moment.counts[0])
     for back in range(count):
         other = moment.recent[back]
+        if not items.known[other]:
+            continue
         beside = items.vectors[other]
         product = dot(vector, beside) + of_mean - items.along[item] - items.along[other]
         cosine = product / (items.lengths[item] * items.lengths[other])
         nearest = max(nearest, cosine)
         if back == 0:
             latest = cosine
-    out[2] = nearest if count > 0 else np.float32(0.0)
+    out[2] = nearest if nearest >= np.float32(-1.0) else np.float32(0.0)
     out[3] = latest

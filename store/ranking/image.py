@@ -22,8 +22,9 @@ __all__ = ["RankingPart", "parts_of_learner", "put_part"]
 
 logger = logging.getLogger(__name__)
 
-#: Goes up where the meaning of what is learned changes; what was learned under another is left.
-VERSION = 2
+#: Goes up where the meaning of what is learned changes, as where items' words are others or hashed
+#: in another way (`store.ranking.words`); what was learned under another is left.
+VERSION = 3
 #: Items of a part: some milliseconds.
 _PART = 1_024
 

@@ -72,7 +72,7 @@ class Learner:
         self._ids: list[str] = []
         self.items = new_items(row, _FIRST_ROOM, partners)
         self._moment = new_moment(
-            row, _FIRST_ROOM, len(FEATURES), len(CONTEXTS), seed, words=self._beside
+            row, _FIRST_ROOM, len(FEATURES), len(CONTEXTS), seed, beside=self._beside
         )
         self._draws = new_draws(_FIRST_ROOM)
         self._total = np.zeros(row)
@@ -133,8 +133,15 @@ class Learner:
             item_ids: their ids.
             vectors: ``(n, dim) float32`` unit rows.
             texts: the words of each, where words are held (`store.ranking.words.words_of`).
+
+        Raises:
+            RankingError: there are not as many texts as items.
         """
+        if not item_ids:
+            return
         if self._words is not None:
+            if len(texts) != len(item_ids):
+                raise RankingError(f"{len(item_ids)} items came with {len(texts)} texts")
             vectors = rows_of(vectors, self._words.encode(texts))
         last = {item_id: at for at, item_id in enumerate(item_ids)}
         if len(last) < len(item_ids):
@@ -297,5 +304,5 @@ class Learner:
         self._draws = grown_draws(self._draws, room)
         old = self._moment
         self._moment = new_moment(
-            self.items.vectors.shape[1], room, len(FEATURES), len(CONTEXTS), words=self._beside
+            self.items.vectors.shape[1], room, len(FEATURES), len(CONTEXTS), beside=self._beside
         )._replace(drawn=old.drawn)

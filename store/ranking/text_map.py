@@ -1,12 +1,12 @@
-"""What texts come after what texts, learned from the stream: two linear maps of the text vectors.
+"""What texts come after what texts, learned from the stream: two linear maps of the items' rows.
 
 Cosines say that alike follows alike. The maps learn the rest: that a teapot is followed by cups.
 From the user's short-term profile a and latest item b they point to ``A·a + B·b``, and an item
-with the unit vector v scores ``vᵀ(A·a + B·b)``. A and B begin at zero, where they add nothing, and
-each choice that the blend learns from moves them by a step of gradient descent on the same
-softmax: with the chances π of the items held against each other, and y = 1 for the one taken,
-``A ← A − RATE · Σ (π − y) v aᵀ``. All vectors are without the catalogue's mean and of
-unit length, so that one rate serves every encoder.
+with the row v, of vector and words, scores ``vᵀ(A·a + B·b)``. A and B begin at zero, where they add
+nothing, and each choice that the blend learns from moves them by a step of gradient descent on the
+same softmax: with the chances π of the items held against each other, and y = 1 for the one taken,
+``A ← A − RATE · Σ (π − y) v aᵀ``. All rows are without the catalogue's mean and of unit length, so
+that one rate serves every encoder.
 """
 
 from __future__ import annotations

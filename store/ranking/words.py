@@ -23,6 +23,8 @@ __all__ = ["WORDS", "WordEncoder", "rows_of", "words_of"]
 #: Numbers that words are hashed to, and what they count beside the vector: chosen on the first
 #: halves of three logs (docs/evaluation.md).
 WORDS, _SHARE = 128, np.float32(0.5)
+#: Characters that are hashed; a title may have 20,000, and the owner thread waits for it.
+_MOST_LETTERS = 256
 
 
 class WordEncoder(Protocol):
@@ -34,8 +36,8 @@ class WordEncoder(Protocol):
 
 
 def words_of(title: str, categories: Sequence[str]) -> str:
-    """The words that an item is found by."""
-    return " ".join((title, *categories))
+    """The words that an item is found by: the first of title and categories."""
+    return " ".join((title[:_MOST_LETTERS], *categories))[:_MOST_LETTERS]
 
 
 def rows_of(vectors: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -315,7 +315,7 @@ class LearnedRanking:
     ``counted`` and ``learned`` are choices since the start: items that users came to. ``steps`` are
     all that the weights were learned from, with those before the start that a snapshot kept.
     ``weights`` are by feature: ``always``, and what each context adds. ``text_maps`` are the
-    Frobenius norms of the two maps of texts.
+    Frobenius norms of the two maps of texts, which are vectors and words.
     """
 
     counted: int

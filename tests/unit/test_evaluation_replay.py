@@ -144,6 +144,16 @@ def test_the_past_does_change_scores(name: str) -> None:
     assert one.scores(330).tobytes() != two.scores(330).tobytes()
 
 
+def test_words_change_scores() -> None:
+    log = random_log(7)
+    found = []
+    for name in ("tidemark", "without-words"):
+        one = built(name, log)
+        one.learn(0, 330)
+        found.append(one.scores(330))
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_does_not_matter_in_which_parts_is_learned(name: str) -> None:
     log = random_log(8)

@@ -292,6 +292,32 @@ def test_choices_are_not_held_against_what_was_removed() -> None:
         assert (made.counted, made.learned) == (1, learned)
 
 
+def test_texts_of_what_was_removed_say_nothing() -> None:
+    """Not even where all texts are alike, and what is left of a vector without the mean is tiny."""
+    made = Learner(DIM, partners=16)
+    made.put_items([f"i{at}" for at in range(40)], np.tile(unit(1.0), (40, 1)))
+    made.remove_items(["i38", "i39"])
+    for at in range(30):
+        came(made, [f"i{at % 20}", "i39"], f"i{20 + at % 10}", learns=True)
+    assert made.learned == 30
+    texts = [FEATURES.index(name) for name in ("text_short", "text_nearest", "text_last")]
+    assert (made.blend.scale.variance[texts] < 0.1).all()
+    assert max(made.text_maps().values()) < 1e-3
+
+
+def test_of_what_was_removed_nothing_is_learned_though_it_is_counted() -> None:
+    made = learner()
+    made.remove_items(["i3"])
+    came(made, ["i2"], "i3", learns=True)
+    assert (made.counted, made.learned) == (1, 0)
+
+
+def test_no_items_are_no_news() -> None:
+    made = Learner(DIM, partners=16)
+    made.put_items([], np.zeros((0, DIM), np.float32))
+    assert np.isfinite(made.items.mean).all()
+
+
 def test_scores_are_the_weights_times_the_features() -> None:
     """Of one item whose features can be said by hand: nothing is known of it but its text."""
     made = learner(2)

@@ -10,11 +10,14 @@ from store_fakes import item_record, make_view
 
 from encoders.hashing import HashingEncoder
 from store.compiled import compiled
+from store.errors import RankingError
 from store.ranking.columns import ItemColumns, Moment, new_items, new_moment
 from store.ranking.counting import put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, Scale, close_moment, open_moment
 from store.ranking.learner import Learner
 from store.ranking.words import WORDS, rows_of, words_of
+from tidemark.compose.retrieval import build_learner
+from tidemark.settings import load_settings
 
 WORD_ENCODER = HashingEncoder(WORDS)
 
@@ -25,6 +28,23 @@ def with_words() -> Learner:
 
 def test_words_are_of_title_and_categories() -> None:
     assert words_of("Heat (1995)", ["Crime", "Drama"]) == "Heat (1995) Crime Drama"
+
+
+def test_of_a_long_title_the_beginning_counts() -> None:
+    assert words_of("word " * 4_000, ["Crime"]) == words_of("word " * 60, ["Crime"])
+    assert len(words_of("x" * 20_000, ["y" * 256] * 64)) == 256
+
+
+def test_items_without_their_words_are_refused() -> None:
+    with pytest.raises(RankingError, match="2 items came with 1 texts"):
+        with_words().put_items(["a", "b"], np.eye(2, DIM, dtype=np.float32), ["one"])
+
+
+def test_the_service_ranks_with_words_where_it_ranks_at_all() -> None:
+    made = build_learner(load_settings(None, ranking={"partners": 16}), DIM)
+    assert made is not None
+    assert made.items.vectors.shape[1] == DIM + WORDS
+    assert build_learner(load_settings(None, ranking={"enabled": False}), DIM) is None
 
 
 def test_a_row_is_the_vector_with_its_words_at_half_their_length() -> None:
@@ -68,7 +88,7 @@ def profile_at(words: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = np.concatenate((vectors, words), axis=1)
     dim = rows.shape[1]
     items = new_items(dim, 6, 16)
-    moment = new_moment(dim, 6, len(FEATURES), len(CONTEXTS), words=words.shape[1])
+    moment = new_moment(dim, 6, len(FEATURES), len(CONTEXTS), beside=words.shape[1])
     items.vectors[:] = rows
     items.mean[:] = rows.mean(axis=0)
     put_lengths(items, 0, 6)

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from streams.topic_names import ActionTopic
     from tidemark.settings import Settings
 
-__all__ = ["build_retrieval", "require_apart"]
+__all__ = ["build_learner", "build_retrieval", "require_apart"]
 
 
 def build_retrieval(
@@ -183,13 +183,7 @@ def _build_generation(
             sensor=sensor,
             # there a search is a call over the network, in the path of the writes
             watched_per_second=1.0 if wanted.index == "milvus" else 10.0,
-            learner=(
-                Learner(
-                    encoding.dim, partners=settings.ranking.partners, words=HashingEncoder(WORDS)
-                )
-                if settings.ranking.enabled
-                else None
-            ),
+            learner=build_learner(settings, encoding.dim),
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
             ranker=ranker,
@@ -249,6 +243,13 @@ def _build_generation(
 
     generation = Generation(names.profiles, view, follower, owner.questions, encode, sensor, close)
     return generation, encoding
+
+
+def build_learner(settings: Settings, dim: int) -> Learner | None:
+    """What learns how to rank items with vectors of this length; None where nothing is to."""
+    if not settings.ranking.enabled:
+        return None
+    return Learner(dim, partners=settings.ranking.partners, words=HashingEncoder(WORDS))
 
 
 def require_apart(settings: Settings, upcoming: Settings) -> None:

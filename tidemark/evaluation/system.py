@@ -100,7 +100,7 @@ class Blended:
         put_lengths(self._items, 0, count)
         self._users = new_users(len(log.user_ids), dim)
         self.blend = new_blend(row, without=without, contexts=contexts)
-        self._moment = new_moment(row, count, len(FEATURES), len(CONTEXTS), seed, words=row - dim)
+        self._moment = new_moment(row, count, len(FEATURES), len(CONTEXTS), seed, beside=row - dim)
         self._draws = new_draws(count)
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
