@@ -341,5 +341,5 @@ def _put_nearest(items: ItemColumns, moment: Moment, item: int, out: NDArray[np.
         nearest = max(nearest, cosine)
         if back == 0:
             latest = cosine
-    out[2] = nearest if nearest >= np.float32(-1.0) else np.float32(0.0)
+    out[2] = nearest if nearest > np.float32(-2.0) else np.float32(0.0)
     out[3] = latest
