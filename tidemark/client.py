@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from store.tokens import Scope
     from tidemark.settings import Settings
 
-__all__ = ["RetrievalClient", "open_client"]
+__all__ = ["KEPT_SECONDS", "RetrievalClient", "open_client"]
+
+#: A connection that was idle for longer is not used again. The service closes those idle for 5
+#: seconds, as httpx's own 5 would be: a question at that moment met a reset.
+KEPT_SECONDS = 2.0
 
 _TOKEN_STATUS = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 
@@ -49,6 +53,9 @@ def open_client(
         headers=headers,
         verify=verify,
         timeout=timeout,
+        limits=httpx.Limits(
+            max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEPT_SECONDS
+        ),
     )
 
 
