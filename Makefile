@@ -40,9 +40,6 @@ load: $(BENCH_READY)  ## drive the retrieval service with candidates, audience a
 clean:
 	rm -rf $(VENV) build benchmarks/.venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .tidemark .prometheus
 
-# What some packages carry for other Pythons cannot be compiled, and is none of ours: such a file fails where it is imported.
-COMPILED := $(VENV) encoders store streams tidemark
-
 # torch first and by itself: a later step that may choose its version would choose another build.
 $(READY): pyproject.toml constraints.txt data-packages.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else f"Tidemark needs Python 3.11 to 3.13, and {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
@@ -52,7 +49,9 @@ $(READY): pyproject.toml constraints.txt data-packages.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[cpu,embedded,milvus-lite,learn,dev,docs]"
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement data-packages.txt
 	@echo "compiling what was installed, which pip would do by one process"
-	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(COMPILED) || true
+	@# Some packages carry files for other Pythons, which cannot be compiled; of our own all can.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV) || true
+	@$(BIN)/python -m compileall -q -j 0 encoders store streams tidemark
 	@touch $(READY)
 
 $(BENCH_READY): $(READY)

@@ -31,8 +31,13 @@ class WordEncoder(Protocol):
     """Hashes words (`encoders.HashingEncoder`)."""
 
     @property
-    def dim(self) -> int: ...  # noqa: D102
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...  # noqa: D102
+    def dim(self) -> int:
+        """Numbers that a text's words become."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``(n, dim) float32``, unit rows, in the order of the texts."""
+        ...
 
 
 def words_of(title: str, categories: Sequence[str]) -> str:
