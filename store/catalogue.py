@@ -275,7 +275,9 @@ class Catalogue:
                 f"an item's vector is {len(item.vector)} bytes; expected {4 * self._dim}"
             )
         vector = np.frombuffer(item.vector, dtype="<f4")
-        if not np.isfinite(vector @ vector):
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = vector @ vector
+        if not np.isfinite(square):
             raise CorruptRecordError("an item's vector holds NaN, infinity or what is near it")
         return vector
 

@@ -311,8 +311,9 @@ def test_a_corrupt_profile_is_counted_logged_and_skipped(
         FakeRecord("item-vectors", None, b""),
         item_record("i", [1, 2]),
         item_record("i", [np.nan, 0, 0, 0]),
+        item_record("i", [3e38, 3e38, 0, 0]),
     ],
-    ids=["bytes", "utf8", "no-key", "dim", "nan"],
+    ids=["bytes", "utf8", "no-key", "dim", "nan", "huge"],
 )
 def test_a_corrupt_item_is_counted_and_skipped(record: FakeRecord) -> None:
     view = make_view()
