@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from store.sensor import Sensor
@@ -264,7 +265,7 @@ class Follower:
     async def _apply(self, records: Sequence[Record]) -> None:
         loop = asyncio.get_running_loop()
         if not records:
-            await loop.run_in_executor(self._owner, self._view.maintain)
+            await loop.run_in_executor(self._owner, partial(self._view.maintain, idle=True))
             return
         waiting = dict(self._waiters)
         reached = await loop.run_in_executor(self._owner, self._write, records, waiting)

@@ -90,6 +90,7 @@ class RetrievalView:
         learner: ranks candidates by what it learns from the profiles' changes; None: nothing does.
         counted_per_second: changes that it counts, at most.
         learned_per_second: of these, that its weights are learned from.
+        learned_at_once: changes that wait for it, see `SampledLearning`.
         ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
         rank: what orders them where a request does not say, see `settled_rank`.
         sequence: the trained profile function, of vectors of the same encoder; None for none.
@@ -109,6 +110,7 @@ class RetrievalView:
         learner: Learner | None = None,
         counted_per_second: float = 2_000.0,
         learned_per_second: float = 20.0,
+        learned_at_once: int = 1,
         ranker: Ranker | None = None,
         rank: Rank = "nearest",
         sequence: SequenceProfile | None = None,
@@ -136,6 +138,7 @@ class RetrievalView:
                 profiles.get,
                 counted_per_second=counted_per_second,
                 learned_per_second=learned_per_second,
+                at_once=learned_at_once,
             )
         )
         self._profiles = FollowedProfiles(encoder_id, profiles, self.records, self._learning)
@@ -212,7 +215,8 @@ class RetrievalView:
     def parts(self) -> Iterator[Part]:
         """All that is held, to be written down beside serving; see `store.view_image`."""
         # First, so that items have the same codes where this is put back.
-        if self.learner is not None:
+        if self.learner is not None and self._learning is not None:
+            self._learning.catch_up()
             yield from parts_of_learner(self.learner)
         yield from self._catalogue.parts()
         yield from self._profiles.parts()
@@ -239,8 +243,14 @@ class RetrievalView:
         """What `applied` was when the first part was made."""
         self._profiles.applied = {topic: dict(offsets) for topic, offsets in applied.items()}
 
-    def maintain(self) -> bool:
-        """Have the indexes do some of the work that they put off; whether there is more."""
+    def maintain(self, *, idle: bool = False) -> bool:
+        """Do some of the work that was put off; whether the indexes have more.
+
+        Args:
+            idle: nothing waits to be applied.
+        """
+        if idle and self._learning is not None:
+            self._learning.catch_up()
         self._catalogue.follow(self._profiles.count_some(_COUNTED_AT_ONCE))
         more = False
         for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from store.ranking.changes import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from store.ranking.learner import Learner
@@ -27,13 +27,15 @@ class SampledLearning:
     """Hands changes of profiles to a `Learner`: some to be counted, fewer to be learned from.
 
     What is counted are shares, which a sample tells as well: with more changes than are worth their
-    cost, each is as likely to be taken as any other.
+    cost, each is as likely to be taken as any other. What was taken waits until there is enough to
+    hand over, in its order, or time for it: a call of the learner costs as much as ten changes.
 
     Args:
         learner: what learns.
         directions: of users as they are indexed yet, before the change.
         counted_per_second: changes that are counted, at most.
         learned_per_second: of these, that are learned from.
+        at_once: changes that are waited for; see `catch_up`.
         seed: of which.
 
     Attributes:
@@ -48,14 +50,17 @@ class SampledLearning:
         *,
         counted_per_second: float,
         learned_per_second: float,
+        at_once: int = 1,
         seed: int = 0,
     ) -> None:
         self._learner = learner
         self._directions = directions
-        self._random = np.random.default_rng(seed)
+        self._random = Random(seed)  # noqa: S311 # a sample, no secret
         self._counting = _Budget(counted_per_second)
         self._learning = _Budget(learned_per_second)
         self._of_history = _HISTORY
+        self._at_once = at_once
+        self._waiting: list[Change] = []
         self.live = False
         self.now_ms = 0
 
@@ -72,7 +77,14 @@ class SampledLearning:
             for at in learned:
                 direction = directions.get(changed[counted[at]][0])
                 changes[at] = changes[at]._replace(direction=direction)
-        self._learner.observe(changes)
+        self._waiting += changes
+        if len(self._waiting) >= self._at_once:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Hand over what waits."""
+        waiting, self._waiting = self._waiting, []
+        self._learner.observe(waiting)
 
     def put(self, profiles: Sequence[UserProfile]) -> None:
         """These profiles were there before: their seen items are counted, of the first ones."""
@@ -85,9 +97,7 @@ class SampledLearning:
 
     def _draw(self, count: int, wanted: int) -> list[int]:
         """Places, at random; in their order where all are wanted."""
-        if wanted == count:
-            return list(range(count))
-        return self._random.choice(count, wanted, replace=False).tolist()
+        return list(range(count)) if wanted == count else self._random.sample(range(count), wanted)
 
 
 class _Budget:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from store_fakes import (
+    DIM,
     FakeRecord,
     FakeTail,
     RecordingSensor,
@@ -23,6 +24,7 @@ from store_fakes import (
 
 from store.follower import Follower
 from store.question import answered
+from store.ranking.learner import Learner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,14 +43,18 @@ class Rig:
 
 @asynccontextmanager
 async def following(
-    *, max_lag: int = 10, known: bool = True, behind: int | None = None
+    *,
+    max_lag: int = 10,
+    known: bool = True,
+    behind: int | None = None,
+    learner: Learner | None = None,
 ) -> AsyncIterator[Rig]:
     tail, sensor, naps = FakeTail(known=known, behind=behind), RecordingSensor(), []
 
     async def nap(seconds: float) -> None:
         naps.append(seconds)
 
-    view = make_view(sensor)
+    view = make_view(sensor, learner=learner, learned_at_once=100)
     with ThreadPoolExecutor(1) as owner:
         follower = Follower(
             tail, view, owner, max_lag=max_lag, sensor=sensor, now_ms=lambda: 5000, sleep=nap
@@ -99,6 +105,22 @@ def test_it_is_ready_once_the_lag_was_zero() -> None:
             await rig.tail.settled()
             assert rig.sensor.freshness == [1.0]
             assert rig.sensor.lags == [3, 0, 0]
+
+    scenario(steps)
+
+
+def test_changes_that_wait_are_learned_from_when_nothing_comes() -> None:
+    async def steps() -> None:
+        learner = Learner(DIM, partners=16)
+        async with following(learner=learner) as rig:
+            rig.tail.push(item_record("i"))
+            await rig.tail.settled()
+            rig.tail.push(profile_record("u", make_state(seen=["i"])))
+            await rig.tail.settled()
+            assert learner.counted == 0
+            rig.tail.push()
+            await rig.tail.settled()
+            assert learner.counted == 1
 
     scenario(steps)
 

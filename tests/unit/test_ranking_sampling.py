@@ -99,6 +99,39 @@ def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:
     assert counts.max() < 140
 
 
+def test_changes_wait_for_each_other_until_nothing_else_waits() -> None:
+    learner = Learner(DIM, partners=16)
+    view = make_view(
+        learner=learner, counted_per_second=1e6, learned_per_second=1e6, learned_at_once=4
+    )
+    view.apply_items([item_record(f"i{at}", X + at * Y) for at in range(6)])
+    view.live = True
+    act(view, "ann", "i1", "i2", "i3")
+    view.maintain()
+    assert learner.counted == 0
+    act(view, "bob", "i1")
+    assert (learner.counted, learner.learned) == (4, 2)
+    act(view, "eve", "i1", "i2")
+    view.maintain(idle=True)
+    assert (learner.counted, learner.learned) == (6, 3)
+
+
+def test_what_waits_is_in_a_snapshot() -> None:
+    learner = Learner(DIM, partners=16)
+    view = make_view(
+        learner=learner, counted_per_second=1e6, learned_per_second=1e6, learned_at_once=100
+    )
+    view.apply_items([item_record(f"i{at}", X + at * Y) for at in range(6)])
+    view.live = True
+    act(view, "ann", "i1", "i2", "i3")
+    again = Learner(DIM, partners=16)
+    put_back = make_view(learner=again)
+    for part in view.parts():
+        put_back.put(part)
+    assert learner.counted == 3
+    assert again.items.users[1:4].tolist() == [1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.5, 1.5, 3.0])
 def test_a_rate_that_is_no_whole_number_is_kept_to(rate: float) -> None:
     learner = Learner(DIM, partners=16)
