@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from store.sequence import SequenceProfile
     from store.user_profile import UserProfile
 
-__all__ = ["ProfileFunction", "query_vectors"]
+__all__ = ["Held", "ProfileFunction", "query_vectors"]
 
 Made = TypeVar("Made")
 #: What makes a user's query vector: the profile that the worker folds, or the trained function of

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from store.batch_search import search_each
-from store.catalogue import ANY, Catalogue
+from store.answers import Answers
+from store.catalogue import Catalogue
 from store.errors import UnknownUserError
 from store.freshness import Freshness
 from store.item_popularity import EXTRA
-from store.online_quality import K, OnlineQuality
-from store.ordering import Asked, Ordering
+from store.online_quality import OnlineQuality
+from store.ordering import Ordering
 from store.profiles import FollowedProfiles
-from store.query_vectors import query_vectors
-from store.question import Search, answered
 from store.ranking.image import RankingPart, parts_of_learner, put_part
 from store.ranking.sampling import SampledLearning
 from store.record import RecordTally
@@ -25,17 +22,15 @@ from store.sensor import Sensor
 from store.view_image import ItemsPart, ProfilesPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from store.catalogue import CatalogueItem, Wanted
-    from store.indexes.protocol import Hits, VectorIndex
+    from store.catalogue import CatalogueItem
+    from store.indexes.protocol import VectorIndex
     from store.ordering import Rank
     from store.popularity import Popularity
     from store.profile import Fence
-    from store.query_vectors import ProfileFunction
-    from store.question import Question
     from store.ranker import Ranker
     from store.ranking.learner import Learner
     from store.record import Record
@@ -43,36 +38,11 @@ if TYPE_CHECKING:
     from store.user_profile import UserProfile
     from store.view_image import Part
 
-__all__ = ["Candidate", "RetrievalView", "ScoredUser"]
+__all__ = ["RetrievalView"]
 
 #: Users whose seen items are counted between two batches: a fraction of a millisecond. Not all: one
 #: whose profile changes often is counted once.
 _COUNTED_AT_ONCE = 16
-
-
-# A batch makes many thousands of these, which go as they are into the answer.
-
-
-@dataclass(slots=True)
-class Candidate:
-    """An item retrieved.
-
-    ``score`` is a cosine, with what was asked to be added for popularity; or, where popularity
-    alone ranked it, a count of users; or, where the learned blend or a ranker did, what it gives.
-    """
-
-    item_id: str
-    score: float
-    title: str
-    categories: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class ScoredUser:
-    """A user retrieved; ``score`` is a cosine."""
-
-    user_id: str
-    score: float
 
 
 class RetrievalView:
@@ -97,6 +67,7 @@ class RetrievalView:
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
+        answers: what it is asked for.
     """
 
     def __init__(
@@ -128,7 +99,6 @@ class RetrievalView:
         self.learner = learner
         self._ranking_was_put = False
         self._catalogue = Catalogue(encoder_id, dim, items, self.records, learner)
-        self._ordering = Ordering(self._catalogue, dim, ranker, learner, rank)
         profiles = index_factory(dim, "profiles")
         self._learning = (
             None
@@ -142,9 +112,15 @@ class RetrievalView:
             )
         )
         self._profiles = FollowedProfiles(encoder_id, profiles, self.records, self._learning)
+        self.answers = Answers(
+            self,
+            self._catalogue,
+            self._profiles,
+            Ordering(self._catalogue, dim, ranker, learner, rank),
+        )
         self._quality = OnlineQuality(
-            self._profiles, self._catalogue, self._nearest_items, self._sensor,
-            served=None if rank == "nearest" else partial(self._best, rank),
+            self._profiles, self._catalogue, self.answers.nearest_items, self._sensor,
+            served=None if rank == "nearest" else partial(self.answers.best_items, rank),
             per_second=watched_per_second,
         )  # fmt: skip
         # Also before the first record there is something to be told.
@@ -338,124 +314,6 @@ class RetrievalView:
         """The item's unit vector, ``(dim,) float32``, or None."""
         return self._catalogue.vector(item_id) if item_id in self._catalogue else None
 
-    def settled_rank(self, rank: Rank | None, by: ProfileFunction, wanted: Wanted) -> Rank:
-        """What a request for candidates is ordered by, as given or where it does not say."""
-        return self._ordering.settled(rank, by, wanted)
-
-    def ask_candidates(
-        self,
-        user_id: str,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        wanted: Wanted = ANY,
-        rank: Rank = "nearest",
-        now_ms: int = 0,
-        by: ProfileFunction = "fold",
-    ) -> Question[list[Candidate]]:
-        """The k items nearest to a user's profile, or the best by another ranking.
-
-        ``now_ms`` is the wall clock, which the blend asks for.
-
-        Raises:
-            NoRankerError: what is to rank them is not there.
-            UnknownUserError: the user has no profile, or nothing to make the vector of.
-            UnknownCategoryError: no item is of this category.
-            NoSequenceError: the sequence model is asked for, and there is none.
-        """
-        self._ordering.depth(k, rank)  # says that there is no ranker before who is not known
-        vector = query_vectors(self, [user_id], by)[0]
-        if isinstance(vector, UnknownUserError):
-            raise vector
-        asked = self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen)
-        return self._candidates((yield from self._ask_best(asked, k, rank)))
-
-    def candidates_of(
-        self,
-        user_ids: Sequence[str],
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        wanted: Wanted = ANY,
-        rank: Rank = "nearest",
-        now_ms: int = 0,
-        by: ProfileFunction = "fold",
-    ) -> list[list[Candidate] | UnknownUserError]:
-        """`ask_candidates` of many users, in their order and by one search; errors are among them.
-
-        Raises:
-            NoRankerError: what is to rank them is not there.
-            UnknownCategoryError: no item is of this category.
-            NoSequenceError: the sequence model is asked for, and there is none.
-        """
-        fields, depth = self._catalogue.fields(wanted), self._ordering.depth(k, rank)
-        answers: list[list[Candidate] | UnknownUserError] = []
-        places: list[int] = []
-        asking: list[Asked] = []
-        for user_id, vector in zip(user_ids, query_vectors(self, user_ids, by), strict=True):
-            if isinstance(vector, UnknownUserError):
-                answers.append(vector)
-                continue
-            asking.append(self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen))
-            places.append(len(answers))
-            answers.append([])
-        if asking:
-            rows = self._catalogue.query(np.stack([one.direction for one in asking]), wanted)
-            excluded = [one.seen for one in asking]
-            found = search_each(self._catalogue.index, rows, depth, excluded, fields)
-            for at, asked, hits in zip(places, asking, found, strict=True):
-                answers[at] = self._candidates(self._ordering.best(asked, hits, k, rank))
-        return answers
-
-    def score_parts(
-        self, user_id: str, item_ids: Sequence[str], now_ms: int
-    ) -> list[dict[str, float]]:
-        """What the blend's scores of these candidates are made of; see `Learner.parts`.
-
-        Raises:
-            NoRankerError: there is no blend.
-            UnknownUserError: the user has no profile, or one without a direction.
-        """
-        profile, direction = self.profile(user_id), self.direction(user_id)
-        return self._ordering.learned().parts(profile, direction, item_ids, now_ms)
-
-    def popular(
-        self, k: int, *, wanted: Wanted = ANY, exclude: Collection[str] = ()
-    ) -> list[Candidate]:
-        """The k items that most users have recently seen, scored by how many have.
-
-        Raises:
-            UnknownCategoryError: no item is of this category.
-        """
-        self._catalogue.fields(wanted)  # says what is wrong with it
-        popularity, barred, qualifies = self.popularity, set(exclude), self._catalogue.qualifies
-        top = popularity.top(k, lambda one: one not in barred and qualifies(one, wanted))
-        return [self._candidate(item_id, popularity.count(item_id)) for item_id in top]
-
-    def ask_neighbours(self, user_id: str, k: int) -> Question[list[ScoredUser]]:
-        """The k users nearest to a user, without that user. Raises `UnknownUserError`."""
-        query = self.direction(user_id)
-        return _scored((yield Search("profiles", self._profiles.index, query, k, (user_id,), {})))
-
-    def ask_audience(self, item_id: str, k: int) -> Question[list[ScoredUser]]:
-        """The k users nearest to an item. Raises `UnknownItemError`."""
-        return (yield from self.ask_profiles(self._catalogue.vector(item_id), k))
-
-    def ask_items(
-        self, vector: NDArray[np.float32], k: int, *, wanted: Wanted = ANY
-    ) -> Question[list[Candidate]]:
-        """The k items nearest to a vector, ``(dim,) float32``.
-
-        Raises:
-            UnknownCategoryError: no item is of this category.
-            VectorIndexError: the vector's shape, dtype or values are not as said.
-        """
-        return (yield from self._ask_items(vector, k, (), wanted))
-
-    def ask_profiles(self, vector: NDArray[np.float32], k: int) -> Question[list[ScoredUser]]:
-        """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
-        return _scored((yield Search("profiles", self._profiles.index, vector, k, (), {})))
-
     def direction(self, user_id: str) -> NDArray[np.float32]:
         """The user's p at length 1, ``(dim,) float32``.
 
@@ -469,54 +327,3 @@ class RetrievalView:
                 f"user {user_id!r} has a profile of norm 0: there is no direction to search in"
             )
         return unit
-
-    def _ask_items(
-        self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
-    ) -> Question[list[Candidate]]:
-        fields, query = self._catalogue.fields(wanted), self._catalogue.query(vector, wanted)
-        return self._found((yield Search("items", self._catalogue.index, query, k, barred, fields)))
-
-    def _nearest_items(self, unit: NDArray[np.float32], seen: Collection[str]) -> list[str]:
-        asked = self._ask_items(unit, K, seen, ANY)
-        return [one.item_id for one in answered(asked)]
-
-    def _best(
-        self, rank: Rank, profile: UserProfile, unit: NDArray[np.float32], now_ms: int
-    ) -> list[str]:
-        asked = Asked(profile, unit, profile.seen, ANY, now_ms)
-        return [item_id for item_id, _ in answered(self._ask_best(asked, K, rank))]
-
-    def _ask_best(self, asked: Asked, k: int, rank: Rank) -> Question[Sequence[tuple[str, float]]]:
-        depth, fields = self._ordering.depth(k, rank), self._catalogue.fields(asked.wanted)
-        query = self._catalogue.query(asked.direction, asked.wanted)
-        hits = yield Search("items", self._catalogue.index, query, depth, asked.seen, fields)
-        return self._ordering.best(asked, hits, k, rank)
-
-    def _asked(
-        self,
-        user_id: str,
-        vector: NDArray[np.float32],
-        wanted: Wanted,
-        now_ms: int,
-        *,
-        exclude_seen: bool,
-    ) -> Asked:
-        profile = self.profile(user_id)
-        return Asked(profile, vector, profile.seen if exclude_seen else (), wanted, now_ms)
-
-    def _found(self, hits: Hits) -> list[Candidate]:
-        return self._candidates(zip(hits.keys, hits.scores.tolist(), strict=True))
-
-    def _candidates(self, found: Iterable[tuple[str, float]]) -> list[Candidate]:
-        return [self._candidate(*one) for one in found]
-
-    def _candidate(self, item_id: str, score: float) -> Candidate:
-        # The catalogue writes an item and its vector in one call: what is found is held.
-        item = self._catalogue.held(item_id)
-        return Candidate(item_id, score, item.title, item.categories)
-
-
-def _scored(hits: Hits) -> list[ScoredUser]:
-    return [
-        ScoredUser(key, score) for key, score in zip(hits.keys, hits.scores.tolist(), strict=True)
-    ]

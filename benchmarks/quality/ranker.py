@@ -41,7 +41,9 @@ def measure(repetitions: int, *, quick: bool) -> Measurement:
             for label in (_NEAREST, _MLP) if number % 2 else (_MLP, _NEAREST):
                 begun = time.perf_counter()
                 answered(
-                    view.ask_candidates(user, DEPTH, rank="mlp" if label == _MLP else "nearest")
+                    view.answers.ask_candidates(
+                        user, DEPTH, rank="mlp" if label == _MLP else "nearest"
+                    )
                 )
                 took[label].append(1000 * (time.perf_counter() - begun))
         rows = _units(draw, DEPTH)

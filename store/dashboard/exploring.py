@@ -98,8 +98,8 @@ def item(view: RetrievalView, item_id: str, k: int) -> Question[dict[str, Any]]:
     held, vector = view.item(item_id), view.item_vector(item_id)
     if held is None or vector is None:
         raise UnknownItemError(f"item {item_id!r} is not in the catalogue")
-    like = yield from view.ask_items(vector, k + 1)
-    audience = yield from view.ask_audience(item_id, k)
+    like = yield from view.answers.ask_items(vector, k + 1)
+    audience = yield from view.answers.ask_audience(item_id, k)
     return {
         "item_id": item_id,
         "title": held.title,

@@ -133,7 +133,7 @@ class Api:
     async def candidates_of(self, asked: CandidatesRequest) -> Response:
         """Items for several users, by one search; an error for one leaves the others theirs."""
         _require_fits(asked.profile, asked.rank, asked.popularity)
-        rank = _answering().view.settled_rank(asked.rank, asked.profile, asked.wanted())
+        rank = _answering().view.answers.settled_rank(asked.rank, asked.profile, asked.wanted())
         looked_at = asked.k if rank == "nearest" else max(asked.k, _MAX_ORDERED)
         at_once = max(1, _MAX_JOB_RESULTS // looked_at)
         results: list[Candidates | UserError] = []

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from store.answers import Candidate, ScoredUser
 from store.catalogue import ANY, Wanted
 from store.ordering import Rank
 from store.query_vectors import ProfileFunction
-from store.view import Candidate, ScoredUser
 
 __all__ = [
     "MAX_BATCH", "MAX_FIELDS", "MAX_K", "MAX_VALUES", "MAX_WEIGHT", "POPULARITY", "PROFILE", "RANK",

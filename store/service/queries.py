@@ -39,13 +39,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from store.answers import Candidate
     from store.catalogue import Wanted
     from store.follower import Follower
     from store.ordering import Rank
     from store.query_vectors import ProfileFunction
     from store.question import Question
     from store.ranking.learner import Learner
-    from store.view import Candidate, RetrievalView
+    from store.view import RetrievalView
 
 __all__ = [
     "audience", "candidates", "candidates_of", "neighbours", "profile", "profiles_of", "search",
@@ -80,9 +81,9 @@ def candidates(
         NoRankerError: what is to rank them is not there.
         NoSequenceError: it is asked for, and there is none.
     """
-    settled = view.settled_rank(rank, by, wanted)
+    settled = view.answers.settled_rank(rank, by, wanted)
     try:
-        found = yield from view.ask_candidates(
+        found = yield from view.answers.ask_candidates(
             user_id, k, exclude_seen=exclude_seen, wanted=wanted, rank=settled, now_ms=now_ms, by=by
         )
     except UnknownUserError:
@@ -112,8 +113,8 @@ def candidates_of(
         NoRankerError: what is to rank them is not there.
         NoSequenceError: it is asked for, and there is none.
     """
-    settled = view.settled_rank(rank, by, wanted)
-    found = view.candidates_of(
+    settled = view.answers.settled_rank(rank, by, wanted)
+    found = view.answers.candidates_of(
         user_ids, k, exclude_seen=exclude_seen, wanted=wanted, rank=settled, now_ms=now_ms, by=by
     )
     results: list[Candidates | UserError] = []
@@ -181,12 +182,14 @@ def profiles_of(
 
 def neighbours(view: RetrievalView, user_id: str, k: int) -> Question[Neighbours]:
     """Users like the user. Raises `UnknownUserError`."""
-    return Neighbours(user_id=user_id, neighbours=(yield from view.ask_neighbours(user_id, k)))
+    return Neighbours(
+        user_id=user_id, neighbours=(yield from view.answers.ask_neighbours(user_id, k))
+    )
 
 
 def audience(view: RetrievalView, item_id: str, k: int) -> Question[Audience]:
     """Users nearest to the item. Raises `UnknownItemError`."""
-    return Audience(item_id=item_id, audience=(yield from view.ask_audience(item_id, k)))
+    return Audience(item_id=item_id, audience=(yield from view.answers.ask_audience(item_id, k)))
 
 
 def search(
@@ -199,8 +202,8 @@ def search(
 ) -> Question[SearchResult]:
     """What is nearest to a unit vector. Raises `UnknownCategoryError`."""
     if profiles:
-        return SearchResult(profiles=(yield from view.ask_profiles(vector, k)))
-    return SearchResult(items=(yield from view.ask_items(vector, k, wanted=wanted)))
+        return SearchResult(profiles=(yield from view.answers.ask_profiles(vector, k)))
+    return SearchResult(items=(yield from view.answers.ask_items(vector, k, wanted=wanted)))
 
 
 def status(
@@ -272,7 +275,9 @@ def _popular(
     if exclude_seen:
         with suppress(UnknownUserError):
             seen = view.profile(user_id).seen
-    return Candidates(user_id, "popular", None, [*view.popular(k, wanted=wanted, exclude=seen)])
+    return Candidates(
+        user_id, "popular", None, [*view.answers.popular(k, wanted=wanted, exclude=seen)]
+    )
 
 
 def _explained(
@@ -283,7 +288,7 @@ def _explained(
     reasons = _reasons(view, user_id, matrix)
     parts: Sequence[dict[str, float] | None] = [None] * len(found)
     if rank == "blend":
-        parts = view.score_parts(user_id, [one.item_id for one in found], now_ms)
+        parts = view.answers.score_parts(user_id, [one.item_id for one in found], now_ms)
     return [
         ExplainedItem(one.item_id, one.score, one.title, one.categories, because, made_of)
         for one, because, made_of in zip(found, reasons, parts, strict=True)

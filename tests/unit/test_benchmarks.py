@@ -144,7 +144,7 @@ def test_made_up_records_are_taken_as_real_ones_are_and_go_on_changing() -> None
     p50 = view.freshness.quantile(0.5)
     assert p50 is not None
     assert p50 < 60
-    assert len(answered(view.ask_candidates("u1", 5))) == 5
+    assert len(answered(view.answers.ask_candidates("u1", 5))) == 5
 
 
 @pytest.mark.parametrize("area", AREAS)

@@ -80,7 +80,9 @@ def test_records_go_to_their_side_of_the_view() -> None:
             rig.tail.push(item_record("i"), profile_record("u", make_state()))
             await rig.tail.settled()
             assert (rig.view.item_count, rig.view.profile_count) == (1, 1)
-            assert [one.item_id for one in answered(rig.view.ask_candidates("u", 1))] == ["i"]
+            assert [one.item_id for one in answered(rig.view.answers.ask_candidates("u", 1))] == [
+                "i"
+            ]
 
     scenario(steps)
 

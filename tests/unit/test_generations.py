@@ -272,7 +272,7 @@ def test_a_request_is_answered_by_one_generation() -> None:
             await until(lambda: rig.old.tail.stopped == 1)
             assert held is rig.old.generation
             found = await asyncio.get_running_loop().run_in_executor(
-                held.owner, lambda: answered(held.view.ask_candidates("ann", 1))
+                held.owner, lambda: answered(held.view.answers.ask_candidates("ann", 1))
             )
             assert [one.item_id for one in found] == ["x"]
             assert not rig.old.closed

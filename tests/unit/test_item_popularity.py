@@ -34,7 +34,7 @@ def settled(view: RetrievalView) -> None:
 
 
 def scores(view: RetrievalView, weight: float) -> dict[str, float]:
-    found = answered(view.ask_items(X, 9, wanted=Wanted(popularity=weight)))
+    found = answered(view.answers.ask_items(X, 9, wanted=Wanted(popularity=weight)))
     return {one.item_id: one.score for one in found}
 
 
@@ -83,14 +83,16 @@ def test_it_counts_for_candidates_and_not_in_what_is_told_of_an_item() -> None:
     view = view_of({"a": ["y"], "b": ["y"]})
     put(view, {"new": []}, offset=2)
     wanted = Wanted(popularity=3.0)
-    assert [one.item_id for one in answered(view.ask_candidates("new", 1, wanted=wanted))] == ["y"]
-    (many,) = view.candidates_of(["new"], 1, wanted=wanted)
+    assert [
+        one.item_id for one in answered(view.answers.ask_candidates("new", 1, wanted=wanted))
+    ] == ["y"]
+    (many,) = view.answers.candidates_of(["new"], 1, wanted=wanted)
     assert isinstance(many, list)
     assert [one.item_id for one in many] == ["y"]
     vector = view.item_vector("y")
     assert vector is not None
     assert vector.tolist() == Y.tolist()
-    assert {one.user_id for one in answered(view.ask_audience("y", 9))} == {"a", "b", "new"}
+    assert {one.user_id for one in answered(view.answers.ask_audience("y", 9))} == {"a", "b", "new"}
 
 
 def test_rows_as_long_as_faiss_likes() -> None:
@@ -139,8 +141,8 @@ def test_attributes_filter_and_one_called_category_is_not_the_category() -> None
 
     def found(category: str | None = None, **where: list[str]) -> set[str]:
         wanted = Wanted(category, where)
-        by_search = {one.item_id for one in answered(view.ask_items(X, 9, wanted=wanted))}
-        assert by_search == {one.item_id for one in view.popular(9, wanted=wanted)}
+        by_search = {one.item_id for one in answered(view.answers.ask_items(X, 9, wanted=wanted))}
+        assert by_search == {one.item_id for one in view.answers.popular(9, wanted=wanted)}
         return by_search
 
     put(view, {"u": ["a", "b", "c"]})
@@ -150,7 +152,7 @@ def test_attributes_filter_and_one_called_category_is_not_the_category() -> None
     assert found("film") == {"a"}
     assert found(category_=["x"]) == set()
     assert found("film", tenant=["2"]) == set()
-    named_so = answered(view.ask_items(X, 9, wanted=Wanted(None, {"category": ["film"]})))
+    named_so = answered(view.answers.ask_items(X, 9, wanted=Wanted(None, {"category": ["film"]})))
     assert [one.item_id for one in named_so] == ["b"]
     again = make_view()
     for part in view.parts():

@@ -135,11 +135,11 @@ def a_view(ranker: Ranker | None) -> RetrievalView:
 
 def test_the_best_of_the_nearest_are_in_its_order() -> None:
     view = a_view(a_ranker())
-    assert [one.item_id for one in answered(view.ask_candidates("ann", 2))] == ["x", "xz"]
-    best = answered(view.ask_candidates("ann", 2, rank="mlp"))
+    assert [one.item_id for one in answered(view.answers.ask_candidates("ann", 2))] == ["x", "xz"]
+    best = answered(view.answers.ask_candidates("ann", 2, rank="mlp"))
     assert [one.item_id for one in best] == ["xz", "x"]
     assert best[0].score == pytest.approx(1.01 / np.sqrt(2), abs=1e-6)
-    both = view.candidates_of(["ann", "bob"], 1, rank="mlp", exclude_seen=False)
+    both = view.answers.candidates_of(["ann", "bob"], 1, rank="mlp", exclude_seen=False)
     assert [[one.item_id for one in found] for found in both if isinstance(found, list)] == [
         ["z"], ["z"],
     ]  # fmt: skip
@@ -148,9 +148,9 @@ def test_the_best_of_the_nearest_are_in_its_order() -> None:
 def test_without_a_ranker_it_cannot_be_asked_for() -> None:
     view = a_view(None)
     with pytest.raises(NoRankerError, match=r"retrieval\.ranker"):
-        answered(view.ask_candidates("ann", 1, rank="mlp"))
+        answered(view.answers.ask_candidates("ann", 1, rank="mlp"))
     with pytest.raises(NoRankerError, match=r"retrieval\.ranker"):
-        view.candidates_of(["ann"], 1, rank="mlp")
+        view.answers.candidates_of(["ann"], 1, rank="mlp")
 
 
 def test_one_for_another_encoder_is_refused() -> None:

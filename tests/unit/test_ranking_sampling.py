@@ -166,7 +166,7 @@ def test_a_view_put_back_from_its_parts_ranks_as_before() -> None:
     for part in view.parts():
         other.put(part)
     before, after = (
-        answered(one.ask_candidates("ann", 4, rank="blend", now_ms=NOW + 1000))
+        answered(one.answers.ask_candidates("ann", 4, rank="blend", now_ms=NOW + 1000))
         for one in (view, other)
     )
     assert [one.item_id for one in after] == [one.item_id for one in before]

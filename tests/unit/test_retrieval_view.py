@@ -86,7 +86,7 @@ def test_of_an_item_the_highest_source_offset_stands() -> None:
     view.apply_items([item_record("b", X, source_offset=6)])
     assert view.item("a") is not None
     assert view.item("b") is None
-    assert answered(view.ask_items(X, 1))[0].score == pytest.approx(1.0)
+    assert answered(view.answers.ask_items(X, 1))[0].score == pytest.approx(1.0)
     assert view.records.stale == 2
     view.apply_items([item_record("b", Z, source_offset=8), FakeRecord("item-vectors", b"a", None)])
     assert (view.item("a") is None, view.item("b") is None) == (True, False)
@@ -120,7 +120,7 @@ def test_a_forgotten_user_is_gone_and_older_states_stay_out() -> None:
     put(view, profile_record("u", make_state(offset=3, seen=["a"])), tombstone("u", 4))
     with pytest.raises(UnknownUserError):
         view.profile("u")
-    assert answered(view.ask_profiles(X, 5)) == []
+    assert answered(view.answers.ask_profiles(X, 5)) == []
     assert view.popularity.counts() == {}
     put(view, profile_record("u", make_state(offset=3)))
     with pytest.raises(UnknownUserError):
@@ -200,7 +200,7 @@ def test_any_order_and_batching_of_the_same_records_gives_the_same_view(
     for user in range(4):
         assert one.fence(f"u{user}") == other.fence(f"u{user}")
     found, expected = (
-        sorted(answered(view.ask_profiles(X, 9)), key=lambda user: user.user_id)
+        sorted(answered(view.answers.ask_profiles(X, 9)), key=lambda user: user.user_id)
         for view in (one, other)
     )
     assert found == expected
@@ -246,11 +246,15 @@ def test_popular_items_come_by_users_then_id_and_only_from_the_catalogue() -> No
         profile_record("u", make_state(seen=["a", "b", "d", "not-in-the-catalogue"])),
         profile_record("v", make_state(seen=["b"])),
     )
-    assert [(one.item_id, one.score) for one in view.popular(9)] == [("b", 2), ("a", 1), ("d", 1)]
-    assert [one.item_id for one in view.popular(1, exclude=["b"])] == ["a"]
-    assert [one.item_id for one in view.popular(9, wanted=Wanted("c"))] == ["b", "a"]
+    assert [(one.item_id, one.score) for one in view.answers.popular(9)] == [
+        ("b", 2),
+        ("a", 1),
+        ("d", 1),
+    ]
+    assert [one.item_id for one in view.answers.popular(1, exclude=["b"])] == ["a"]
+    assert [one.item_id for one in view.answers.popular(9, wanted=Wanted("c"))] == ["b", "a"]
     with pytest.raises(UnknownCategoryError):
-        view.popular(9, wanted=Wanted("nothing"))
+        view.answers.popular(9, wanted=Wanted("nothing"))
 
 
 # --- what is skipped ---
@@ -390,9 +394,9 @@ def test_a_profile_of_norm_zero_is_held_but_not_indexed() -> None:
     assert view.vector("u").tolist() == [0] * DIM
     assert sensor.sizes["profiles"] == 0
     with pytest.raises(UnknownUserError, match="norm 0"):
-        answered(view.ask_candidates("u", 3))
+        answered(view.answers.ask_candidates("u", 3))
     with pytest.raises(UnknownUserError, match="norm 0"):
-        answered(view.ask_neighbours("u", 3))
+        answered(view.answers.ask_neighbours("u", 3))
 
 
 def test_profiles_of_extreme_norms_are_indexed_as_unit_vectors() -> None:
@@ -403,7 +407,8 @@ def test_profiles_of_extreme_norms_are_indexed_as_unit_vectors() -> None:
         profile_record("tiny", make_state(np.full(DIM, 1e-40))),
     )
     scores = [
-        one.score for one in answered(view.ask_profiles(np.full(DIM, 0.5, dtype=np.float32), 2))
+        one.score
+        for one in answered(view.answers.ask_profiles(np.full(DIM, 0.5, dtype=np.float32), 2))
     ]
     np.testing.assert_allclose(scores, [1, 1], atol=1e-4)
 
@@ -430,7 +435,7 @@ def stocked() -> RetrievalView:
 
 
 def test_candidates_are_the_nearest_items_not_yet_seen() -> None:
-    found = answered(stocked().ask_candidates("ann", 2))
+    found = answered(stocked().answers.ask_candidates("ann", 2))
     assert [one.item_id for one in found] == ["xy", "y"]
     assert found[0].score == pytest.approx(2**-0.5)
     assert (found[0].title, found[0].categories) == ("Title of xy", ("book",))
@@ -438,36 +443,39 @@ def test_candidates_are_the_nearest_items_not_yet_seen() -> None:
 
 def test_candidates_may_include_seen_items_and_keep_to_a_category() -> None:
     view = stocked()
-    assert [one.item_id for one in answered(view.ask_candidates("ann", 1, exclude_seen=False))] == [
-        "x"
-    ]
     assert [
-        one.item_id for one in answered(view.ask_candidates("ann", 9, wanted=Wanted("film")))
+        one.item_id for one in answered(view.answers.ask_candidates("ann", 1, exclude_seen=False))
+    ] == ["x"]
+    assert [
+        one.item_id
+        for one in answered(view.answers.ask_candidates("ann", 9, wanted=Wanted("film")))
     ] == ["y"]
-    assert answered(view.ask_candidates("ann", 9, wanted=Wanted("old"))) == []
+    assert answered(view.answers.ask_candidates("ann", 9, wanted=Wanted("old"))) == []
     with pytest.raises(UnknownCategoryError, match="'none'"):
-        answered(view.ask_candidates("ann", 9, wanted=Wanted("none")))
+        answered(view.answers.ask_candidates("ann", 9, wanted=Wanted("none")))
     with pytest.raises(UnknownUserError, match="'nobody'"):
-        answered(view.ask_candidates("nobody", 9))
+        answered(view.answers.ask_candidates("nobody", 9))
 
 
 def test_neighbours_leave_the_user_out() -> None:
-    found = answered(stocked().ask_neighbours("ann", 9))
+    found = answered(stocked().answers.ask_neighbours("ann", 9))
     assert [one.user_id for one in found] == ["bob", "cy"]
 
 
 def test_the_audience_is_the_users_nearest_to_an_item() -> None:
     view = stocked()
-    assert [one.user_id for one in answered(view.ask_audience("y", 2))] == ["cy", "bob"]
+    assert [one.user_id for one in answered(view.answers.ask_audience("y", 2))] == ["cy", "bob"]
     with pytest.raises(UnknownItemError, match="'none'"):
-        answered(view.ask_audience("none", 2))
+        answered(view.answers.ask_audience("none", 2))
 
 
 def test_items_and_profiles_are_searched_by_vector() -> None:
     view = stocked()
-    assert [one.item_id for one in answered(view.ask_items(Y, 2))] == ["y", "xy"]
-    assert [one.item_id for one in answered(view.ask_items(Y, 2, wanted=Wanted("book")))] == ["xy"]
-    assert [one.user_id for one in answered(view.ask_profiles(Y, 1))] == ["cy"]
+    assert [one.item_id for one in answered(view.answers.ask_items(Y, 2))] == ["y", "xy"]
+    assert [
+        one.item_id for one in answered(view.answers.ask_items(Y, 2, wanted=Wanted("book")))
+    ] == ["xy"]
+    assert [one.user_id for one in answered(view.answers.ask_profiles(Y, 1))] == ["cy"]
 
 
 def test_an_item_is_replaced_and_deleted_with_its_categories() -> None:
@@ -477,17 +485,17 @@ def test_an_item_is_replaced_and_deleted_with_its_categories() -> None:
     assert item is not None
     assert item.title == "New"
     with pytest.raises(UnknownCategoryError):
-        answered(view.ask_items(X, 1, wanted=Wanted("old")))
+        answered(view.answers.ask_items(X, 1, wanted=Wanted("old")))
     view.apply_items([FakeRecord("item-vectors", b"x", None), item_record("z", Z)])
     assert view.item("x") is None
-    assert [one.item_id for one in answered(view.ask_items(Z, 1))] == ["z"]
+    assert [one.item_id for one in answered(view.answers.ask_items(Z, 1))] == ["z"]
     assert view.item_count == 3
 
 
 def test_an_item_deleted_and_written_again_in_one_batch_is_there() -> None:
     view = stocked()
     view.apply_items([FakeRecord("item-vectors", b"x", None), item_record("x", Z)])
-    assert [one.item_id for one in answered(view.ask_items(Z, 1))] == ["x"]
+    assert [one.item_id for one in answered(view.answers.ask_items(Z, 1))] == ["x"]
 
 
 def test_the_pure_modules_import_nothing_heavy() -> None:

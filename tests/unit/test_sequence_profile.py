@@ -355,21 +355,21 @@ def test_a_view_searches_by_what_the_function_makes_of_the_contributions() -> No
         weights=np.array([weights[0], weights[3]], np.float32),
     )
     query = sequence.queries([one])[0]
-    found = answered(view.ask_candidates("ann", 3, by="sequence"))
+    found = answered(view.answers.ask_candidates("ann", 3, by="sequence"))
     assert [one.item_id for one in found] == [
-        one.item_id for one in answered(view.ask_items(query, 3))
+        one.item_id for one in answered(view.answers.ask_items(query, 3))
     ]
     assert [one.score for one in found] == pytest.approx(np.sort(query[:3])[::-1], abs=1e-6)
     assert [one.score for one in found] != [
-        one.score for one in answered(view.ask_candidates("ann", 3))
+        one.score for one in answered(view.answers.ask_candidates("ann", 3))
     ]
     with pytest.raises(UnknownUserError, match="no latest action on an item that is held"):
-        answered(view.ask_candidates("words", 3, by="sequence"))
+        answered(view.answers.ask_candidates("words", 3, by="sequence"))
     with pytest.raises(UnknownUserError, match="has no profile"):
-        answered(view.ask_candidates("nobody", 3, by="sequence"))
-    many = view.candidates_of(["nobody", "ann", "words", "bob"], 3, by="sequence")
+        answered(view.answers.ask_candidates("nobody", 3, by="sequence"))
+    many = view.answers.candidates_of(["nobody", "ann", "words", "bob"], 3, by="sequence")
     assert many[1] == found
-    assert many[3] == answered(view.ask_candidates("bob", 3, by="sequence"))
+    assert many[3] == answered(view.answers.ask_candidates("bob", 3, by="sequence"))
     assert [isinstance(one, UnknownUserError) for one in many] == [True, False, True, False]
 
 
@@ -381,7 +381,7 @@ def test_a_view_without_one_says_so() -> None:
         lambda: 0,
     )
     with pytest.raises(NoSequenceError, match="tidemark train sequence"):
-        answered(view.ask_candidates("ann", 3, by="sequence"))
+        answered(view.answers.ask_candidates("ann", 3, by="sequence"))
 
 
 def test_a_checkpoint_is_of_tensors_and_json_alone(tmp_path: Path) -> None:

@@ -113,11 +113,11 @@ def same(one: RetrievalView, other: RetrievalView) -> None:
     for user in ("ann", "bob", "nil"):
         assert one.profile(user) == other.profile(user)
         np.testing.assert_array_equal(one.vector(user), other.vector(user))
-    assert answered(one.ask_candidates("ann", 5, exclude_seen=False)) == answered(
-        other.ask_candidates("ann", 5, exclude_seen=False)
+    assert answered(one.answers.ask_candidates("ann", 5, exclude_seen=False)) == answered(
+        other.answers.ask_candidates("ann", 5, exclude_seen=False)
     )
-    assert answered(one.ask_candidates("ann", 5, wanted=Wanted("Drama"))) == answered(
-        other.ask_candidates("ann", 5, wanted=Wanted("Drama"))
+    assert answered(one.answers.ask_candidates("ann", 5, wanted=Wanted("Drama"))) == answered(
+        other.answers.ask_candidates("ann", 5, wanted=Wanted("Drama"))
     )
     assert one.fence("cid") == other.fence("cid")
 
@@ -179,11 +179,15 @@ def test_changes_between_the_parts_are_made_good_by_the_topics(
     for change in log:  # as the topics tell them again, to the one that was loaded
         change()
     assert view.item("a") is None
-    assert [one.title for one in answered(view.ask_items(X, 1))] == ["New c"]
+    assert [one.title for one in answered(view.answers.ask_items(X, 1))] == ["New c"]
     with pytest.raises(UnknownUserError):
         view.profile("ann")
     assert view.profile_count == before.profile_count == 4
-    assert {one.user_id for one in answered(view.ask_profiles(X, 9))} == {"bob", "cid", "dan"}
+    assert {one.user_id for one in answered(view.answers.ask_profiles(X, 9))} == {
+        "bob",
+        "cid",
+        "dan",
+    }
     np.testing.assert_array_equal(view.vector("bob"), Z)
 
 
