@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from store.ranking.features import CONTEXTS, FEATURES
-from store.ranking.pairs import NOBODY
+from store.ranking.pairs import NOBODY, put_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from store.ranking.learner import Learner
+    from store.ranking.pairs import PairTable
 
 __all__ = ["RankingPart", "parts_of_learner", "put_part"]
 
@@ -37,6 +38,7 @@ class RankingPart(msgspec.Struct, array_like=True, frozen=True, tag="ranking"):
         features, contexts: what weights stand for.
         begin: code of the first item.
         total: items that there were when the first part was made.
+        width: of the tables of pairs; it may be another one where they are put back.
         ids: the items'.
         columns: of the items, by name, as bytes of the arrays.
         learned: the blend and the stream's clock, likewise; empty but in the first part.
@@ -57,7 +59,7 @@ class RankingPart(msgspec.Struct, array_like=True, frozen=True, tag="ranking"):
 
 def parts_of_learner(learner: Learner) -> Iterator[RankingPart]:
     """All that is known, of the items that there are now."""
-    total, (width, dim) = len(learner), _sizes(learner)
+    total, width, dim = len(learner), _width(learner), _dim(learner)
     for begin in range(0, max(total, 1), _PART):
         end = min(begin + _PART, total)
         yield RankingPart(
@@ -76,15 +78,14 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
     Returns:
         Whether it could be used: not what was learned with other features, say.
     """
-    given = (part.version, part.features, part.contexts, part.width, part.dim)
-    here = (VERSION, list(FEATURES), list(CONTEXTS), *_sizes(learner))
+    given = (part.version, part.features, part.contexts, part.dim)
+    here = (VERSION, list(FEATURES), list(CONTEXTS), _dim(learner))
     if given != here:
         if not part.begin:
             logger.warning(
-                "the ranking is learned anew: the snapshot's is of version %d with %d features, "
-                "%d partners and %d dimensions, this is of %d, %d, %d and %d",
-                part.version, len(part.features), part.width, part.dim,
-                VERSION, len(FEATURES), *_sizes(learner),
+                "the ranking is learned anew: the snapshot's is of version %d with %d features "
+                "and %d dimensions, this is of %d, %d and %d",
+                part.version, len(part.features), part.dim, VERSION, len(FEATURES), _dim(learner),
             )  # fmt: skip
         return False
     if lacking := _lacking(learner, part):
@@ -98,13 +99,18 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
     if part.begin != len(learner):
         return False  # behind one that was left out
     end = learner.restore_ids(part.begin, part.ids)
-    for name, array in _columns(learner, part.begin, end).items():
-        values = np.frombuffer(part.columns[name], array.dtype).reshape(array.shape)
-        if name.endswith("partners"):
-            # one that came while the parts were made is in none of them
-            known = (values >= 0) & (values < part.total)
-            values = np.where(known, values, NOBODY)
-        array[...] = values
+    for name, array in _counted(learner, part.begin, end).items():
+        array[...] = np.frombuffer(part.columns[name], array.dtype).reshape(array.shape)
+    for name, table in _tables(learner).items():
+        partners = np.frombuffer(part.columns[f"{name}.partners"], np.int32)
+        # one that came while the parts were made is in none of them
+        known = (partners >= 0) & (partners < part.total)
+        counts = np.frombuffer(part.columns[f"{name}.counts"], np.float32)
+        put_rows(
+            table, part.begin,
+            np.where(known, partners, np.int32(NOBODY)).reshape(-1, part.width),
+            counts.reshape(-1, part.width),
+        )  # fmt: skip
     if not part.begin:
         for name, array in _learned(learner).items():
             array[...] = np.frombuffer(part.learned[name], array.dtype).reshape(array.shape)
@@ -113,18 +119,25 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
 
 def _cut_loose_ends(learner: Learner) -> None:
     """Drop partners whose own part does not come: their codes will be other items'."""
-    for table in (learner.items.together, learner.items.follows):
+    for table in _tables(learner).values():
         table.partners[table.partners >= len(learner)] = NOBODY
 
 
-def _sizes(learner: Learner) -> tuple[int, int]:
-    """Partners of an item, and numbers of a vector."""
-    return learner.items.together.partners.shape[1], learner.items.vectors.shape[1]
+def _width(learner: Learner) -> int:
+    """Partners of an item."""
+    return learner.items.together.partners.shape[1]
+
+
+def _dim(learner: Learner) -> int:
+    """Numbers of a vector."""
+    return learner.items.vectors.shape[1]
 
 
 def _lacking(learner: Learner, part: RankingPart) -> str:
     """What of a part is missing or of another length; nothing where it is whole."""
     of_one = {name: array.nbytes for name, array in _columns(learner, 0, 1).items()}
+    for name in _pairs(learner, 0, 1):
+        of_one[name] = of_one[name] // _width(learner) * part.width
     wanted = {name: size * len(part.ids) for name, size in of_one.items()}
     found = {name: len(part.columns.get(name, b"")) for name in wanted}
     if not part.begin:
@@ -134,6 +147,10 @@ def _lacking(learner: Learner, part: RankingPart) -> str:
 
 
 def _columns(learner: Learner, begin: int, end: int) -> dict[str, NDArray[np.generic]]:
+    return {**_counted(learner, begin, end), **_pairs(learner, begin, end)}
+
+
+def _counted(learner: Learner, begin: int, end: int) -> dict[str, NDArray[np.generic]]:
     items = learner.items
     return {
         "popularity": items.popularity[:, begin:end],
@@ -141,11 +158,19 @@ def _columns(learner: Learner, begin: int, end: int) -> dict[str, NDArray[np.gen
         "users": items.users[begin:end],
         "liked": items.liked[begin:end],
         "rated": items.rated[begin:end],
-        "together.partners": items.together.partners[begin:end],
-        "together.counts": items.together.counts[begin:end],
-        "follows.partners": items.follows.partners[begin:end],
-        "follows.counts": items.follows.counts[begin:end],
     }
+
+
+def _pairs(learner: Learner, begin: int, end: int) -> dict[str, NDArray[np.generic]]:
+    return {
+        f"{name}.{column}": array[begin:end]
+        for name, table in _tables(learner).items()
+        for column, array in table._asdict().items()
+    }
+
+
+def _tables(learner: Learner) -> dict[str, PairTable]:
+    return {"together": learner.items.together, "follows": learner.items.follows}
 
 
 def _learned(learner: Learner) -> dict[str, NDArray[np.generic]]:

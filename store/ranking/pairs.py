@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from store.compiled import part
+from store.compiled import compiled, part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NOBODY", "PairTable", "add_pair", "empty_table", "grown_table"]
+__all__ = ["NOBODY", "PairTable", "add_pair", "empty_table", "grown_table", "put_rows"]
 
 #: In place of a partner's code.
 NOBODY = -1
@@ -77,3 +77,35 @@ def add_pair(table: PairTable, item: int, partner: int, amount: float) -> None:
         counts[least] = np.float32(amount)
     else:
         counts[least] = left
+
+
+def put_rows(
+    table: PairTable, begin: int, partners: NDArray[np.int32], counts: NDArray[np.float32]
+) -> None:
+    """Have the rows from ``begin`` on say what rows of any width said; they are empty yet.
+
+    Args:
+        table: changed.
+        begin: the first row.
+        partners: ``(n, any width) int32``, as in a `PairTable`.
+        counts: likewise, ``float32``.
+    """
+    if partners.shape[1] == table.partners.shape[1]:
+        table.partners[begin : begin + len(partners)] = partners
+        table.counts[begin : begin + len(counts)] = counts
+        return
+    # the frequent ones first: in a narrower table the others find no room
+    order = np.argsort(-counts, axis=1, kind="stable")
+    _add_rows(
+        table, begin, np.take_along_axis(partners, order, 1), np.take_along_axis(counts, order, 1)
+    )
+
+
+@compiled
+def _add_rows(
+    table: PairTable, begin: int, partners: NDArray[np.int32], counts: NDArray[np.float32]
+) -> None:
+    for row in range(partners.shape[0]):
+        for place in range(partners.shape[1]):
+            if partners[row, place] != NOBODY:
+                add_pair(table, begin + row, partners[row, place], counts[row, place])

@@ -451,12 +451,26 @@ def test_behind_a_part_that_was_left_out_the_others_are_left_too() -> None:
         assert 0 < table.partners.max() < len(other)
 
 
-def test_what_was_learned_with_another_width_is_left() -> None:
+@pytest.mark.parametrize("width", [32, 128])
+def test_with_another_width_what_was_learned_is_put_back_as_far_as_there_is_room(
+    width: int,
+) -> None:
     made = learner(partners=64)
+    for at in range(30):
+        for _ in range(1 + at % 3):
+            came(made, ["i0"], f"i{at + 1}", learns=True)
     (part,) = parts_of_learner(made)
-    other = Learner(DIM, partners=128)
-    assert not put_part(other, part)
-    assert len(other) == 0
+    other = Learner(DIM, partners=width)
+    assert put_part(other, part)
+    np.testing.assert_array_equal(other.blend.weights, made.blend.weights)
+    was, now = (counted(one.items.together, 0) for one in (made, other))
+    if width > 64:
+        assert now == was
+    else:
+        # the most frequent ones stay, and none is counted for more than it was
+        assert set(now) <= set(was)
+        assert all(now[one] <= was[one] for one in now)
+        assert sum(now.values()) > 0.6 * sum(was.values())
 
 
 def test_what_was_learned_of_vectors_of_another_length_is_left() -> None:
