@@ -77,7 +77,7 @@ class RetrievalView:
         index_factory: Callable[[int, Literal["items", "profiles"]], VectorIndex],
         *,
         sensor: Sensor | None = None,
-        watched_per_second: float = 10.0,
+        watched_per_second: float = 2.0,
         learner: Learner | None = None,
         counted_per_second: float = 2_000.0,
         learned_per_second: float = 20.0,

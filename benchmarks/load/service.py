@@ -224,6 +224,7 @@ def main() -> None:
         lambda dim, _: make_index("faiss", dim),
         sensor=sensor,
         learner=Learner(DIM, words=HashingEncoder(WORDS)),
+        learned_at_once=64,
         rank="blend",
     )
     tail = MadeUpTail(

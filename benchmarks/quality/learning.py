@@ -120,7 +120,9 @@ def _run(pace: _Pace, *, learns: bool, share: float) -> float:
     rows = np.random.default_rng(0).standard_normal((ITEMS, _DIM)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     learner = Learner(_DIM, words=HashingEncoder(WORDS)) if learns else None
-    view = RetrievalView(_DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), learner=learner)
+    view = RetrievalView(
+        _DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), learner=learner, learned_at_once=64
+    )
     view.apply_items([item_record(_ENCODER, at, row) for at, row in enumerate(rows)])
     view.live = True
     vocabulary = Vocabulary(Interner(), Interner())

@@ -47,7 +47,7 @@ def sensor() -> Sensor:
 @pytest.fixture
 def view(sensor: Sensor) -> RetrievalView:
     """Twenty items around the circle of the first two axes, ``i0`` at the first axis."""
-    view = make_view(sensor)
+    view = make_view(sensor, watched_per_second=10.0)
     view.apply_items([item_record(f"i{n}", vector=on_circle(n * 9)) for n in range(20)])
     view.live = True
     return view
