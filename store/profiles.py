@@ -11,7 +11,7 @@ from store.errors import CorruptRecordError
 from store.popularity import Popularity
 from store.profile import version_of
 from store.state_scan import unit_rows
-from store.user_profile import NO_ITEMS, read_changes, unpack_seen
+from store.user_profile import NO_ITEMS, read_updates, unpack_seen
 from store.view_image import FencesPart, ProfilesPart, take_vectors
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ class FollowedProfiles:
         Returns:
             ``fresh_from`` of the states that were applied and say it: ms since the epoch.
         """
-        changes, matrix, norms = read_changes(
+        updates, matrix, norms = read_updates(
             records, self._encoder_id, self.index.dim, self._tally, self._advance
         )
         fresh_from: list[int] = []
         applied: dict[str, int] = {}  # records by topic
         rows: dict[str, int | None] = {}  # what is to be indexed per user, None to be removed
         changed: list[tuple[str, UserProfile | None, UserProfile]] = []
-        for record, user_id, row, fresh, profile, fence in changes:
+        for record, user_id, row, fresh, profile, fence in updates:
             if profile is not None:
                 before = self._users.get(user_id)
                 if not self._replace(user_id, profile):

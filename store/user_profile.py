@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from store.record import Record, RecordTally
     from store.state_scan import StateScan
 
-__all__ = ["NO_ITEMS", "Change", "UserProfile", "read_changes", "unpack_seen"]
+__all__ = ["NO_ITEMS", "ProfileUpdate", "UserProfile", "read_updates", "unpack_seen"]
 
 #: An empty list in MessagePack.
 NO_ITEMS = b"\x90"
@@ -91,7 +91,7 @@ def _unpacked(decoder: msgspec.msgpack.Decoder[T], packed: bytes) -> T:
         raise CorruptRecordError(f"a list in a profile cannot be read: {error}") from error
 
 
-class Change(NamedTuple):
+class ProfileUpdate(NamedTuple):
     """What a record says of a user: a profile, or that there is none any more.
 
     Attributes:
@@ -110,13 +110,13 @@ class Change(NamedTuple):
     fence: Fence | None = None
 
 
-def read_changes(
+def read_updates(
     records: Sequence[Record],
     encoder_id: str,
     dim: int,
     tally: RecordTally,
     advance: Callable[[int, Mapping[str, int]], None],
-) -> tuple[list[Change], NDArray[np.float32], NDArray[np.float64]]:
+) -> tuple[list[ProfileUpdate], NDArray[np.float32], NDArray[np.float64]]:
     """Read records of ``profiles``; what cannot be applied is told to the tally.
 
     Args:
@@ -127,12 +127,12 @@ def read_changes(
         advance: told partitions' applied offsets by topic, of all that could be read.
 
     Returns:
-        The changes in the records' order, all vectors ``(n, dim) float32`` and their norms.
+        The updates in the records' order, all vectors ``(n, dim) float32`` and their norms.
     """
     values = [record.value or b"" for record in records]
     scan, matrix = scan_states(values, encoder_id.encode(), dim)
     _tell_applied(scan, values, advance)
-    changes: list[Change] = []
+    updates: list[ProfileUpdate] = []
     rows = zip(
         records, values, scan.plain.tolist(), scan.counts.tolist(), scan.last_ts.tolist(),
         scan.partitions.tolist(), scan.fresh_from.tolist(), scan.versions.tolist(),
@@ -143,7 +143,7 @@ def read_changes(
         try:
             user_id = key_of(record)
             if not plain:
-                change = _read_singly(record, user_id, row, encoder_id, matrix, norms, advance)
+                update = _read_singly(record, user_id, row, encoder_id, matrix, norms, advance)
             else:
                 applied, applied_end, latest, latest_end, seen, seen_end = spans
                 profile = UserProfile(
@@ -156,17 +156,17 @@ def read_changes(
                     packed_contributions=value[latest:latest_end] or NO_ITEMS,
                     packed_seen=value[seen:seen_end] or NO_ITEMS,
                 )
-                change = Change(record, user_id, row, fresh, profile)
+                update = ProfileUpdate(record, user_id, row, fresh, profile)
         except CorruptRecordError as error:
             tally.on_corrupt(record, error)
         except _ForeignError as error:
             tally.on_foreign(record, error.encoder)
         else:
-            changes.append(change)
+            updates.append(update)
     lengths = np.array(norms)
     if not np.isfinite(lengths).all():
-        changes = [change for change in changes if _is_finite(change, lengths, tally)]
-    return changes, matrix, lengths
+        updates = [update for update in updates if _is_finite(update, lengths, tally)]
+    return updates, matrix, lengths
 
 
 class _ForeignError(Exception):
@@ -185,7 +185,7 @@ def _read_singly(
     matrix: NDArray[np.float32],
     norms: list[float],
     advance: Callable[[int, Mapping[str, int]], None],
-) -> Change:
+) -> ProfileUpdate:
     """What the scan left to the decoder; fills the row of the vector and of its norm.
 
     Raises:
@@ -196,20 +196,20 @@ def _read_singly(
         fence = decode_fence(record.headers)
         if fence is not None:
             advance(fence.partition, fence.applied)
-        return Change(record, user_id, row, fence=fence)
+        return ProfileUpdate(record, user_id, row, fence=fence)
     state = _decoded(record.value, encoder_id, matrix.shape[1])
     advance(state.partition, state.applied)
     if state.encoder != encoder_id:
         raise _ForeignError(state.encoder)
     matrix[row] = np.frombuffer(state.vector, "<f4")
     norms[row] = float(norms_of(matrix[row : row + 1])[0])
-    return Change(record, user_id, row, state.fresh_from, _profile(state, norms[row]))
+    return ProfileUpdate(record, user_id, row, state.fresh_from, _profile(state, norms[row]))
 
 
-def _is_finite(change: Change, norms: NDArray[np.float64], tally: RecordTally) -> bool:
-    if change.profile is None or np.isfinite(norms[change.row]):
+def _is_finite(update: ProfileUpdate, norms: NDArray[np.float64], tally: RecordTally) -> bool:
+    if update.profile is None or np.isfinite(norms[update.row]):
         return True
-    tally.on_corrupt(change.record, CorruptRecordError("a profile holds NaN or infinity"))
+    tally.on_corrupt(update.record, CorruptRecordError("a profile holds NaN or infinity"))
     return False
 
 

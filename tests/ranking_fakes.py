@@ -12,7 +12,7 @@ from store.profile import Contribution, ProfileState
 from store.ranking.changes import Change
 from store.ranking.learner import Learner
 from store.record import RecordTally
-from store.user_profile import UserProfile, read_changes
+from store.user_profile import UserProfile, read_updates
 
 __all__ = ["DIM", "NOW", "came", "profile", "unit"]
 
@@ -36,8 +36,8 @@ def profile(
         contributions=[Contribution("rate", one, 0.5, strength) for one in seen[-10:]],
     )  # fmt: skip
     tally = RecordTally(ENCODER, RecordingSensor())
-    changes, _, _ = read_changes([profile_record("u", state)], ENCODER, DIM, tally, lambda *_: None)
-    found = changes[0].profile
+    updates, _, _ = read_updates([profile_record("u", state)], ENCODER, DIM, tally, lambda *_: None)
+    found = updates[0].profile
     assert found is not None
     return found
 
