@@ -18,6 +18,7 @@ from tidemark.movielens import find_movielens
 OUT = {
     "encoder": "model",
     "influence": "influence.json",
+    "policy": "policy.toml",
     "ranker": "ranker.safetensors",
     "sequence": "model",
 }
@@ -125,11 +126,11 @@ def test_a_log_that_is_not_there_is_said(command: str, tmp_path: Path) -> None:
     assert "nowhere; expected a folder or file with a log, or movielens" in str(done.exception)
 
 
-@pytest.mark.parametrize("command", ["influence", "ranker"])
+@pytest.mark.parametrize("command", ["influence", "policy", "ranker"])
 def test_a_report_is_left_in_a_folder_that_was_not_there(command: str, tmp_path: Path) -> None:
     write_log(tmp_path / "own.csv", random_log(2, actions=600, users=20, items=40))
     out = tmp_path / "new" / OUT[command]
-    few = {"influence": ["--rounds", "2"], "ranker": ["--epochs", "1"]}
+    few = {"influence": ["--rounds", "2"], "policy": [], "ranker": ["--epochs", "1"]}
     done = train(command, tmp_path / "own.csv", out, "--choices", "100", *few[command])
     # of what is random nothing is learned
     assert done.exit_code == 3, done.exception
