@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from store.sensor import Sensor
@@ -265,7 +264,7 @@ class Follower:
     async def _apply(self, records: Sequence[Record]) -> None:
         loop = asyncio.get_running_loop()
         if not records:
-            await loop.run_in_executor(self._owner, partial(self._view.maintain, idle=True))
+            await loop.run_in_executor(self._owner, self._view.maintain)
             return
         waiting = dict(self._waiters)
         reached = await loop.run_in_executor(self._owner, self._write, records, waiting)

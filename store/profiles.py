@@ -76,9 +76,9 @@ class FollowedProfiles:
         """The user's profile, or None."""
         return self._users.get(user_id)
 
-    def users(self) -> Iterable[UserProfile]:
-        """All of them, in no order."""
-        return self._users.values()
+    def latest(self) -> Iterable[UserProfile]:
+        """All of them, those that came last first; to be read at once."""
+        return reversed(self._users.values())
 
     def user_ids(self) -> Iterator[str]:
         """All users', those that came last first."""

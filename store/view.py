@@ -19,7 +19,7 @@ from store.ranking.image import RankingPart, parts_of_learner, put_part
 from store.ranking.sampling import SampledLearning
 from store.record import RecordTally
 from store.sensor import Sensor
-from store.view_image import ItemsPart, ProfilesPart
+from store.view_image import ItemsPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -97,7 +97,6 @@ class RetrievalView:
         self.freshness = Freshness()
         items = index_factory(dim + EXTRA, "items")
         self.learner = learner
-        self._ranking_was_put = False
         self._catalogue = Catalogue(encoder_id, dim, items, self.records, learner)
         profiles = index_factory(dim, "profiles")
         self._learning = (
@@ -172,8 +171,9 @@ class RetrievalView:
         """
         # While the history is read, nobody was there to retrieve anything.
         watched = self._quality.before(records, now_ms()) if self.live else []
+        self._begin_learning()
         if self._learning is not None:
-            self._learning.live, self._learning.now_ms = self.live, now_ms()
+            self._learning.now_ms = now_ms()
         published = self._profiles.apply(records)
         self._quality.after(watched)
         if self.live and len(published) > 0:
@@ -190,43 +190,36 @@ class RetrievalView:
 
     def parts(self) -> Iterator[Part]:
         """All that is held, to be written down beside serving; see `store.view_image`."""
-        # First, so that items have the same codes where this is put back.
-        if self.learner is not None and self._learning is not None:
+        # First, so that items have the same codes where this is put back. One that does not know
+        # all of the history yet is not kept: the rest of it would never be counted.
+        if self._learning is not None and self.learner is not None:
             self._learning.catch_up()
-            yield from parts_of_learner(self.learner)
+            if not self._learning.counts_history:
+                yield from parts_of_learner(self.learner)
         yield from self._catalogue.parts()
         yield from self._profiles.parts()
 
     def put(self, part: Part) -> None:
         """Hold what a part of `parts` says. Raises `VectorIndexError` where it does not fit."""
         if isinstance(part, RankingPart):
-            if self.learner is not None:
-                self._ranking_was_put |= put_part(self.learner, part)
+            if self._learning is not None and self.learner is not None:
+                self._learning.restored |= put_part(self.learner, part)
         elif isinstance(part, ItemsPart):
             self._catalogue.put(part)
             self._sensor.on_index_size("items", len(self._catalogue.index))
         else:
             self._profiles.put(part)
-            if (
-                self._learning is not None
-                and not self._ranking_was_put
-                and isinstance(part, ProfilesPart)
-            ):
-                self._learning.put(part.profiles)
             self._sensor.on_index_size("profiles", len(self._profiles.index))
 
     def put_applied(self, applied: Mapping[str, Mapping[int, int]]) -> None:
         """What `applied` was when the first part was made."""
         self._profiles.applied = {topic: dict(offsets) for topic, offsets in applied.items()}
 
-    def maintain(self, *, idle: bool = False) -> bool:
-        """Do some of the work that was put off; whether the indexes have more.
-
-        Args:
-            idle: nothing waits to be applied.
-        """
-        if idle and self._learning is not None:
-            self._learning.catch_up()
+    def maintain(self) -> bool:
+        """Do some of the work that was put off; whether the indexes have more."""
+        self._begin_learning()
+        if self._learning is not None:
+            self._learning.between_batches()
         self._catalogue.follow(self._profiles.count_some(_COUNTED_AT_ONCE))
         more = False
         for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):
@@ -234,6 +227,10 @@ class RetrievalView:
             if index.recall is not None:
                 self._sensor.on_recall(name, index.recall)
         return more
+
+    def _begin_learning(self) -> None:
+        if self.live and self._learning is not None and not self._learning.live:
+            self._learning.begin(self._profiles.latest())
 
     def begin_serving(self) -> None:
         """Now it is asked: tell the sensor what is held, and forget how fresh it was until now."""

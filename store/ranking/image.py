@@ -78,6 +78,8 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
     Returns:
         Whether it could be used: not what was learned with other features, say.
     """
+    if part.width < 1:
+        return False  # none was ever written so
     given = (part.version, part.features, part.contexts, part.dim)
     here = (VERSION, list(FEATURES), list(CONTEXTS), _dim(learner))
     if given != here:

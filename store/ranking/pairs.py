@@ -54,11 +54,16 @@ def grown_table(table: PairTable, items: int) -> PairTable:
 
 
 @part
+def _first_place(partner: int) -> np.uint32:
+    return np.uint32((np.uint64(partner) * np.uint64(_SPREAD)) >> np.uint64(16))
+
+
+@part
 def add_pair(table: PairTable, item: int, partner: int, amount: float) -> None:
     """Count a partner of an item."""
     partners, counts = table.partners[item], table.counts[item]
     mask = np.uint32(partners.shape[0] - 1)
-    begin = np.uint32((np.uint64(partner) * np.uint64(_SPREAD)) >> np.uint64(16))
+    begin = _first_place(partner)
     least = begin & mask
     for probe in range(_PROBES):
         place = (begin + np.uint32(probe)) & mask
@@ -108,4 +113,18 @@ def _add_rows(
     for row in range(partners.shape[0]):
         for place in range(partners.shape[1]):
             if partners[row, place] != NOBODY:
-                add_pair(table, begin + row, partners[row, place], counts[row, place])
+                _put_pair(table, begin + row, partners[row, place], counts[row, place])
+
+
+@part
+def _put_pair(table: PairTable, item: int, partner: int, count: float) -> None:
+    """Put a partner in the first of its places that is free; where none is, it is left out."""
+    partners = table.partners[item]
+    mask = np.uint32(partners.shape[0] - 1)
+    begin = _first_place(partner)
+    for probe in range(_PROBES):
+        place = (begin + np.uint32(probe)) & mask
+        if partners[place] == NOBODY:
+            partners[place] = partner
+            table.counts[item, place] = count
+            return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
 from store.ranking.changes import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -19,27 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["SampledLearning"]
 
 _Changed = tuple[str, "UserProfile | None", "UserProfile"]
-#: Of profiles that were there before, so many are counted: what a start may take for it is seconds.
-_HISTORY = 20_000
+#: Of profiles that were there before, so many are counted, and so many between two batches: what a
+#: start may take for it is seconds, and a batch waits for milliseconds.
+_HISTORY, _AT_ONCE = 20_000, 16
+#: Changes wait for so many batches at most.
+_MOST_BATCHES = 8
 
 
 class SampledLearning:
     """Hands changes of profiles to a `Learner`: some to be counted, fewer to be learned from.
 
     What is counted are shares, which a sample tells as well: with more changes than are worth their
-    cost, each is as likely to be taken as any other. What was taken waits until there is enough to
-    hand over, in its order, or time for it: a call of the learner costs as much as ten changes.
+    cost, each is as likely to be taken as any other. What was taken waits, in its order, until
+    there is enough to hand over or eight batches have passed: a call of the learner costs as much
+    as ten changes.
 
     Args:
         learner: what learns.
         directions: of users as they are indexed yet, before the change.
         counted_per_second: changes that are counted, at most.
         learned_per_second: of these, that are learned from.
-        at_once: changes that are waited for; see `catch_up`.
+        at_once: changes that are waited for.
         seed: of which.
 
     Attributes:
-        live: while it is not set, the history is read, and changes are counted only.
+        live: set by `begin`.
+        restored: whether the learner knows the history up to some moment, from a snapshot. Then
+            what follows is counted as it is read; else the history is counted from the profiles
+            that it leaves, once all items are known that it is of.
         now_ms: wall clock at the latest batch.
     """
 
@@ -58,16 +66,26 @@ class SampledLearning:
         self._random = Random(seed)  # noqa: S311 # a sample, no secret
         self._counting = _Budget(counted_per_second)
         self._learning = _Budget(learned_per_second)
-        self._of_history = _HISTORY
+        self._history: list[UserProfile] = []
+        self._read = 0
         self._at_once = at_once
         self._waiting: list[Change] = []
-        self.live = False
+        self._batches = 0
+        self.live = self.restored = False
         self.now_ms = 0
+
+    @property
+    def counts_history(self) -> bool:
+        """Whether there is some left to be counted."""
+        return bool(self._history)
 
     def __call__(self, changed: Sequence[_Changed]) -> None:
         """These profiles are others now."""
         if not self.live:
-            self._count([Change(before, now) for _, before, now in changed])
+            if self.restored:
+                some = changed[: _HISTORY - self._read]
+                self._read += len(some)
+                self._learner.observe([Change(before, now) for _, before, now in some])
             return
         counted = self._draw(len(changed), self._counting.take(len(changed), self.now_ms))
         changes = [Change(before, now) for _, before, now in map(changed.__getitem__, counted)]
@@ -81,19 +99,31 @@ class SampledLearning:
         if len(self._waiting) >= self._at_once:
             self.catch_up()
 
+    def begin(self, latest: Iterable[UserProfile]) -> None:
+        """The history is read: what comes now is sampled.
+
+        Args:
+            latest: the profiles there are, those that came last first.
+        """
+        self.live = True
+        if not self.restored:
+            self._history = list(islice(latest, _HISTORY))
+
+    def between_batches(self) -> None:
+        """Count some of the history, and hand over what has waited for long enough."""
+        if self._history:
+            some = self._history[: -_AT_ONCE - 1 : -1]  # the oldest of them first
+            del self._history[-_AT_ONCE:]
+            self._learner.observe([Change(None, one) for one in some])
+        if self._waiting:
+            self._batches += 1
+            if self._batches == _MOST_BATCHES:
+                self.catch_up()
+
     def catch_up(self) -> None:
         """Hand over what waits."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._batches = self._waiting, [], 0
         self._learner.observe(waiting)
-
-    def put(self, profiles: Sequence[UserProfile]) -> None:
-        """These profiles were there before: their seen items are counted, of the first ones."""
-        self._count([Change(None, one) for one in profiles])
-
-    def _count(self, changes: Sequence[Change]) -> None:
-        some = changes[: self._of_history]
-        self._of_history -= len(some)
-        self._learner.observe(some)
 
     def _draw(self, count: int, wanted: int) -> list[int]:
         """Places, at random; in their order where all are wanted."""

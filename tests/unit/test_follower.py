@@ -120,8 +120,9 @@ def test_changes_that_wait_are_learned_from_when_nothing_comes() -> None:
             rig.tail.push(profile_record("u", make_state(seen=["i"])))
             await rig.tail.settled()
             assert learner.counted == 0
-            rig.tail.push()
-            await rig.tail.settled()
+            for _ in range(7):
+                rig.tail.push()
+                await rig.tail.settled()
             assert learner.counted == 1
 
     scenario(steps)

@@ -48,11 +48,70 @@ def test_what_comes_while_it_serves_is_counted_and_learned_from() -> None:
     assert (learner.counted, learner.learned) == (3, 2)
 
 
-def test_the_history_is_counted_once_and_not_learned_from() -> None:
+def test_the_history_is_counted_once_it_is_read_and_not_learned_from() -> None:
     learner = Learner(DIM, partners=16)
-    act(view_with(learner, live=False), "ann", "i1", "i2", "i3")
+    view = view_with(learner, live=False)
+    act(view, "ann", "i1", "i2", "i3")
+    view.maintain()
+    assert learner.counted == 0
+    view.live = True
+    view.maintain()
+    view.maintain()
     assert (learner.counted, learner.learned) == (3, 0)
     assert learner.items.users[1:4].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_the_history_is_whole_where_profiles_come_before_their_items() -> None:
+    learner = Learner(DIM, partners=16)
+    view = make_view(learner=learner)
+    act(view, "ann", "i1", "i2", "i3")
+    view.apply_items([item_record(f"i{at}", X + at * Y) for at in range(6)])
+    view.live = True
+    view.maintain()
+    assert learner.counted == 3
+
+
+def test_what_comes_while_the_history_is_counted_is_counted_once() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner, live=False)
+    for at in range(40):
+        act(view, f"u{at}", "i1", "i2")
+    view.live = True
+    act(view, "u0", "i1", "i2", "i3")  # more than is counted of the history by then
+    for _ in range(4):
+        view.maintain()
+    assert learner.counted == 2 * 40 + 1
+    assert learner.items.users[1:4].tolist() == [40.0, 40.0, 1.0]
+
+
+def test_a_ranking_that_lacks_some_of_the_history_is_in_no_snapshot() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner, live=False)
+    for at in range(20):
+        act(view, f"u{at}", "i1")
+    view.live = True
+    view.maintain()
+    assert 0 < learner.counted < 20
+    assert not any(isinstance(part, RankingPart) for part in view.parts())
+    view.maintain()
+    assert learner.counted == 20
+    assert any(isinstance(part, RankingPart) for part in view.parts())
+
+
+def test_behind_a_snapshot_changes_are_counted_as_they_are_read() -> None:
+    learner = Learner(DIM, partners=16)
+    view = view_with(learner)
+    act(view, "ann", "i1", "i2")
+    again = Learner(DIM, partners=16)
+    other = make_view(learner=again)
+    for part in view.parts():
+        other.put(part)
+    act(other, "ann", "i1", "i2", "i3")
+    assert again.counted == 1
+    other.live = True
+    other.maintain()
+    assert again.counted == 1
+    assert again.items.users[1:4].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_of_more_than_is_worth_it_a_sample_is_taken() -> None:
@@ -88,7 +147,7 @@ def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:
         Listening(DIM, partners=16), lambda users: dict.fromkeys(users, X),
         counted_per_second=1e6, learned_per_second=20,
     )  # fmt: skip
-    learning.live = True
+    learning.begin(())
     one = make_profile(["i1"])
     for second in range(200):
         learning.now_ms = NOW + 1000 * second
@@ -99,30 +158,54 @@ def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:
     assert counts.max() < 140
 
 
-def test_changes_wait_for_each_other_until_nothing_else_waits() -> None:
-    learner = Learner(DIM, partners=16)
+def waiting_view(learner: Learner, at_once: int) -> RetrievalView:
     view = make_view(
-        learner=learner, counted_per_second=1e6, learned_per_second=1e6, learned_at_once=4
+        learner=learner, counted_per_second=1e6, learned_per_second=1e6, learned_at_once=at_once
     )
     view.apply_items([item_record(f"i{at}", X + at * Y) for at in range(6)])
     view.live = True
+    return view
+
+
+def test_changes_wait_for_each_other_and_for_eight_batches_at_most() -> None:
+    learner = Learner(DIM, partners=16)
+    view = waiting_view(learner, at_once=4)
     act(view, "ann", "i1", "i2", "i3")
-    view.maintain()
+    for _ in range(7):
+        view.maintain()
     assert learner.counted == 0
     act(view, "bob", "i1")
     assert (learner.counted, learner.learned) == (4, 2)
     act(view, "eve", "i1", "i2")
-    view.maintain(idle=True)
+    for _ in range(7):
+        view.maintain()
+    assert learner.counted == 4
+    view.apply_items([item_record("i9", X)])  # what else comes does not put it off
+    view.maintain()
     assert (learner.counted, learner.learned) == (6, 3)
+
+
+def test_what_waited_is_taken_in_in_its_order() -> None:
+    told: list[int] = []
+
+    class Listening(Learner):
+        def observe(self, changes: Sequence[Change]) -> None:
+            told.extend(one.now.count for one in changes)
+
+    learning = SampledLearning(
+        Listening(DIM, partners=16), lambda users: dict.fromkeys(users, X),
+        counted_per_second=1e6, learned_per_second=1e6, at_once=5,
+    )  # fmt: skip
+    learning.begin(())
+    for at in range(5):
+        one = make_profile(["i1"], count=at + 1)
+        learning([("ann", one, one)])
+    assert told == [1, 2, 3, 4, 5]
 
 
 def test_what_waits_is_in_a_snapshot() -> None:
     learner = Learner(DIM, partners=16)
-    view = make_view(
-        learner=learner, counted_per_second=1e6, learned_per_second=1e6, learned_at_once=100
-    )
-    view.apply_items([item_record(f"i{at}", X + at * Y) for at in range(6)])
-    view.live = True
+    view = waiting_view(learner, at_once=100)
     act(view, "ann", "i1", "i2", "i3")
     again = Learner(DIM, partners=16)
     put_back = make_view(learner=again)
@@ -185,4 +268,6 @@ def test_without_what_was_learned_it_is_counted_from_the_profiles_put_back() -> 
     for part in view.parts():
         if not isinstance(part, RankingPart):
             other.put(part)
+    other.live = True
+    other.maintain()
     assert fresh.counted == 2
