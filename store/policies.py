@@ -51,7 +51,7 @@ class Policy:
     """
 
     name: PolicyName = "constant"
-    k: float = 0.9
+    k: float = 0.7
     half_life_seconds: float = 30 * 86_400.0
     alpha: float = 0.5
     k_min: float = 0.5

@@ -181,7 +181,7 @@ class PolicySettings(Group):
 
     name: PolicyName = "constant"
     """`constant`, `decay`, `adaptive` or `influence`"""
-    k: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    k: Annotated[float, Field(ge=0, lt=1)] = 0.7
     """of `constant`"""
     half_life_seconds: Positive = 30 * 86_400.0
     """of `decay`: 30 days"""

@@ -245,7 +245,7 @@ def test_a_worker_of_another_policy_refuses_to_start(
         wait_until(lambda: not other.alive())
         assert other.stop() == 1
         said = other.log.read_text()
-        assert "was folded by constant(k=0.9), this worker folds by decay(" in said
+        assert "was folded by constant(k=0.7), this worker folds by decay(" in said
         assert "set policy.* to what it was folded by" in said
         assert "partitions assigned" not in said
         assert "Traceback" not in said

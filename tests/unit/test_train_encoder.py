@@ -147,7 +147,7 @@ def test_profiles_are_those_of_the_worker(made: tuple[Actions, np.ndarray]) -> N
     for at in mine.tolist():
         fold_one(
             profile, vectors[actions.texts[at]], strength=float(actions.strengths[at]), weight=1.0,
-            ts=int(actions.ts[at]), policy=Policy(),
+            ts=int(actions.ts[at]), policy=Policy(k=0.9),
         )  # fmt: skip
     np.testing.assert_allclose(found, profile.vector, atol=1e-5)
 

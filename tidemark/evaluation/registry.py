@@ -60,9 +60,10 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     # what one inner product in an index serves
     "without-pairs": _all_of("together", "together_lift", "together_far", "follows", "next"),
 }
-#: Of the long-term profile, in place of ``constant`` with k = 0.9.
+#: Of the long-term profile, in place of the default.
 POLICIES: dict[str, Policy] = {
-    "constant-0.7": Policy("constant", k=0.7),
+    "constant-0.5": Policy("constant", k=0.5),
+    "constant-0.9": Policy("constant", k=0.9),
     "constant-0.97": Policy("constant", k=0.97),
     "decay-1d": Policy("decay", half_life_seconds=86_400.0),
     "decay-30d": Policy("decay"),

@@ -65,7 +65,7 @@ def figures(workers: Sequence[Seen], service: Seen | None, at_ms: int) -> dict[s
         "index": {
             index: {
                 "vectors": serve.total("tidemark_index_vectors", index=index),
-                "recall": serve.total("tidemark_index_recall", index=index),
+                "recall": _recall(serve, index),
                 "search_p99_seconds": serve.quantile(
                     "tidemark_index_search_seconds", 0.99, index=index
                 ),
@@ -79,6 +79,12 @@ def figures(workers: Sequence[Seen], service: Seen | None, at_ms: int) -> dict[s
 def _window(*processes: Seen) -> Window:
     """What those of them say that answer."""
     return Window({one.url: (one.before, one.now) for one in processes if one.now is not None})
+
+
+def _recall(serve: Window, index: str) -> float | None:
+    """The least that a replica says; None where all look at everything."""
+    told = serve.readings("tidemark_index_recall")
+    return min((one.value for one in told if one.labels.get("index") == index), default=None)
 
 
 def _labels(window: Window, name: str, label: str) -> list[str]:
