@@ -148,6 +148,7 @@ async def test_what_the_blend_learned_is_told_of_the_serving_generation() -> Non
         registry = CollectorRegistry()
         registry.register(ServiceCollector(service.generations))
         value = registry.get_sample_value
+        await service.push()  # what was there before is counted
         before = value("tidemark_ranking_choices_counted_total")
         for count in (1, 2):
             seen = ["x", "y"][:count]
