@@ -11,10 +11,11 @@ from store_fakes import ENCODER, RecordingSensor, profile_record
 from store.profile import Contribution, ProfileState
 from store.ranking.changes import Change
 from store.ranking.learner import Learner
+from store.ranking.pairs import NOBODY, PairTable
 from store.record import RecordTally
 from store.user_profile import UserProfile, read_updates
 
-__all__ = ["DIM", "NOW", "came", "profile", "unit"]
+__all__ = ["DIM", "NOW", "best", "came", "counted", "learner", "profile", "unit"]
 
 DIM = 8
 NOW = 1_700_000_000_000
@@ -45,3 +46,26 @@ def profile(
 def came(made: Learner, seen: Sequence[str], item: str, *, learns: bool = False) -> None:
     direction = unit(1.0) if learns else None
     made.observe([Change(profile(seen), profile([*seen, item]), direction)])
+
+
+def learner(items: int = 40, *, seed: int = 0, partners: int = 64) -> Learner:
+    made = Learner(DIM, partners=partners, seed=seed)
+    rows = np.random.default_rng(1).normal(size=(items, DIM)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    made.put_items([f"i{at}" for at in range(items)], rows)
+    return made
+
+
+def best(made: Learner, seen: Sequence[str], k: int = 5, near: Sequence[str] = ()) -> list[str]:
+    found = made.best(
+        profile(seen), unit(1.0), near, k, NOW + 1000, lambda one: one not in set(seen)
+    )
+    return [item_id for item_id, _ in found]
+
+
+def counted(table: PairTable, item: int) -> dict[int, float]:
+    return {
+        int(code): float(count)
+        for code, count in zip(table.partners[item], table.counts[item], strict=True)
+        if code != NOBODY
+    }

@@ -29,6 +29,7 @@ from store.metrics import PrometheusSensor
 from store.owner import IndexOwner
 from store.profile import Contribution, ProfileState, encode_profile
 from store.ranking.learner import Learner
+from store.ranking.sampling import CHANGES_AT_ONCE
 from store.ranking.warm_up import warm_up as warm_up_ranking
 from store.ranking.words import WORDS
 from store.sensor import SwitchedSensor
@@ -224,7 +225,7 @@ def main() -> None:
         lambda dim, _: make_index("faiss", dim),
         sensor=sensor,
         learner=Learner(DIM, words=HashingEncoder(WORDS)),
-        learned_at_once=64,
+        learned_at_once=CHANGES_AT_ONCE,
         rank="blend",
     )
     tail = MadeUpTail(

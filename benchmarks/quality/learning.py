@@ -36,6 +36,7 @@ from store.indexes import make_index
 from store.interner import Interner
 from store.policies import Policy
 from store.ranking.learner import Learner
+from store.ranking.sampling import CHANGES_AT_ONCE
 from store.ranking.words import WORDS
 from store.table import Identity, Memory, ProfileTable
 from store.view import RetrievalView
@@ -121,7 +122,11 @@ def _run(pace: _Pace, *, learns: bool, share: float) -> float:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     learner = Learner(_DIM, words=HashingEncoder(WORDS)) if learns else None
     view = RetrievalView(
-        _DIM, _ENCODER, lambda dim, _: make_index("faiss", dim), learner=learner, learned_at_once=64
+        _DIM,
+        _ENCODER,
+        lambda dim, _: make_index("faiss", dim),
+        learner=learner,
+        learned_at_once=CHANGES_AT_ONCE,
     )
     view.apply_items([item_record(_ENCODER, at, row) for at, row in enumerate(rows)])
     view.live = True

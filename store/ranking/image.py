@@ -78,8 +78,6 @@ def put_part(learner: Learner, part: RankingPart) -> bool:
     Returns:
         Whether it could be used: not what was learned with other features, say.
     """
-    if part.width < 1:
-        return False  # none was ever written so
     given = (part.version, part.features, part.contexts, part.dim)
     here = (VERSION, list(FEATURES), list(CONTEXTS), _dim(learner))
     if given != here:
@@ -137,6 +135,8 @@ def _dim(learner: Learner) -> int:
 
 def _lacking(learner: Learner, part: RankingPart) -> str:
     """What of a part is missing or of another length; nothing where it is whole."""
+    if part.width < 1:
+        return "width"
     of_one = {name: array.nbytes for name, array in _columns(learner, 0, 1).items()}
     for name in _pairs(learner, 0, 1):
         of_one[name] = of_one[name] // _width(learner) * part.width

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from store.ranking.learner import Learner
     from store.user_profile import UserProfile
 
-__all__ = ["SampledLearning"]
+__all__ = ["CHANGES_AT_ONCE", "SampledLearning"]
+
+#: Changes of profiles that a service tells the blend of at once: at a thousand a second it lags by
+#: so many milliseconds, and a call of it no longer costs more than what it counts.
+CHANGES_AT_ONCE = 64
 
 _Changed = tuple[str, "UserProfile | None", "UserProfile"]
 #: Of profiles that were there before, so many are counted, and so many between two batches: what a
 #: start may take for it is seconds, and a batch waits for milliseconds.
-_HISTORY, _AT_ONCE = 20_000, 16
+_HISTORY, _HISTORY_AT_ONCE = 20_000, 16
 #: Changes wait for so many batches at most.
 _MOST_BATCHES = 8
 
@@ -112,8 +116,8 @@ class SampledLearning:
     def between_batches(self) -> None:
         """Count some of the history, and hand over what has waited for long enough."""
         if self._history:
-            some = self._history[: -_AT_ONCE - 1 : -1]  # the oldest of them first
-            del self._history[-_AT_ONCE:]
+            some = self._history[: -_HISTORY_AT_ONCE - 1 : -1]  # the oldest of them first
+            del self._history[-_HISTORY_AT_ONCE:]
             self._learner.observe([Change(None, one) for one in some])
         if self._waiting:
             self._batches += 1

@@ -16,7 +16,8 @@ __all__ = ["warm_up"]
 def warm_up(dim: int) -> None:
     """Load or compile all loops of the ranking: half a second, or twenty the first time.
 
-    It has a learner do once what learners do, with the types that they do it with.
+    It has a learner do once what learners do, with the types that they do it with; but for putting
+    back a snapshot of another number of partners, which takes a second more.
     """
     learner = Learner(dim)
     rows = np.zeros((3, dim), np.float32)

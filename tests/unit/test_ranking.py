@@ -1,85 +1,26 @@
-"""The ranking's core: counted pairs, features, what is learned, and what a snapshot keeps."""
+"""The ranking's core: features, and what is learned."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from ranking_fakes import DIM, NOW, came, profile, unit
+from ranking_fakes import DIM, NOW, best, came, learner, profile, unit
 
-from store.compiled import compiled
 from store.errors import RankingError
 from store.ranking import choices, counting
 from store.ranking.blend import FIRST_SCALE, FIRST_WEIGHTS, new_blend
 from store.ranking.changes import Change
 from store.ranking.columns import new_moment
 from store.ranking.features import CONTEXTS, FEATURES, GROUPS, PRODUCTS
-from store.ranking.image import parts_of_learner, put_part
 from store.ranking.learner import Learner
-from store.ranking.pairs import NOBODY, PairTable, add_pair, empty_table
+from store.ranking.pairs import NOBODY
 from store.ranking.sources import going_together, partners_of
 from store.ranking.warm_up import warm_up
 
 DAY = 86_400_000
-
-
-@compiled
-def add_all(
-    table: PairTable,
-    items: NDArray[np.int64],
-    partners: NDArray[np.int64],
-    amounts: NDArray[np.float64],
-) -> None:
-    for at in range(items.shape[0]):
-        add_pair(table, items[at], partners[at], amounts[at])
-
-
-def counted(table: PairTable, item: int) -> dict[int, float]:
-    return {
-        int(code): float(count)
-        for code, count in zip(table.partners[item], table.counts[item], strict=True)
-        if code != NOBODY
-    }
-
-
-def filled(width: int, pairs: Sequence[tuple[int, int]], items: int = 64) -> PairTable:
-    table = empty_table(items, width)
-    rows = np.array(pairs, np.int64).reshape(-1, 2)
-    add_all(table, rows[:, 0].copy(), rows[:, 1].copy(), np.ones(len(rows)))
-    return table
-
-
-# --- pairs ---
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), max_size=60))
-def test_where_there_is_room_pairs_are_counted_exactly(pairs: list[tuple[int, int]]) -> None:
-    table = filled(64, pairs)
-    for item in range(4):
-        wanted: dict[int, float] = {}
-        for one, other in pairs:
-            if one == item:
-                wanted[other] = wanted.get(other, 0.0) + 1.0
-        assert counted(table, item) == wanted
-
-
-@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=200), st.integers(0, 2**32 - 1))
-def test_where_there_is_none_counts_are_never_too_high_and_the_frequent_stay(
-    rare: list[int], seed: int
-) -> None:
-    pairs = [(0, code + 10) for code in rare] + [(0, 5)] * (len(rare) + 1)
-    np.random.default_rng(seed).shuffle(pairs)
-    held = counted(filled(16, pairs), 0)
-    assert 5 in held
-    for code, count in held.items():
-        assert count <= sum(1 for _, other in pairs if other == code)
 
 
 # --- the blend ---
@@ -104,21 +45,6 @@ def test_products_weigh_the_same_at_any_moment() -> None:
 
 
 # --- the learner ---
-
-
-def learner(items: int = 40, *, seed: int = 0, partners: int = 64) -> Learner:
-    made = Learner(DIM, partners=partners, seed=seed)
-    rows = np.random.default_rng(1).normal(size=(items, DIM)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    made.put_items([f"i{at}" for at in range(items)], rows)
-    return made
-
-
-def best(made: Learner, seen: Sequence[str], k: int = 5, near: Sequence[str] = ()) -> list[str]:
-    found = made.best(
-        profile(seen), unit(1.0), near, k, NOW + 1000, lambda one: one not in set(seen)
-    )
-    return [item_id for item_id, _ in found]
 
 
 def test_what_users_came_to_after_an_item_is_suggested_to_who_has_seen_it() -> None:
@@ -403,104 +329,6 @@ def test_what_is_popular_is_looked_up_again_as_time_goes_by() -> None:
     for old, new in zip(before, made.popular, strict=True):
         assert 200 not in old
         assert 200 in new.tolist()
-
-
-# --- snapshots ---
-
-
-def test_a_learner_put_back_from_its_parts_is_the_same() -> None:
-    made = learner(2_500)
-    for at in range(300):
-        came(made, [f"i{at}", f"i{at + 1}"], f"i{(7 * at) % 2_500}", learns=True)
-    parts = list(parts_of_learner(made))
-    assert len(parts) == 3
-    other = Learner(DIM, partners=64)
-    assert all(put_part(other, part) for part in parts)
-    other.put_items(made.ids(0, 2_500), made.items.vectors[:2_500])
-    assert other.weights() == made.weights()
-    assert np.array_equal(other.blend.maps, made.blend.maps)
-    assert made.blend.maps.any()
-    assert best(other, ["i3", "i4"], 20) == best(made, ["i3", "i4"], 20)
-
-
-def test_items_that_came_while_it_was_written_leave_no_loose_ends() -> None:
-    made = learner(1_100)
-    parts = parts_of_learner(made)
-    first = next(parts)
-    made.put_items(["late"], unit(1.0)[np.newaxis])
-    came(made, ["i1050"], "late")
-    rest = list(parts)
-    other = Learner(DIM, partners=64)
-    for part in (first, *rest):
-        put_part(other, part)
-    assert len(other) == 1_100
-    assert other.items.together.partners[:1_100].max() < 1_100
-    assert other.items.follows.partners[:1_100].max() < 1_100
-
-
-def test_behind_a_part_that_was_left_out_the_others_are_left_too() -> None:
-    made = learner(2_500)
-    for at in range(300):
-        came(made, [f"i{at}", f"i{at + 1}"], f"i{(7 * at) % 2_500}")
-    first, middle, last = parts_of_learner(made)
-    other = Learner(DIM, partners=64)
-    broken = msgspec.structs.replace(middle, columns={**middle.columns, "users": b""})
-    assert [put_part(other, part) for part in (first, broken, last)] == [True, False, False]
-    assert len(other) == len(first.ids)
-    for table in (other.items.together, other.items.follows):
-        assert 0 < table.partners.max() < len(other)
-
-
-def test_in_a_wider_table_all_that_was_learned_is_put_back() -> None:
-    made = learner(partners=64)
-    for at in range(30):
-        came(made, ["i0"], f"i{at + 1}", learns=True)
-    (part,) = parts_of_learner(made)
-    other = Learner(DIM, partners=128)
-    assert put_part(other, part)
-    np.testing.assert_array_equal(other.blend.weights, made.blend.weights)
-    for was, now in zip(
-        (made.items.together, made.items.follows),
-        (other.items.together, other.items.follows),
-        strict=True,
-    ):
-        assert all(counted(now, item) == counted(was, item) for item in range(31))
-
-
-def test_in_a_narrower_table_the_most_frequent_ones_stay_as_they_were_counted() -> None:
-    made = learner(200, partners=256)
-    for at in range(150):
-        for _ in range(1 + 60 // (at + 1)):
-            came(made, ["i0"], f"i{at + 1}")
-    (part,) = parts_of_learner(made)
-    other = Learner(DIM, partners=64)
-    assert put_part(other, part)
-    was, now = (counted(one.items.together, 0) for one in (made, other))
-    assert len(was) > 2 * len(now)
-    assert all(now[one] == was[one] for one in now)
-    frequent = sorted(was, key=lambda one: -was[one])
-    assert set(frequent[:8]) <= set(now)
-    assert len(now) > 50
-
-
-def test_what_was_learned_of_vectors_of_another_length_is_left() -> None:
-    (part,) = parts_of_learner(learner())
-    other = Learner(DIM + 1, partners=64)
-    assert not put_part(other, part)
-    assert len(other) == 0
-
-
-@pytest.mark.parametrize("name", ["users", "together.partners", "text_maps"])
-def test_a_part_that_is_not_whole_is_left(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    (part,) = parts_of_learner(learner())
-    for cut in ({name: b"1234"}, {}):
-        kept = part.learned if name in part.learned else part.columns
-        broken = {**{key: value for key, value in kept.items() if key != name}, **cut}
-        where = "learned" if name in part.learned else "columns"
-        other = Learner(DIM, partners=64)
-        assert not put_part(other, msgspec.structs.replace(part, **{where: broken}))
-        assert len(other) == 0
-        assert f"the snapshot's has no whole {name}" in caplog.text
 
 
 def test_contexts_and_features_have_names_of_their_own() -> None:

@@ -57,6 +57,23 @@ def test_all_figures() -> None:
     assert told["index"] == {}
 
 
+def test_an_index_that_looks_at_everything_has_no_recall() -> None:
+    registry = CollectorRegistry()
+    vectors = Gauge("tidemark_index_vectors", "", ["index"], registry=registry)
+    recall = Gauge("tidemark_index_recall", "", ["index"], registry=registry)
+    for name in ("items", "profiles"):
+        vectors.labels(name).set(5)
+    recall.labels("profiles").set(0.97)
+    look = look_at_text(generate_latest(registry).decode(), 1.0)
+    told = figures([], Seen("http://r:8080", None, look), 1_700_000_000_000)
+    assert {name: one["recall"] for name, one in told["index"].items()} == {
+        "items": None, "profiles": 0.97,
+    }  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=200, force_terminal=False).print(view(told, 200))
+    assert "all" in out.getvalue()
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_the_view_fits_any_width(width: int) -> None:
     out = io.StringIO()

@@ -17,6 +17,7 @@ from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
 from store.ranking.learner import Learner
+from store.ranking.sampling import CHANGES_AT_ONCE
 from store.ranking.warm_up import warm_up as warm_up_ranking
 from store.ranking.words import WORDS
 from store.receipt import ForgetReceipt
@@ -62,10 +63,6 @@ if TYPE_CHECKING:
     from tidemark.settings import Settings
 
 __all__ = ["build_learner", "build_retrieval", "require_apart"]
-
-#: Changes of profiles that the blend is told of at once: at a thousand a second it lags by so many
-#: milliseconds, and a call of it no longer costs more than what it counts.
-_LEARNED_AT_ONCE = 64
 
 
 def build_retrieval(
@@ -190,7 +187,7 @@ def _build_generation(
             learner=build_learner(settings, encoding.dim),
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
-            learned_at_once=_LEARNED_AT_ONCE,
+            learned_at_once=CHANGES_AT_ONCE,
             ranker=ranker,
             rank=wanted.rank or ("blend" if settings.ranking.enabled else "nearest"),
             sequence=sequence,

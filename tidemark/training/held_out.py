@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["Interval", "choices_between", "ndcg", "paired", "ranks_of", "recall"]
+__all__ = ["Interval", "choices_between", "discounted", "ndcg", "paired", "ranks_of", "recall"]
 
 K = 10
 #: Moments that are scored together.
@@ -94,6 +94,12 @@ def recall(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
 def ndcg(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each moment: 1 / log₂(rank + 1) among the first `K`, else 0."""
     return np.where(ranks <= K, 1 / np.log2(ranks + 1), 0.0)
+
+
+def discounted(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As `ndcg`, of all ranks: it sees smaller differences."""
+    gained: NDArray[np.float64] = 1 / np.log2(1 + ranks)
+    return gained
 
 
 def paired(

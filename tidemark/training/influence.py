@@ -13,7 +13,14 @@ from store.policies import Policy
 from tidemark.errors import EvaluationError
 from tidemark.training.choices import gather
 from tidemark.training.features import FeatureTable, features_of
-from tidemark.training.held_out import Interval, choices_between, paired, ranks_of, recall
+from tidemark.training.held_out import (
+    Interval,
+    choices_between,
+    discounted,
+    paired,
+    ranks_of,
+    recall,
+)
 from tidemark.training.profiles import profiles_at
 
 if TYPE_CHECKING:
@@ -270,10 +277,10 @@ def _judge(
         name: str, half_life: float | None, theirs: NDArray[np.float64], *, own: bool = False
     ) -> Judged:
         users = log.users[places]
-        found, gained = recall(theirs), 1 / np.log2(1 + theirs)
+        found, gained = recall(theirs), discounted(theirs)
         return Judged(
             name, half_life, float(found.mean()), float(gained.mean()),
-            None if own else paired(1 / np.log2(1 + mine), gained, users, 0),
+            None if own else paired(discounted(mine), gained, users, 0),
             None if own else paired(recall(mine), found, users, 0),
         )  # fmt: skip
 

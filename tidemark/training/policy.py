@@ -16,7 +16,14 @@ import numpy as np
 
 from store.policies import Policy
 from tidemark.errors import EvaluationError
-from tidemark.training.held_out import Interval, choices_between, paired, ranks_of, recall
+from tidemark.training.held_out import (
+    Interval,
+    choices_between,
+    discounted,
+    paired,
+    ranks_of,
+    recall,
+)
 from tidemark.training.profiles import profiles_at
 
 if TYPE_CHECKING:
@@ -149,31 +156,26 @@ def tune_policy(
     tried = []
     for policy in dict.fromkeys((now, *candidates)):
         ranks = ranked(policy, choosing)
-        tried.append(Tried(policy, float(recall(ranks).mean()), float(_gained(ranks).mean())))
+        tried.append(Tried(policy, float(recall(ranks).mean()), float(discounted(ranks).mean())))
         on_tried(tried[-1])
     # of equals the settings' own, which is the first
     tried.sort(key=lambda one: -one.ndcg)
     best = tried[0].policy
     ours, theirs = ranked(best, judging), ranked(now, judging)
     users = log.users[judging]
-    ndcg_gain = paired(_gained(ours), _gained(theirs), users, plan.seed)
+    ndcg_gain = paired(discounted(ours), discounted(theirs), users, plan.seed)
     return Found(
         best=best,
         now=now,
         promoted=ndcg_gain.low > 0,
         tried=tried,
         recall=(float(recall(ours).mean()), float(recall(theirs).mean())),
-        ndcg=(float(_gained(ours).mean()), float(_gained(theirs).mean())),
+        ndcg=(float(discounted(ours).mean()), float(discounted(theirs).mean())),
         recall_gain=paired(recall(ours), recall(theirs), users, plan.seed),
         ndcg_gain=ndcg_gain,
         chosen_by=len(choosing),
         held_out=len(judging),
     )
-
-
-def _gained(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    gained: NDArray[np.float64] = 1 / np.log2(1 + ranks)
-    return gained
 
 
 def _parts(
