@@ -101,7 +101,7 @@ class LocalSystem:
         self._given = bootstrap
         chosen = self.settings.retrieval.port if port is None else port
         self.retrieval_port = chosen or free_port()
-        self.metrics_port = free_port()
+        self.metrics_port = self.settings.worker.metrics_port or free_port()
         self._env.setdefault("TIDEMARK_DASHBOARD__WORKERS", json.dumps([self.worker_url]))
         self.bootstrap = bootstrap or ""
         self.broker_kind: BrokerKind = "given"
@@ -205,6 +205,7 @@ class LocalSystem:
                 "name another with --state"
             ) from error
         require_free_port(self.settings.retrieval.host, self.retrieval_port, "--port")
+        require_free_port("127.0.0.1", self.metrics_port, "worker.metrics_port")
         self.settings.retrieval.require_protection()
         self._start_broker()
         self._on_step("creating topics")

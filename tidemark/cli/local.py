@@ -195,7 +195,9 @@ def _print_urls(system: LocalSystem, *, as_json: bool) -> None:
         f"  metrics     {system.retrieval_url}/metrics  {system.worker_url}/metrics\n"
         f"  logs        {system.folder}\n\n"
         f"Publish: tidemark publish FILE --bootstrap {system.bootstrap}\n"
-        f"Query: curl '{system.retrieval_url}/v1/users/USER/candidates?k=5'\nCtrl-C stops.",
+        f"Query: curl '{system.retrieval_url}/v1/users/USER/candidates?k=5'\n"
+        f"Watch: tidemark top --url {system.retrieval_url} --worker {system.worker_url}\n"
+        "Ctrl-C stops.",
         highlight=False,
         soft_wrap=True,
     )
