@@ -19,7 +19,7 @@ from store.query_vectors import query_vectors
 from store.question import Search, answered
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,6 +43,7 @@ class Candidate:
 
     ``score`` is a cosine, with what was asked to be added for popularity; or, where popularity
     alone ranked it, a count of users; or, where the learned blend or a ranker did, what it gives.
+    A cosine to a profile is to what is left of it without the items' mean (`MeanVector`).
     """
 
     item_id: str
@@ -106,7 +107,7 @@ class Answers:
         vector = query_vectors(self._held, [user_id], by)[0]
         if isinstance(vector, UnknownUserError):
             raise vector
-        asked = self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen)
+        asked = self._asked(user_id, vector, by, wanted, now_ms, exclude_seen=exclude_seen)
         return self._candidates((yield from self._ask_best(asked, k, rank)))
 
     def candidates_of(
@@ -135,11 +136,13 @@ class Answers:
             if isinstance(vector, UnknownUserError):
                 answers.append(vector)
                 continue
-            asking.append(self._asked(user_id, vector, wanted, now_ms, exclude_seen=exclude_seen))
+            asking.append(
+                self._asked(user_id, vector, by, wanted, now_ms, exclude_seen=exclude_seen)
+            )
             places.append(len(answers))
             answers.append([])
         if asking:
-            rows = self._catalogue.query(np.stack([one.direction for one in asking]), wanted)
+            rows = np.stack([one.query for one in asking])
             excluded = [one.seen for one in asking]
             found = search_each(self._catalogue.index, rows, depth, excluded, fields)
             for at, asked, hits in zip(places, asking, found, strict=True):
@@ -193,50 +196,56 @@ class Answers:
             UnknownCategoryError: no item is of this category.
             VectorIndexError: the vector's shape, dtype or values are not as said.
         """
-        return (yield from self._ask_items(vector, k, (), wanted))
+        fields, query = self._catalogue.fields(wanted), self._catalogue.query(vector, wanted)
+        hits = yield from self._find(query, k, (), fields)
+        return self._candidates(zip(hits.keys, hits.scores.tolist(), strict=True))
 
     def ask_profiles(self, vector: NDArray[np.float32], k: int) -> Question[list[ScoredUser]]:
         """The k users nearest to a vector, ``(dim,) float32``. Raises `VectorIndexError`."""
         return _scored((yield Search("profiles", self._profiles.index, vector, k, (), {})))
 
     def nearest_items(self, unit: NDArray[np.float32], seen: Collection[str]) -> list[str]:
-        """Ids of the K items nearest to a unit vector, ``(dim,) float32``, without those seen."""
-        asked = self._ask_items(unit, K, seen, ANY)
-        return [one.item_id for one in answered(asked)]
+        """Ids of the K items nearest to a profile's unit vector, without those seen."""
+        query = self._catalogue.query_of_profile(unit, ANY)
+        return list(answered(self._find(query, K, seen, {})).keys)
 
     def best_items(
         self, rank: Rank, profile: UserProfile, unit: NDArray[np.float32], now_ms: int
     ) -> list[str]:
         """Ids of the K items that a request so ranked gets, for a profile and its unit vector."""
-        asked = Asked(profile, unit, profile.seen, ANY, now_ms)
+        query = self._catalogue.query_of_profile(unit, ANY)
+        asked = Asked(profile, unit, query, profile.seen, ANY, now_ms)
         return [item_id for item_id, _ in answered(self._ask_best(asked, K, rank))]
-
-    def _ask_items(
-        self, vector: NDArray[np.float32], k: int, barred: Collection[str], wanted: Wanted
-    ) -> Question[list[Candidate]]:
-        fields, query = self._catalogue.fields(wanted), self._catalogue.query(vector, wanted)
-        return self._found((yield Search("items", self._catalogue.index, query, k, barred, fields)))
 
     def _ask_best(self, asked: Asked, k: int, rank: Rank) -> Question[Sequence[tuple[str, float]]]:
         depth, fields = self._ordering.depth(k, rank), self._catalogue.fields(asked.wanted)
-        query = self._catalogue.query(asked.direction, asked.wanted)
-        hits = yield Search("items", self._catalogue.index, query, depth, asked.seen, fields)
+        hits = yield from self._find(asked.query, depth, asked.seen, fields)
         return self._ordering.best(asked, hits, k, rank)
+
+    def _find(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        barred: Collection[str],
+        fields: Mapping[str, Collection[str]],
+    ) -> Question[Hits]:
+        return (yield Search("items", self._catalogue.index, query, k, barred, fields))
 
     def _asked(
         self,
         user_id: str,
         vector: NDArray[np.float32],
+        by: ProfileFunction,
         wanted: Wanted,
         now_ms: int,
         *,
         exclude_seen: bool,
     ) -> Asked:
         profile = self._held.profile(user_id)
-        return Asked(profile, vector, profile.seen if exclude_seen else (), wanted, now_ms)
-
-    def _found(self, hits: Hits) -> list[Candidate]:
-        return self._candidates(zip(hits.keys, hits.scores.tolist(), strict=True))
+        # the sequence model was trained to be near to the vectors as they are
+        query_of = self._catalogue.query if by != "fold" else self._catalogue.query_of_profile
+        seen = profile.seen if exclude_seen else ()
+        return Asked(profile, vector, query_of(vector, wanted), seen, wanted, now_ms)
 
     def _candidates(self, found: Iterable[tuple[str, float]]) -> list[Candidate]:
         return [self._candidate(*one) for one in found]

@@ -11,12 +11,13 @@ import numpy as np
 from store.errors import UNREADABLE, CorruptRecordError, UnknownCategoryError, UnknownItemError
 from store.item_popularity import PopularityCoordinate
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
+from store.mean_vector import MeanVector
 from store.ranking.words import words_of
 from store.record import key_of
 from store.view_image import ItemsPart, take_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -72,6 +73,7 @@ class Catalogue:
         index: empty, of ``dim + EXTRA`` (`store.item_popularity`).
         tally: counts the records.
         learner: told the items' vectors; None where nothing is learned.
+        mean_removal: whether profiles are searched for without the items' mean vector.
     """
 
     def __init__(
@@ -81,8 +83,11 @@ class Catalogue:
         index: VectorIndex,
         tally: RecordTally,
         learner: Learner | None = None,
+        *,
+        mean_removal: bool = True,
     ) -> None:
         self._learner = learner
+        self._mean = MeanVector(dim) if mean_removal else None
         self._encoder_id = encoder_id
         self._tally = tally
         self._items: dict[str, CatalogueItem] = {}
@@ -125,6 +130,14 @@ class Catalogue:
     def query(self, vector: NDArray[np.float32], wanted: Wanted) -> NDArray[np.float32]:
         """What the index is searched for, to rank by nearness to the vectors, ``(…, dim)``."""
         return self._popularity.query(vector, wanted.popularity)
+
+    def query_of_profile(
+        self, directions: NDArray[np.float32], wanted: Wanted
+    ) -> NDArray[np.float32]:
+        """The same for users' profiles, ``(…, dim)`` unit vectors, see `MeanVector`."""
+        if self._mean is not None:
+            directions = self._mean.removed_from(directions)
+        return self.query(directions, wanted)
 
     def fields(self, wanted: Wanted) -> dict[str, Collection[str]]:
         """The filter of the index that leaves these items.
@@ -190,10 +203,7 @@ class Catalogue:
         self._popularity.arrived(item_id for item_id in written if item_id not in self.index)
         if written:
             rows = np.stack(list(written.values()))
-            if self._learner is not None:
-                self._learner.put_items(
-                    list(written), rows, [_words(self._items[item_id]) for item_id in written]
-                )
+            self._tell(list(written), rows)
             self.index.upsert(
                 list(written),
                 self._popularity.rows(list(written), rows),
@@ -237,12 +247,16 @@ class Catalogue:
         )
         for item_id, title, categories, attributes, offset in rows:
             self._put(item_id, CatalogueItem(title, categories, attributes or _NONE), offset)
-        if self._learner is not None and held:
-            self._learner.put_items(
-                list(held),
-                np.stack(list(held.values()))[:, : self._dim],
-                [_words(self._items[item_id]) for item_id in held],
-            )
+        if held:
+            self._tell(list(held), np.stack(list(held.values()))[:, : self._dim])
+
+    def _tell(self, item_ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Those who follow the vectors: ``(n, dim)`` of these items have come."""
+        if self._mean is not None:
+            self._mean.add(vectors)
+        if self._learner is not None:
+            words = [_words(self._items[item_id]) for item_id in item_ids]
+            self._learner.put_items(item_ids, vectors, words)
 
     def _put(self, item_id: str, item: CatalogueItem | None, offset: int) -> None:
         if offset < 0:

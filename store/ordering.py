@@ -34,6 +34,7 @@ class Asked(NamedTuple):
     Attributes:
         profile: of the user.
         direction: ``(dim,) float32`` of the profile.
+        query: what the items are searched for.
         seen: items that may not be returned.
         wanted: which items may.
         now_ms: wall clock, ms since the epoch; the blend asks how long ago the user was active.
@@ -41,6 +42,7 @@ class Asked(NamedTuple):
 
     profile: UserProfile
     direction: NDArray[np.float32]
+    query: NDArray[np.float32]
     seen: Collection[str]
     wanted: Wanted
     now_ms: int

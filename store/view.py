@@ -64,6 +64,7 @@ class RetrievalView:
         ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
         rank: what orders them where a request does not say, see `settled_rank`.
         sequence: the trained profile function, of vectors of the same encoder; None for none.
+        mean_removal: whether profiles are searched for without the items' mean vector.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -85,6 +86,7 @@ class RetrievalView:
         ranker: Ranker | None = None,
         rank: Rank = "nearest",
         sequence: SequenceProfile | None = None,
+        mean_removal: bool = True,
     ) -> None:
         if ranker is not None:
             ranker.require(encoder_id, dim)
@@ -97,7 +99,9 @@ class RetrievalView:
         self.freshness = Freshness()
         items = index_factory(dim + EXTRA, "items")
         self.learner = learner
-        self._catalogue = Catalogue(encoder_id, dim, items, self.records, learner)
+        self._catalogue = Catalogue(
+            encoder_id, dim, items, self.records, learner, mean_removal=mean_removal
+        )
         profiles = index_factory(dim, "profiles")
         self._learning = (
             None

@@ -47,6 +47,9 @@ class RetrievalSettings(Group):
     """how `faiss` stores vectors: or `float32`, `float16`, `int8`; `exact` knows `float32` alone"""
     sequence: Path | None = None
     """a profile function by `tidemark train sequence`, for `profile=sequence` (training.md)"""
+    mean_removal: bool = True
+    """whether profiles are searched for without the mean vector of the items, once there are 100
+    (retrieval-api.md)"""
     accelerate_above: PositiveInt = 130_000
     """beyond so many items or profiles not each is looked at (store.md)"""
     snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from store_fakes import (
 from store.catalogue import Wanted
 from store.errors import UnknownCategoryError, UnknownItemError, UnknownUserError
 from store.item_vector import ITEM_OFFSET_HEADER
+from store.mean_vector import LEAST_ITEMS
 from store.profile import Contribution, Fence
 from store.question import answered
 
@@ -455,6 +456,57 @@ def test_candidates_may_include_seen_items_and_keep_to_a_category() -> None:
         answered(view.answers.ask_candidates("ann", 9, wanted=Wanted("none")))
     with pytest.raises(UnknownUserError, match="'nobody'"):
         answered(view.answers.ask_candidates("nobody", 9))
+
+
+def hundred_alike(**options: Any) -> RetrievalView:
+    """A hundred items that all have X in common, and ann, of whom Y is told little beside X."""
+    view = make_view(**options)
+    rows = {"x": X, "y": (0.6 * X + 0.8 * Y)}
+    rows |= {f"z{at}": 0.8 * X + 0.6 * Z for at in range(LEAST_ITEMS)}
+    view.apply_items([item_record(item_id, row) for item_id, row in rows.items()])
+    put(view, profile_record("ann", make_state(2 * (0.9 * X + 0.19**0.5 * Y))))
+    return view
+
+
+def nearest(view: RetrievalView) -> list[str]:
+    return [one.item_id for one in answered(view.answers.ask_candidates("ann", 2))]
+
+
+def test_what_all_items_share_is_left_out_of_a_profile_that_is_searched_for() -> None:
+    view = hundred_alike()
+    assert nearest(view) == ["y", "x"]
+    found = answered(view.answers.ask_candidates("ann", 1))[0]
+    rows = [X, 0.6 * X + 0.8 * Y, *([0.8 * X + 0.6 * Z] * LEAST_ITEMS)]
+    moved = 0.9 * X + 0.19**0.5 * Y - np.mean(rows, axis=0)
+    expected = (0.6 * X + 0.8 * Y) @ (moved / np.linalg.norm(moved))
+    assert found.score == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_mean_may_be_kept() -> None:
+    assert nearest(hundred_alike(mean_removal=False)) == ["x", "y"]
+
+
+def test_many_users_and_what_is_watched_are_searched_for_alike() -> None:
+    view = hundred_alike()
+    alone = answered(view.answers.ask_candidates("ann", 2))
+    assert view.answers.candidates_of(["ann"], 2) == [alone]
+    ids = [one.item_id for one in alone]
+    unit = view.direction("ann")
+    assert view.answers.nearest_items(unit, ())[:2] == ids
+    assert view.answers.best_items("nearest", view.profile("ann"), unit, 0)[:2] == ids
+
+
+def test_a_vector_that_is_given_is_searched_for_as_it_is() -> None:
+    view = hundred_alike()
+    found = answered(view.answers.ask_items(view.direction("ann"), 2))
+    assert [one.item_id for one in found] == ["x", "y"]
+
+
+def test_the_mean_is_known_again_from_a_snapshot() -> None:
+    view, restored = hundred_alike(), make_view()
+    for part in view.parts():
+        restored.put(part)
+    assert nearest(restored) == nearest(view)
 
 
 def test_neighbours_leave_the_user_out() -> None:

@@ -191,6 +191,7 @@ def _build_generation(
             ranker=ranker,
             rank=wanted.rank or ("blend" if settings.ranking.enabled else "nearest"),
             sequence=sequence,
+            mean_removal=wanted.mean_removal,
         )
 
     begin: dict[tuple[str, int], int] = {}

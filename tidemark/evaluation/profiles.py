@@ -9,6 +9,7 @@ import numpy as np
 from store.columns import Rows, new_rows
 from store.compiled import compiled, dot, part
 from store.fold import Rule, fold_action
+from store.mean_vector import MeanVector
 from store.policies import Policy
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class NearestToProfile:
         interests: profiles of a user, at most.
         popularity: added for the item that most users came to; for others by the logarithm of
             theirs, as ``popularity`` of a request.
+        mean_removal: whether profiles are held against the items less the items' mean.
     """
 
     def __init__(
@@ -58,9 +60,13 @@ class NearestToProfile:
         name: str,
         interests: int = 1,
         popularity: float = 0.0,
+        mean_removal: bool = False,
     ) -> None:
         self.name = name
         self._vectors = vectors
+        self._mean = MeanVector(vectors.shape[1])
+        if mean_removal:
+            self._mean.add(vectors)  # the catalogue is known before its actions
         self._log = _Actions(log.users, log.items, log.ts, strengths)
         self._interests, self._popularity = interests, popularity
         users = len(log.user_ids)
@@ -87,7 +93,9 @@ class NearestToProfile:
         begin = user * self._interests
         profiles = self._rows.vector[begin : begin + max(1, int(self._used[user]))]
         norms = np.linalg.norm(profiles, axis=1, keepdims=True)
-        units = profiles / np.where(norms > 0, norms, 1.0)
+        units = (profiles / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+        if norms[0, 0] > 0:
+            units = self._mean.removed_from(units)
         near: NDArray[np.float32] = (self._vectors @ units.T).max(axis=1)
         if self._popularity:
             most = max(1.0, float(self._users_of.max()))

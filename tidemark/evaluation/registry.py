@@ -187,7 +187,8 @@ def entries(
         system(
             "without-strengths", Part.ablations, strengths=lambda: np.ones(len(log), np.float32)
         ),
-        nearest("nearest", vectors, Part.always),
+        nearest("nearest", vectors, Part.always, mean_removal=True),
+        nearest("nearest-without-mean-removal", vectors),
         nearest("nearest-centred", lambda: centred(vectors())),
         nearest("nearest-whitened", lambda: whitened(vectors())),
         nearest("nearest-four-interests", lambda: centred(vectors()), interests=4),

@@ -9,6 +9,7 @@ import numpy as np
 from encoders.hashing import HashingEncoder
 from store.compiled import compiled
 from store.fold import Rule
+from store.mean_vector import MeanVector
 from store.ordering import DEPTH
 from store.policies import Policy
 from store.ranking.blend import (
@@ -102,6 +103,8 @@ class Blended:
         self.blend = new_blend(row, without=without, contexts=contexts)
         self._moment = new_moment(row, count, len(FEATURES), len(CONTEXTS), seed, beside=row - dim)
         self._draws = new_draws(count)
+        self._mean = MeanVector(dim)
+        self._mean.add(vectors)
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
         policy = policy or Policy()
@@ -131,7 +134,9 @@ class Blended:
     def _found_for(self, user: int) -> NDArray[np.int32]:
         """What the sources find for the user of the open moment."""
         profile = self._users.rows.vector[user]
-        nearness = self._items.vectors[:, : len(profile)] @ profile
+        norm = np.linalg.norm(profile)
+        query = self._mean.removed_from(profile / norm) if norm > 0 else profile
+        nearness = self._items.vectors[:, : len(profile)] @ query
         nearness[self._users.seen[user, : self._users.seen_counts[user]]] = -np.inf
         near = np.argsort(-nearness)[:DEPTH]
         count = len(self._every)

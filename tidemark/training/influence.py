@@ -21,7 +21,7 @@ from tidemark.training.held_out import (
     ranks_of,
     recall,
 )
-from tidemark.training.profiles import profiles_at
+from tidemark.training.profiles import profiles_at, searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -268,10 +268,10 @@ def _judge(
     """What each retrieves, the settings' policy too; and whether the model gains on them all."""
 
     def ranked(weights: NDArray[np.float64], rule: Policy) -> NDArray[np.float64]:
-        queries = profiles_at(
+        profiles = profiles_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=rule
         )
-        return ranks_of(log, places, queries, vectors)
+        return ranks_of(log, places, searched_for(profiles, vectors), vectors)
 
     def judged(
         name: str, half_life: float | None, theirs: NDArray[np.float64], *, own: bool = False

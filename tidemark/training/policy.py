@@ -24,7 +24,7 @@ from tidemark.training.held_out import (
     ranks_of,
     recall,
 )
-from tidemark.training.profiles import profiles_at
+from tidemark.training.profiles import profiles_at, searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,7 +151,7 @@ def tune_policy(
         profiles = profiles_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=policy
         )
-        return ranks_of(log, places, profiles, vectors)
+        return ranks_of(log, places, searched_for(profiles, vectors), vectors)
 
     tried = []
     for policy in dict.fromkeys((now, *candidates)):

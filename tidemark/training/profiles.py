@@ -9,6 +9,7 @@ import numpy as np
 from store.columns import new_columns, reserve_rows
 from store.compiled import compiled
 from store.fold import Rule, fold_action, part_that_counts, passes
+from store.mean_vector import MeanVector
 from store.robustness import Robustness
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from store.robustness import Guards
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["profiles_at"]
+__all__ = ["profiles_at", "searched_for"]
 
 
 def profiles_at(
@@ -55,6 +56,26 @@ def profiles_at(
         (Robustness() if robustness is None else robustness).guards(), places, found,
     )  # fmt: skip
     return found
+
+
+def searched_for(
+    profiles: NDArray[np.float32], vectors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What ``rank=nearest`` searches the items for: profiles at length 1, less the items' mean.
+
+    Args:
+        profiles: ``(m, dim) float32``; of zeros no direction is known.
+        vectors: ``(items, dim) float32`` unit rows of the catalogue.
+
+    Returns:
+        ``(m, dim) float32``; zeros where nothing is known.
+    """
+    mean = MeanVector(vectors.shape[1])
+    mean.add(vectors)
+    norms = np.linalg.norm(profiles, axis=1, keepdims=True)
+    known = norms > 0
+    units = (profiles / np.where(known, norms, 1.0)).astype(np.float32)
+    return np.where(known, mean.removed_from(units), np.float32(0.0))
 
 
 @compiled

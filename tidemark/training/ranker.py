@@ -12,7 +12,7 @@ from store.ordering import DEPTH
 from store.ranker import Ranker
 from tidemark.errors import RankerError
 from tidemark.training.held_out import Interval, choices_between, ndcg, paired, recall
-from tidemark.training.profiles import profiles_at
+from tidemark.training.profiles import profiles_at, searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,13 +170,14 @@ def _serve(
     """The nearest unseen items at each place, nearest first; and at which what was taken is one."""
     norms = np.linalg.norm(profiles, axis=1, keepdims=True)
     units = profiles / np.maximum(norms, np.float32(1e-12))
+    queries = searched_for(profiles, vectors)
     depth = min(depth, len(vectors))
     order = np.argsort(log.users, kind="stable")
     edges = np.searchsorted(log.users[order], np.arange(len(log.user_ids) + 1))
     items = np.empty((len(places), depth), np.int64)
     taken = np.full(len(places), -1, np.int64)
     for start in range(0, len(places), _AT_ONCE):
-        found = units[start : start + _AT_ONCE] @ vectors.T
+        found = queries[start : start + _AT_ONCE] @ vectors.T
         for row, place in enumerate(places[start : start + _AT_ONCE].tolist()):
             user = log.users[place]
             of_user = order[edges[user] : edges[user + 1]]

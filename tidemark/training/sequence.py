@@ -16,6 +16,7 @@ from tidemark.sequence_file import make_sequence
 from tidemark.training.checkpoints import read_checkpoint, write_checkpoint
 from tidemark.training.folding import fold_log
 from tidemark.training.held_out import choices_between, ndcg, paired, ranks_of, recall
+from tidemark.training.profiles import searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,7 +249,7 @@ class _Parts:
         self.training, self.targets = training.of(known), log.items[learned[known]]
         self.validating, self.validation = _with_items(self.validating, before)
         judged, self._before = _with_items(self._judging, before)
-        self._folded = self._folded[np.isin(self._judging, judged)]
+        self._folded = searched_for(self._folded[np.isin(self._judging, judged)], vectors)
         self._judging = judged
 
     def judged(
