@@ -10,6 +10,7 @@ from evaluation_logs import RULES, log_of, random_log
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store import mean_vector
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.cooccurrence import (
     ITEM_KNN,
@@ -105,6 +106,21 @@ def test_the_profile_is_what_the_worker_folds() -> None:
     # k is min(0.9, n/(n + 1)): at the second action a half
     half = math.sqrt(0.5)
     assert nearest.scores(3).tolist() == pytest.approx([0, half, half, 0, 0, 0])
+
+
+def test_the_profile_is_held_against_items_as_it_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mean_vector, "LEAST_ITEMS", len(VECTORS))
+    log = log_of([("a", 1, "purchase"), ("a", 2, "purchase"), ("b", 5, "view"), ("a", 3, "view")])
+    nearest = NearestToProfile(
+        log, VECTORS, log.strengths(RULES), name="nearest", mean_removal=True
+    )
+    assert nearest.scores(0).tolist() == [0] * 6
+    nearest.learn(0, 3)
+    moved = np.array([0, 1, 1, 0, 0, 0]) * math.sqrt(0.5) @ VECTORS - VECTORS.mean(axis=0)
+    expected = VECTORS @ (moved / np.linalg.norm(moved))
+    assert nearest.scores(3).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_interests_that_are_unlike_are_kept_apart() -> None:

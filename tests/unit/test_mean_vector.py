@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from store.mean_vector import LEAST_ITEMS, MeanVector
+from tidemark.training.profiles import searched_for
 
 DIM = 8
 
@@ -75,3 +76,12 @@ def test_what_all_texts_share_no_longer_decides() -> None:
     assert near_to_all @ profile > of_the_kind @ profile
     query = mean_of(units(LEAST_ITEMS)).removed_from(profile)
     assert of_the_kind @ query > near_to_all @ query
+
+
+def test_trainings_search_as_the_service_does_whatever_the_length_of_a_profile() -> None:
+    items, profiles = units(LEAST_ITEMS), units(3, seed=1)
+    profiles[1] *= 7.0
+    profiles[2] = 0.0
+    found = searched_for(profiles, items)
+    assert found[:2] == pytest.approx(mean_of(items).removed_from(units(3, seed=1)[:2]), abs=1e-6)
+    assert found[2].tolist() == [0.0] * DIM
