@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     Attributes:
         profile: of the user.
         direction: ``(dim,) float32`` of the profile.
-        query: what the items are searched for.
+        query: ``(≥ dim,) float32`` what the items are searched for: first a vector.
         seen: items that may not be returned.
         wanted: which items may.
         now_ms: wall clock, ms since the epoch; the blend asks how long ago the user was active.
@@ -114,7 +114,7 @@ class Ordering:
         if rank == "blend":
             return self._blended(self.learned(), asked, hits.keys, k)
         if rank == "mlp" and self._ranker is not None and near:
-            return self._by_ranker(self._ranker, asked.direction, hits.keys, k)
+            return self._by_ranker(self._ranker, asked.query[: self._dim], hits.keys, k)
         return near[:k]
 
     def _blended(
@@ -128,12 +128,12 @@ class Ordering:
         return learner.best(asked.profile, asked.direction, near, k, asked.now_ms, allowed)
 
     def _by_ranker(
-        self, ranker: Ranker, direction: NDArray[np.float32], near: Sequence[str], k: int
+        self, ranker: Ranker, searched: NDArray[np.float32], near: Sequence[str], k: int
     ) -> list[tuple[str, float]]:
         vectors = self._catalogue.index.get(near)
         rows = np.stack([vectors[item_id][: self._dim] for item_id in near])
         # With popularity an item's row is no unit vector; nor need what an index gives back be.
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
-        scores = ranker.scores(direction, rows)
+        scores = ranker.scores(searched, rows)
         order = np.argsort(-scores, kind="stable")[:k].tolist()
         return [(near[at], float(scores[at])) for at in order]

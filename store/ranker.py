@@ -2,7 +2,8 @@
 
     R(p, q) = t·p·q + o·relu(H·relu(W₁p + W₂q + b) + c)
 
-p and q are the unit vectors of user and item. Before it is trained o is 0 and t 1, so that it
+p and q are the unit vectors of user and item, p as the items are searched for: without their mean,
+where that is removed. Before it is trained o is 0 and t 1, so that it
 begins as the order that the search gave.
 """
 
@@ -30,6 +31,7 @@ class Ranker:
 
     Attributes:
         encoder_id: whose vectors it was trained on.
+        mean_removal: whether p was without the items' mean (`store.mean_vector`).
         of_user, of_item: W₁ and W₂, ``(hidden, dim)``.
         bias: b, ``(hidden,)``.
         inner, inner_bias: H, ``(inner, hidden)``, and c, ``(inner,)``.
@@ -38,6 +40,7 @@ class Ranker:
     """
 
     encoder_id: str
+    mean_removal: bool
     of_user: NDArray[np.float32]
     of_item: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -58,7 +61,7 @@ class Ranker:
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} is of {getattr(self, name).shape}; expected {shape}")
-        said = hashlib.sha256(self.encoder_id.encode())
+        said = hashlib.sha256(f"{self.encoder_id} {self.mean_removal}".encode())
         for name, array in self.arrays().items():
             if array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"{name} is {array.dtype}, or not finite; expected float32")
@@ -70,11 +73,11 @@ class Ranker:
         return {
             one.name: getattr(self, one.name)
             for one in fields(self)
-            if one.name not in ("encoder_id", "version")
+            if one.name not in ("encoder_id", "mean_removal", "version")
         }
 
-    def require(self, encoder_id: str, dim: int) -> None:
-        """Refuse the vectors of another encoder.
+    def require(self, encoder_id: str, dim: int, *, mean_removal: bool) -> None:
+        """Refuse the vectors of another encoder, and profiles that are searched for otherwise.
 
         Raises:
             EncoderMismatchError: it was trained on others.
@@ -85,12 +88,19 @@ class Ranker:
                 f"{self.of_user.shape[1]}), this process has those of {encoder_id!r} (dim {dim}): "
                 "train one for them with: tidemark train ranker; or leave retrieval.ranker out"
             )
+        if mean_removal != self.mean_removal:
+            here, there = str(mean_removal).lower(), str(self.mean_removal).lower()
+            raise EncoderMismatchError(
+                f"the ranker {self.version} was trained with retrieval.mean_removal = {there}, and "
+                f"it is {here} here: train one with: tidemark train ranker; or leave "
+                "retrieval.ranker out"
+            )
 
     def scores(self, user: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
         """R of a user and each of some items, ``(n,) float32``.
 
         Args:
-            user: ``(dim,) float32``, at length 1.
+            user: ``(dim,) float32`` p, at length 1.
             items: ``(n, dim) float32``, at length 1.
         """
         hidden = items @ self.of_item.T

@@ -89,7 +89,7 @@ class RetrievalView:
         mean_removal: bool = True,
     ) -> None:
         if ranker is not None:
-            ranker.require(encoder_id, dim)
+            ranker.require(encoder_id, dim, mean_removal=mean_removal)
         self.dim = dim
         self.encoder_id = encoder_id
         self.sequence = sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_ranker", "save_ranker"]
 
-_KIND = "tidemark-ranker-1"
+_KIND = "tidemark-ranker-2"
 
 
 def save_ranker(ranker: Ranker, file: Path, trained_on: str) -> None:
@@ -29,6 +29,7 @@ def save_ranker(ranker: Ranker, file: Path, trained_on: str) -> None:
         "kind": _KIND,
         "version": ranker.version,
         "encoder_id": ranker.encoder_id,
+        "mean_removal": str(ranker.mean_removal).lower(),
         "trained_on": trained_on,
     }
     try:
@@ -53,7 +54,9 @@ def load_ranker(file: Path) -> Ranker:
                 f"{file} is no ranker of this program ({_KIND}); expected one made by: "
                 "tidemark train ranker"
             )
-        ranker = Ranker(said.get("encoder_id", ""), **arrays)
+        ranker = Ranker(
+            said.get("encoder_id", ""), mean_removal=said.get("mean_removal") == "true", **arrays
+        )
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise RankerError(
             f"the ranker {file} cannot be read: {error}; make one with: tidemark train ranker"

@@ -76,7 +76,7 @@ def _view(draw: np.random.Generator, items: int, users: int) -> tuple[RetrievalV
         return (0.1 * draw.standard_normal(shape)).astype(np.float32)
 
     ranker = Ranker(
-        _ENCODER, of_user=weights(_HIDDEN, _DIM), of_item=weights(_HIDDEN, _DIM),
+        _ENCODER, mean_removal=True, of_user=weights(_HIDDEN, _DIM), of_item=weights(_HIDDEN, _DIM),
         bias=weights(_HIDDEN), inner=weights(_INNER, _HIDDEN), inner_bias=weights(_INNER),
         out=weights(_INNER), nearness=weights(1),
     )  # fmt: skip

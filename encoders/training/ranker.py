@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Epoch", "RankerNet", "RankerPlan", "Served", "scores", "train_ranker_net"]
 
+#: Of t, tried.
+_TEMPERATURES = tuple(2.0**power for power in range(9))
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -37,7 +40,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class RankerPlan:
-    """How it is trained; it ends where the validation loss has not fallen for `patience` epochs."""
+    """How it is trained; it ends where the validation loss has not fallen for `patience` epochs.
+
+    `dropout` is of the hidden units: there are more weights than choices, as a rule.
+    """
 
     hidden: int = 64
     inner: int = 32
@@ -46,6 +52,7 @@ class RankerPlan:
     batch: int = 32
     rate: float = 1e-3
     decay: float = 1e-2
+    dropout: float = 0.5
     seed: int = 0
 
 
@@ -60,20 +67,21 @@ class Epoch(NamedTuple):
 class RankerNet(nn.Module):
     """As `store.ranker.Ranker` computes it."""
 
-    def __init__(self, dim: int, hidden: int, inner: int) -> None:
+    def __init__(self, dim: int, hidden: int, inner: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.of_user = nn.Linear(dim, hidden, bias=False)
         self.of_item = nn.Linear(dim, hidden)
         self.inner = nn.Linear(hidden, inner)
         self.out = nn.Linear(inner, 1, bias=False)
         self.nearness = nn.Parameter(torch.ones(1))
+        self.dropout = nn.Dropout(dropout)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Scores ``(m, c)`` of users ``(m, dim)`` and items ``(m, c, dim)``."""
-        hidden = torch.relu(self.of_user(users)[:, None] + self.of_item(items))
+        hidden = self.dropout(torch.relu(self.of_user(users)[:, None] + self.of_item(items)))
         near = (items @ users[:, :, None])[..., 0]
-        inner = torch.relu(self.inner(hidden))
+        inner = self.dropout(torch.relu(self.inner(hidden)))
         return self.nearness * near + self.out(inner)[..., 0]  # type: ignore[no-any-return] # a tensor
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -111,12 +119,10 @@ def train_ranker_net(
         EncoderError: there is no checkpoint to go on from, or it is of another training.
     """
     torch.manual_seed(plan.seed)
-    net = RankerNet(vectors.shape[1], plan.hidden, plan.inner)
-    # What scales cosines to logits, before anything else is learned.
-    with torch.no_grad():
-        net.nearness.fill_(10.0)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.decay)
+    net = RankerNet(vectors.shape[1], plan.hidden, plan.inner, plan.dropout)
     table = torch.from_numpy(vectors)
+    _scale(net, training, table)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.decay)
     identity = f"{plan} on {len(training.taken)} and {len(validation.taken)} of {vectors.shape}"
     history = [Epoch(0, None, _validate(net, validation, table))]
     best = _copy(net)
@@ -124,6 +130,9 @@ def train_ranker_net(
         history, best = _take_up(checkpoint, identity, net, optimiser)
     while len(history) <= plan.epochs and not _stale(history, plan.patience):
         number = len(history)
+        # one that goes on leaves out the same units as one that was not interrupted
+        torch.manual_seed(plan.seed * 1_000 + number)
+        net.train()
         order = np.random.default_rng((plan.seed, number)).permutation(len(training.taken))
         total = 0.0
         for start in range(0, len(order), plan.batch):
@@ -145,7 +154,24 @@ def train_ranker_net(
             checkpoint,
         )  # fmt: skip
     net.load_state_dict(best)
-    return net, history
+    return net.eval(), history
+
+
+def _scale(net: RankerNet, training: Served, table: torch.Tensor) -> None:
+    """Before anything else is learned, t is what makes the likeliest chances of cosines.
+
+    Steps of the size that suits the other weights would take thousands to get there, and until then
+    what the net learns stands in for nearness, worse.
+    """
+
+    def loss(t: float) -> float:
+        with torch.no_grad():
+            net.nearness.fill_(t)
+        return _validate(net, training, table)
+
+    best = min(_TEMPERATURES, key=loss)
+    with torch.no_grad():
+        net.nearness.fill_(best)
 
 
 def scores(
@@ -154,6 +180,7 @@ def scores(
     """``(m, c)`` of what was served."""
     table = torch.from_numpy(vectors)
     found = []
+    net.eval()
     with torch.no_grad():
         for start in range(0, len(served.taken), at_once):
             users = torch.from_numpy(served.users[start : start + at_once])
@@ -172,6 +199,7 @@ def _loss(
 
 def _validate(net: RankerNet, served: Served, table: torch.Tensor) -> float:
     total = 0.0
+    net.eval()
     with torch.no_grad():
         for start in range(0, len(served.taken), 64):
             chosen = np.arange(start, min(start + 64, len(served.taken)))

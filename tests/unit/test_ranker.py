@@ -15,6 +15,7 @@ from streams_fakes import unit_rows
 
 from encoders.errors import EncoderError
 from encoders.training.ranker import RankerNet, RankerPlan, Served, scores, train_ranker_net
+from store import mean_vector
 from store.errors import EncoderMismatchError, NoRankerError
 from store.indexes.exact import ExactIndex
 from store.question import answered
@@ -46,14 +47,14 @@ def some_served(m: int = 40, c: int = 7) -> Served:
 
 def test_numpy_computes_what_torch_does() -> None:
     net, served = a_net(), some_served()
-    ranker = Ranker(ENCODER, **net.arrays())
+    ranker = Ranker(ENCODER, mean_removal=True, **net.arrays())
     expected = scores(net, served, VECTORS)
     for user, items, row in zip(served.users, served.items, expected, strict=True):
         np.testing.assert_allclose(ranker.scores(user, VECTORS[items]), row, atol=1e-5)
 
 
 def test_before_training_it_is_nearness() -> None:
-    ranker = Ranker(ENCODER, **RankerNet(8, 6, 5).arrays())
+    ranker = Ranker(ENCODER, mean_removal=True, **RankerNet(8, 6, 5).arrays())
     np.testing.assert_allclose(ranker.scores(VECTORS[0], VECTORS), VECTORS @ VECTORS[0], atol=1e-6)
 
 
@@ -89,10 +90,11 @@ def test_it_learns_goes_on_where_it_was_stopped_and_keeps_the_best(tmp_path: Pat
 
 
 def test_a_file_is_read_as_it_was_written_and_refused_where_damaged(tmp_path: Path) -> None:
-    ranker = Ranker(ENCODER, **a_net().arrays())
+    ranker = Ranker(ENCODER, mean_removal=True, **a_net().arrays())
     save_ranker(ranker, tmp_path / "r", "made")
     found = load_ranker(tmp_path / "r")
     assert (found.version, found.encoder_id) == (ranker.version, ENCODER)
+    assert found.mean_removal
     data = bytearray((tmp_path / "r").read_bytes())
     data[-2] ^= 1
     (tmp_path / "r").write_bytes(data)
@@ -105,11 +107,12 @@ def test_a_file_is_read_as_it_was_written_and_refused_where_damaged(tmp_path: Pa
 # In the view, and over HTTP
 
 
-def a_ranker(*, encoder: str = ENCODER) -> Ranker:
+def a_ranker(*, encoder: str = ENCODER, mean_removal: bool = True) -> Ranker:
     """Likes what points along Z, and nearness hardly."""
     zeros = np.zeros((1, DIM), np.float32)
     return Ranker(
-        encoder, of_user=zeros, of_item=Z[np.newaxis].copy(), bias=np.zeros(1, np.float32),
+        encoder, mean_removal=mean_removal, of_user=zeros,
+        of_item=Z[np.newaxis].copy(), bias=np.zeros(1, np.float32),
         inner=np.ones((1, 1), np.float32), inner_bias=np.zeros(1, np.float32),
         out=np.ones(1, np.float32), nearness=np.full(1, 0.01, np.float32),
     )  # fmt: skip
@@ -156,6 +159,23 @@ def test_without_a_ranker_it_cannot_be_asked_for() -> None:
 def test_one_for_another_encoder_is_refused() -> None:
     with pytest.raises(EncoderMismatchError, match="'other'"):
         a_view(a_ranker(encoder="other"))
+
+
+def test_one_for_profiles_that_are_searched_for_otherwise_is_refused() -> None:
+    with pytest.raises(EncoderMismatchError, match=r"retrieval\.mean_removal = false, and .* true"):
+        a_view(a_ranker(mean_removal=False))
+
+
+def test_it_is_given_the_profile_as_the_items_are_searched_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mean_vector, "LEAST_ITEMS", 4)
+    only_near = replace(a_ranker(), out=np.zeros(1, np.float32), nearness=np.ones(1, np.float32))
+    view = a_view(only_near)
+    by_ranker = answered(view.answers.ask_candidates("bob", 4, rank="mlp"))
+    nearest = answered(view.answers.ask_candidates("bob", 4))
+    assert [one.score for one in by_ranker] == pytest.approx([one.score for one in nearest])
+    assert by_ranker[0].score < 1  # bob is Y, and the mean is off it
 
 
 def test_the_service_orders_as_it_is_asked_to() -> None:

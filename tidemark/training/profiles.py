@@ -59,19 +59,21 @@ def profiles_at(
 
 
 def searched_for(
-    profiles: NDArray[np.float32], vectors: NDArray[np.float32]
+    profiles: NDArray[np.float32], vectors: NDArray[np.float32], *, mean_removal: bool = True
 ) -> NDArray[np.float32]:
     """What ``rank=nearest`` searches the items for: profiles at length 1, less the items' mean.
 
     Args:
         profiles: ``(m, dim) float32``; of zeros no direction is known.
         vectors: ``(items, dim) float32`` unit rows of the catalogue.
+        mean_removal: as the setting of that name; without it, at length 1 alone.
 
     Returns:
         ``(m, dim) float32``; zeros where nothing is known.
     """
     mean = MeanVector(vectors.shape[1])
-    mean.add(vectors)
+    if mean_removal:
+        mean.add(vectors)
     norms = np.linalg.norm(profiles, axis=1, keepdims=True)
     known = norms > 0
     units = (profiles / np.where(known, norms, 1.0)).astype(np.float32)

@@ -36,6 +36,7 @@ class ServingPlan:
 
     Attributes:
         depth: nearest unseen items that are served.
+        mean_removal: whether profiles are searched for without the items' mean.
         until: share of the log that is learned from; it is judged on the rest.
         validation: of this share, so much, the last, says when to stop.
         choices: at most so many are looked at in the part that is trained on, half as many in each
@@ -44,6 +45,7 @@ class ServingPlan:
     """
 
     depth: int = DEPTH
+    mean_removal: bool = True
     until: float = 0.5
     validation: float = 0.2
     choices: int = 12_000
@@ -122,10 +124,11 @@ def train_ranker(
     ):
         places = choices_between(log, strengths > 0, begin, end)
         places = np.sort(draw.permutation(places)[:most])
-        queries = profiles_at(
+        profiles = profiles_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=policy
         )
-        served, found = _serve(log, vectors, places, queries, plan.depth)
+        queries = searched_for(profiles, vectors, mean_removal=plan.mean_removal)
+        served, found = _serve(log, vectors, places, queries, plan)
         if not found.any():
             raise RankerError(
                 f"in the {name} part of the log {log.name}, actions {begin:,} to {end:,}, nothing "
@@ -146,7 +149,7 @@ def train_ranker(
     users = log.users[places]
     gained = paired(recall(ours), recall(near), users, plan.seed)
     return RankerOutcome(
-        ranker=Ranker(encoder_id, **net.arrays()),
+        ranker=Ranker(encoder_id, mean_removal=plan.mean_removal, **net.arrays()),
         promoted=gained.low > 0,
         recall=(float(recall(ours).mean()), float(recall(near).mean())),
         ndcg=(float(ndcg(ours).mean()), float(ndcg(near).mean())),
@@ -164,14 +167,12 @@ def _serve(
     log: ActionLog,
     vectors: NDArray[np.float32],
     places: NDArray[np.int64],
-    profiles: NDArray[np.float32],
-    depth: int,
+    queries: NDArray[np.float32],
+    plan: ServingPlan,
 ) -> tuple[Served, NDArray[np.bool_]]:
     """The nearest unseen items at each place, nearest first; and at which what was taken is one."""
-    norms = np.linalg.norm(profiles, axis=1, keepdims=True)
-    units = profiles / np.maximum(norms, np.float32(1e-12))
-    queries = searched_for(profiles, vectors)
-    depth = min(depth, len(vectors))
+    depth = min(plan.depth, len(vectors))
+    known = np.linalg.norm(queries, axis=1) > 0
     order = np.argsort(log.users, kind="stable")
     edges = np.searchsorted(log.users[order], np.arange(len(log.user_ids) + 1))
     items = np.empty((len(places), depth), np.int64)
@@ -186,7 +187,7 @@ def _serve(
             best = np.argpartition(-found[row], depth - 1)[:depth]
             best = best[np.argsort(-found[row, best], kind="stable")]
             items[start + row] = best
-            if norms[start + row, 0] > 0 and (at := np.flatnonzero(best == log.items[place])).size:
+            if known[start + row] and (at := np.flatnonzero(best == log.items[place])).size:
                 taken[start + row] = at[0]
     there = taken >= 0
-    return Served(np.ascontiguousarray(units[there]), items[there], taken[there]), there
+    return Served(np.ascontiguousarray(queries[there]), items[there], taken[there]), there
