@@ -17,7 +17,7 @@ from store.record import key_of
 from store.view_image import ItemsPart, take_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ _PART = 2_048
 #: In filters, before the name of an attribute: one called "category" is not the category.
 _ATTRIBUTE = "attributes."
 _NONE: Mapping[str, str] = {}
+_NO_ROWS: Mapping[str, NDArray[np.float32]] = {}
 
 
 class CatalogueItem(NamedTuple):
@@ -196,19 +197,25 @@ class Catalogue:
         for topic, count in applied.items():
             self._tally.on_applied(topic, count)
         removed = [item_id for item_id, vector in vectors.items() if vector is None]
+        gone = self._rows(removed)
         self.index.delete(removed)
+        self._follow_mean(gone, _NO_ROWS)
         if self._learner is not None and removed:
             self._learner.remove_items(removed)
         written = {item_id: vector for item_id, vector in vectors.items() if vector is not None}
         self._popularity.arrived(item_id for item_id in written if item_id not in self.index)
         if written:
             rows = np.stack(list(written.values()))
-            self._tell(list(written), rows)
+            if self._learner is not None:
+                self._learner.put_items(list(written), rows, self._words(written))
+            gone = self._rows(written)
             self.index.upsert(
                 list(written),
                 self._popularity.rows(list(written), rows),
                 [_labels(self._items[item_id]) for item_id in written],
             )
+            # as they are held, so that they can be taken off again to the bit
+            self._follow_mean(gone, self._rows(written))
 
     def parts(self) -> Iterator[ItemsPart]:
         """All that is held; see `store.view_image`."""
@@ -247,16 +254,30 @@ class Catalogue:
         )
         for item_id, title, categories, attributes, offset in rows:
             self._put(item_id, CatalogueItem(title, categories, attributes or _NONE), offset)
-        if held:
-            self._tell(list(held), np.stack(list(held.values()))[:, : self._dim])
+        self._follow_mean(_NO_ROWS, held)
+        if self._learner is not None and held:
+            vectors = np.stack(list(held.values()))[:, : self._dim]
+            self._learner.put_items(list(held), vectors, self._words(held))
 
-    def _tell(self, item_ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        """Those who follow the vectors: ``(n, dim)`` of these items have come."""
-        if self._mean is not None:
-            self._mean.add(vectors)
-        if self._learner is not None:
-            words = [_words(self._items[item_id]) for item_id in item_ids]
-            self._learner.put_items(item_ids, vectors, words)
+    def _rows(self, item_ids: Collection[str]) -> Mapping[str, NDArray[np.float32]]:
+        """Of those of the items that are indexed, where somebody wants to know."""
+        return _NO_ROWS if self._mean is None else self.index.get(list(item_ids))
+
+    def _follow_mean(
+        self,
+        gone: Mapping[str, NDArray[np.float32]],
+        come: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        if self._mean is None:
+            return
+        if gone:
+            self._mean.remove(np.stack(list(gone.values()))[:, : self._dim])
+        if come:
+            self._mean.add(np.stack(list(come.values()))[:, : self._dim])
+
+    def _words(self, item_ids: Iterable[str]) -> list[str]:
+        held = (self._items[item_id] for item_id in item_ids)
+        return [words_of(item.title, item.categories) for item in held]
 
     def _put(self, item_id: str, item: CatalogueItem | None, offset: int) -> None:
         if offset < 0:
@@ -304,10 +325,6 @@ class Catalogue:
             members.discard(item_id)
             if not members:
                 del self._categories[category]
-
-
-def _words(item: CatalogueItem) -> str:
-    return words_of(item.title, item.categories)
 
 
 def _labels(item: CatalogueItem) -> Metadata:

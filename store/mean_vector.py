@@ -1,4 +1,4 @@
-"""The mean of the items' vectors, kept up to date as they come, and profiles without it."""
+"""The mean of the items' vectors, kept up to date as they come and go, and profiles without it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,14 @@ class MeanVector:
         self._count = 0
 
     def add(self, rows: NDArray[np.float32]) -> None:
-        """Items came, ``(n, dim)`` unit rows. One that comes again counts once more."""
-        self._total += rows.sum(axis=0, dtype=np.float64)
+        """Items came, ``(n, dim)``. Each counts by its direction, however long its vector is."""
+        self._total += _directions(rows)
         self._count += len(rows)
+
+    def remove(self, rows: NDArray[np.float32]) -> None:
+        """Items went, or have other vectors now; these were added, to the bit."""
+        self._total -= _directions(rows)
+        self._count -= len(rows)
 
     def removed_from(self, profiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Profiles without the mean m, ``(p − m) / |p − m|``; as they are with too few items.
@@ -52,3 +57,11 @@ class MeanVector:
         left: NDArray[np.float32] = np.where(norms > _LEAST_NORM, moved, profiles)
         left /= np.where(norms > _LEAST_NORM, norms, np.float32(1.0))
         return left
+
+
+def _directions(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(dim,)`` the sum of the rows at length 1."""
+    found = rows.astype(np.float64)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    total: NDArray[np.float64] = (found / np.where(norms > 0, norms, 1.0)).sum(axis=0)
+    return total

@@ -34,7 +34,8 @@ class Asked(NamedTuple):
     Attributes:
         profile: of the user.
         direction: ``(dim,) float32`` of the profile.
-        query: ``(≥ dim,) float32`` what the items are searched for: first a vector.
+        query: ``(dim + EXTRA,) float32`` what the items are searched for, as of
+            `Catalogue.query`; its first ``dim`` are what a `Ranker` is given.
         seen: items that may not be returned.
         wanted: which items may.
         now_ms: wall clock, ms since the epoch; the blend asks how long ago the user was active.

@@ -3,8 +3,8 @@
     R(p, q) = t·p·q + o·relu(H·relu(W₁p + W₂q + b) + c)
 
 p and q are the unit vectors of user and item, p as the items are searched for: without their mean,
-where that is removed. Before it is trained o is 0 and t 1, so that it
-begins as the order that the search gave.
+where that is removed. Before it is trained o is 0, so that it begins as the order that the search
+gave.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Ranker:
             raise EncoderMismatchError(
                 f"the ranker {self.version} was trained with retrieval.mean_removal = {there}, and "
                 f"it is {here} here: train one with: tidemark train ranker; or leave "
-                "retrieval.ranker out"
+                f"retrieval.ranker out, or have retrieval.mean_removal = {there}"
             )
 
     def scores(self, user: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:

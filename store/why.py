@@ -1,4 +1,7 @@
-"""What a score is made of: the user's latest actions, each by what it brought towards an item."""
+"""What a profile's nearness to an item is made of: the user's latest actions, each by its part.
+
+That is the nearness of the profile as it is kept; what is searched for is without the items' mean.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,9 @@ class LocalSystem:
         self._given = bootstrap
         chosen = self.settings.retrieval.port if port is None else port
         self.retrieval_port = chosen or free_port()
-        self.metrics_port = self.settings.worker.metrics_port or free_port()
+        # one that takes any port is beside others: it is not to stand on a worker's
+        fixed = None if port == 0 else self.settings.worker.metrics_port
+        self.metrics_port = fixed or free_port()
         self._env.setdefault("TIDEMARK_DASHBOARD__WORKERS", json.dumps([self.worker_url]))
         self.bootstrap = bootstrap or ""
         self.broker_kind: BrokerKind = "given"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,7 +124,7 @@ def train_ranker_net(
     table = torch.from_numpy(vectors)
     _scale(net, training, table)
     optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.decay)
-    identity = f"{plan} on {len(training.taken)} and {len(validation.taken)} of {vectors.shape}"
+    identity = f"{plan} on {_fingerprint(training)} and {_fingerprint(validation)}"
     history = [Epoch(0, None, _validate(net, validation, table))]
     best = _copy(net)
     if resume:
@@ -155,6 +156,13 @@ def train_ranker_net(
         )  # fmt: skip
     net.load_state_dict(best)
     return net.eval(), history
+
+
+def _fingerprint(served: Served) -> str:
+    said = hashlib.sha256()
+    for array in (served.users, served.items, served.taken):
+        said.update(np.ascontiguousarray(array).tobytes())
+    return f"{len(served.taken)} choices {said.hexdigest()[:12]}"
 
 
 def _scale(net: RankerNet, training: Served, table: torch.Tensor) -> None:

@@ -99,7 +99,10 @@ class Candidates:
 
 @dataclass(slots=True)
 class Why:
-    """Why an item is near to a user, whatever else is nearer; ``score`` is the cosine."""
+    """Why an item is near to a user, whatever else is nearer.
+
+    ``score`` is its cosine to the profile as it is kept, with what all items share.
+    """
 
     user_id: str
     item_id: str

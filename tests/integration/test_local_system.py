@@ -90,6 +90,10 @@ def test_up_serves_and_stops_everything(tmp_path: Path) -> None:
         url = re.search(r"retrieval +(http://[\d.:]+)/docs", said)
         assert url is not None
         assert httpx.get(f"{url[1]}/readyz").status_code == 200
+        watch = re.search(r"Watch: tidemark top --url (\S+) --worker (\S+)", said)
+        assert watch is not None
+        assert watch[1] == url[1]
+        assert httpx.get(f"{watch[2]}/readyz").status_code == 200
         assert parent.stop() == 0
         assert all(gone(pid) for pid in roles.values())
 

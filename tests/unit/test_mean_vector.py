@@ -47,6 +47,29 @@ def test_items_in_parts_have_the_mean_of_all() -> None:
     assert parts.removed_from(profile) == pytest.approx(mean_of(items).removed_from(profile))
 
 
+def test_items_that_went_have_no_part_in_it() -> None:
+    items, profile = units(LEAST_ITEMS + 50), units(1, seed=1)
+    mean = mean_of(items)
+    mean.remove(items[:50])
+    assert mean.removed_from(profile) == pytest.approx(
+        mean_of(items[50:]).removed_from(profile), abs=1e-6
+    )
+    mean.remove(items[50:51])
+    assert mean.removed_from(profile).tolist() == profile.tolist()  # too few are left
+
+
+def test_a_long_vector_counts_no_more_than_others() -> None:
+    items, profile = units(LEAST_ITEMS), units(1, seed=1)
+    long = items.copy()
+    long[3] *= np.float32(1e6)
+    assert mean_of(long).removed_from(profile) == pytest.approx(
+        mean_of(items).removed_from(profile), abs=1e-6
+    )
+    assert np.isfinite(
+        mean_of(np.zeros((LEAST_ITEMS, DIM), np.float32)).removed_from(profile)
+    ).all()
+
+
 @pytest.mark.parametrize("count", [0, 1, LEAST_ITEMS - 1])
 def test_few_items_have_no_mean_yet(count: int) -> None:
     profile = units(1, seed=1)
@@ -82,6 +105,8 @@ def test_trainings_search_as_the_service_does_whatever_the_length_of_a_profile()
     items, profiles = units(LEAST_ITEMS), units(3, seed=1)
     profiles[1] *= 7.0
     profiles[2] = 0.0
-    found = searched_for(profiles, items)
+    found = searched_for(profiles, items, mean_removal=True)
     assert found[:2] == pytest.approx(mean_of(items).removed_from(units(3, seed=1)[:2]), abs=1e-6)
     assert found[2].tolist() == [0.0] * DIM
+    kept = searched_for(profiles, items, mean_removal=False)
+    assert kept[:2] == pytest.approx(units(3, seed=1)[:2], abs=1e-6)

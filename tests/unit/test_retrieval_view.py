@@ -502,11 +502,41 @@ def test_a_vector_that_is_given_is_searched_for_as_it_is() -> None:
     assert [one.item_id for one in found] == ["x", "y"]
 
 
-def test_the_mean_is_known_again_from_a_snapshot() -> None:
-    view, restored = hundred_alike(), make_view()
+def without(*item_ids: str) -> list[FakeRecord]:
+    return [FakeRecord("item-vectors", item_id.encode(), None) for item_id in item_ids]
+
+
+def scored(view: RetrievalView) -> dict[str, float]:
+    found = answered(view.answers.ask_candidates("ann", 5))
+    return {one.item_id: one.score for one in found}
+
+
+def restored(view: RetrievalView) -> RetrievalView:
+    again = make_view()
     for part in view.parts():
-        restored.put(part)
-    assert nearest(restored) == nearest(view)
+        again.put(part)
+    return again
+
+
+def test_the_mean_is_that_of_the_items_held_whatever_was_before() -> None:
+    view = hundred_alike()
+    assert scored(restored(view)) == pytest.approx(scored(view), abs=1e-6)
+    for offset in range(3):  # items that come again, with other vectors or the same
+        view.apply_items([item_record("x", Z, source_offset=offset)])
+        view.apply_items([item_record("z1", 0.8 * X + 0.6 * Z, source_offset=offset)])
+    view.apply_items([item_record(f"new{at}", Y) for at in range(50)])
+    view.apply_items(without(*(f"z{at}" for at in range(20))))
+    assert scored(restored(view)) == pytest.approx(scored(view), abs=1e-6)
+
+
+def test_with_fewer_than_a_hundred_items_left_the_mean_is_kept() -> None:
+    view = hundred_alike()
+    assert nearest(view) == ["y", "x"]
+    view.apply_items(without(*(f"z{at}" for at in range(3))))
+    assert nearest(view) == ["x", "y"]
+    for _ in range(LEAST_ITEMS):  # one that comes again is no other
+        view.apply_items([item_record("y", 0.6 * X + 0.8 * Y)])
+    assert nearest(view) == ["x", "y"]
 
 
 def test_neighbours_leave_the_user_out() -> None:

@@ -71,7 +71,13 @@ def influence(
         rules=action_rules(settings),
         policy=settings.policy.policy(),
         feelings=_feelings(actions, settings),
-        plan=Plan(until=until, choices=choices, rounds=rounds, seed=seed),
+        plan=Plan(
+            until=until,
+            choices=choices,
+            rounds=rounds,
+            seed=seed,
+            mean_removal=settings.retrieval.mean_removal,
+        ),
         on_fit=_tell,
     )
     report = _report(outcome, actions.name)

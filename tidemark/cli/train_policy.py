@@ -62,7 +62,9 @@ def policy(
     from tidemark.errors import EvaluationError, SettingsError  # noqa: PLC0415 # see common
     from tidemark.training.policy import Plan, tune_policy  # noqa: PLC0415 # loads numba
 
-    plan = Plan(until=until, choices=choices, seed=seed)
+    plan = Plan(
+        until=until, choices=choices, seed=seed, mean_removal=settings.retrieval.mean_removal
+    )
     if not plan.begin < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above {plan.begin:g} and below 1")
     named = columns_of(column)

@@ -69,7 +69,13 @@ def sequence(
     from tidemark.training.sequence import Plan, train_sequence  # noqa: PLC0415
 
     started = time.monotonic()
-    plan = Plan(epochs=epochs, patience=patience, held_out=held_out, seed=seed)
+    plan = Plan(
+        epochs=epochs,
+        patience=patience,
+        held_out=held_out,
+        seed=seed,
+        mean_removal=settings.retrieval.mean_removal,
+    )
     actions = open_log(log, items, columns)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
     outcome = train_sequence(

@@ -48,7 +48,7 @@ class NearestToProfile:
         interests: profiles of a user, at most.
         popularity: added for the item that most users came to; for others by the logarithm of
             theirs, as ``popularity`` of a request.
-        mean_removal: whether profiles are held against the items less the items' mean.
+        mean_removal: whether profiles less the items' mean are held against the items.
     """
 
     def __init__(
@@ -94,8 +94,7 @@ class NearestToProfile:
         profiles = self._rows.vector[begin : begin + max(1, int(self._used[user]))]
         norms = np.linalg.norm(profiles, axis=1, keepdims=True)
         units = (profiles / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-        if norms[0, 0] > 0:
-            units = self._mean.removed_from(units)
+        units = np.where(norms > 0, self._mean.removed_from(units), np.float32(0.0))
         near: NDArray[np.float32] = (self._vectors @ units.T).max(axis=1)
         if self._popularity:
             most = max(1.0, float(self._users_of.max()))

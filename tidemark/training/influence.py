@@ -53,6 +53,7 @@ class Plan:
         half_lives: tried, in seconds, for the model and for what it is compared with.
         rounds: of the bootstrap of the weights.
         seed: of all that is drawn.
+        mean_removal: as `retrieval.mean_removal`.
     """
 
     until: float = 0.5
@@ -65,6 +66,7 @@ class Plan:
     )  # fmt: skip
     rounds: int = 40
     seed: int = 0
+    mean_removal: bool = True
 
 
 class Weight(NamedTuple):
@@ -187,7 +189,10 @@ def train_influence(
     others = [best("all weights equal", none, equal)]
     if np.ptp(default) > 0:  # else they are the same
         others.append(best("the settings' weights", none, default))
-    judged, promoted = _judge(log, vectors, parts[2], strengths, model, others, policy, default)
+    judged, promoted = _judge(
+        log, vectors, parts[2], strengths, model, others, policy, default,
+        mean_removal=plan.mean_removal,
+    )  # fmt: skip
     given = examples(table, equal)
     whole = fit(*given, len(table.features), half_life_seconds=model.fitted.half_life_seconds)
     drawn = bootstrap(given[0], whole, rounds=plan.rounds, steps=20, seed=plan.seed)
@@ -264,6 +269,8 @@ def _judge(
     others: list[_Candidate],
     policy: Policy,
     default: NDArray[np.float64],
+    *,
+    mean_removal: bool,
 ) -> tuple[list[Judged], bool]:
     """What each retrieves, the settings' policy too; and whether the model gains on them all."""
 
@@ -271,7 +278,8 @@ def _judge(
         profiles = profiles_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=rule
         )
-        return ranks_of(log, places, searched_for(profiles, vectors), vectors)
+        queries = searched_for(profiles, vectors, mean_removal=mean_removal)
+        return ranks_of(log, places, queries, vectors)
 
     def judged(
         name: str, half_life: float | None, theirs: NDArray[np.float64], *, own: bool = False

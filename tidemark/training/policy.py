@@ -65,12 +65,14 @@ class Plan:
         until: share up to which rules are chosen by; behind it is what the chosen one is judged on.
         choices: at most so many in each of the two parts, drawn at random.
         seed: of what is drawn.
+        mean_removal: as `retrieval.mean_removal`.
     """
 
     begin: float = 0.1
     until: float = 0.5
     choices: int = 4_000
     seed: int = 0
+    mean_removal: bool = True
 
 
 class Tried(NamedTuple):
@@ -151,7 +153,8 @@ def tune_policy(
         profiles = profiles_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=policy
         )
-        return ranks_of(log, places, searched_for(profiles, vectors), vectors)
+        queries = searched_for(profiles, vectors, mean_removal=plan.mean_removal)
+        return ranks_of(log, places, queries, vectors)
 
     tried = []
     for policy in dict.fromkeys((now, *candidates)):

@@ -59,7 +59,7 @@ def profiles_at(
 
 
 def searched_for(
-    profiles: NDArray[np.float32], vectors: NDArray[np.float32], *, mean_removal: bool = True
+    profiles: NDArray[np.float32], vectors: NDArray[np.float32], *, mean_removal: bool
 ) -> NDArray[np.float32]:
     """What ``rank=nearest`` searches the items for: profiles at length 1, less the items' mean.
 

@@ -54,6 +54,7 @@ class Plan:
         most: choices that are trained on, the latest, and
         sample: that are judged, drawn at random.
         seed: of what is drawn.
+        mean_removal: as `retrieval.mean_removal`, of the fold that it is judged beside.
     """
 
     validation: float = 0.1
@@ -65,6 +66,7 @@ class Plan:
     most: int = 200_000
     sample: int = 6_000
     seed: int = 0
+    mean_removal: bool = True
 
     def __post_init__(self) -> None:
         if min(self.validation, self.held_out) <= 0 or self.validation + self.held_out >= 1:
@@ -249,7 +251,9 @@ class _Parts:
         self.training, self.targets = training.of(known), log.items[learned[known]]
         self.validating, self.validation = _with_items(self.validating, before)
         judged, self._before = _with_items(self._judging, before)
-        self._folded = searched_for(self._folded[np.isin(self._judging, judged)], vectors)
+        self._folded = searched_for(
+            self._folded[np.isin(self._judging, judged)], vectors, mean_removal=plan.mean_removal
+        )
         self._judging = judged
 
     def judged(
