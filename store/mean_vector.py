@@ -23,7 +23,7 @@ class MeanVector:
     Without the mean, cosines tell texts apart better (Mu and Viswanath, "All-but-the-Top: Simple
     and Effective Postprocessing for Word Representations", 2018). It is taken from the profile that
     is searched for and not from the items, so that nothing is indexed anew when it moves; what is
-    found is nearly the same (docs/evaluation.md).
+    found is nearly the same (`nearest-centred` in docs/evaluation.md).
 
     Args:
         dim: of the vectors.
