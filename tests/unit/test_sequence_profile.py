@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def made(
     )
 
 
-def trained(folder: Path, log: ActionLog, *, resume: bool = False, **plan: int) -> Outcome:
+def trained(folder: Path, log: ActionLog, *, resume: bool = False, **plan: Any) -> Outcome:
     return train_sequence(
         log,
         one_hot(len(log.catalogue)),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def _log(users: int, actions: int, topic_of: Callable[[int, int, float], int]) -
     return log_of(rows, _TOPICS * _OF_TOPIC, ts=hours)
 
 
-def tuned(log: ActionLog, now: Policy, **plan: int) -> Found:
+def tuned(log: ActionLog, now: Policy, **plan: Any) -> Found:
     return tune_policy(log, vectors(), rules=RULES, now=now, plan=Plan(**plan))
 
 
