@@ -55,11 +55,9 @@ def load_ranker(file: Path) -> Ranker:
                 "tidemark train ranker"
             )
         ranker = Ranker(
-            said.get("encoder_id", ""),
-            mean_removal={"true": True, "false": False}[said.get("mean_removal", "")],
-            **arrays,
+            said.get("encoder_id", ""), mean_removal=said.get("mean_removal") == "true", **arrays
         )
-    except (OSError, SafetensorError, TypeError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise RankerError(
             f"the ranker {file} cannot be read: {error}; make one with: tidemark train ranker"
         ) from error

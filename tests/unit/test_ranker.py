@@ -58,6 +58,32 @@ def test_before_training_it_is_nearness() -> None:
     np.testing.assert_allclose(ranker.scores(VECTORS[0], VECTORS), VECTORS @ VECTORS[0], atol=1e-6)
 
 
+def test_what_is_left_out_while_it_learns_is_there_when_it_scores() -> None:
+    torch.manual_seed(0)
+    net, served = RankerNet(8, 6, 5, dropout=0.5).train(), some_served()
+    torch.nn.init.normal_(net.out.weight)
+    users, items = torch.from_numpy(served.users), torch.from_numpy(VECTORS[served.items])
+    assert not torch.equal(net(users, items), net(users, items))
+    ranker = Ranker(ENCODER, mean_removal=True, **net.arrays())
+    for user, chosen, row in zip(
+        served.users, served.items, scores(net, served, VECTORS), strict=True
+    ):
+        np.testing.assert_allclose(ranker.scores(user, VECTORS[chosen]), row, atol=1e-5)
+
+
+def test_it_begins_at_the_likeliest_scale_of_nearness(tmp_path: Path) -> None:
+    given = some_served(300)
+    near = np.einsum("md,mcd->mc", given.users, VECTORS[given.items])
+    chances = np.exp(8 * near) / np.exp(8 * near).sum(axis=1, keepdims=True)
+    draw = np.random.default_rng(3)
+    taken = np.array([draw.choice(len(row), p=row / row.sum()) for row in chances.astype(float)])
+    plan = RankerPlan(hidden=4, inner=4, epochs=0)
+    net, _ = train_ranker_net(
+        replace(given, taken=taken), given, VECTORS, plan, checkpoint=tmp_path / "c"
+    )
+    assert net.nearness.item() == 8
+
+
 def test_it_learns_goes_on_where_it_was_stopped_and_keeps_the_best(tmp_path: Path) -> None:
     served = some_served(300)
     plan = RankerPlan(hidden=16, inner=8, epochs=6, rate=1e-2, seed=2)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -29,15 +29,17 @@ from store_fakes import (
 
 from store.catalogue import Wanted
 from store.errors import UnknownCategoryError, UnknownItemError, UnknownUserError
+from store.indexes.factory import make_index
 from store.item_vector import ITEM_OFFSET_HEADER
 from store.mean_vector import LEAST_ITEMS
 from store.profile import Contribution, Fence
 from store.question import answered
+from store.view import RetrievalView
 
 if TYPE_CHECKING:
     import random
 
-    from store.view import RetrievalView
+    from store.indexes.protocol import VectorIndex
 
 ROOT = Path(__file__).parents[2]
 #: MessagePack whose strings are none, and a list in a list in a list…
@@ -527,6 +529,23 @@ def test_the_mean_is_that_of_the_items_held_whatever_was_before() -> None:
     view.apply_items([item_record(f"new{at}", Y) for at in range(50)])
     view.apply_items(without(*(f"z{at}" for at in range(20))))
     assert scored(restored(view)) == pytest.approx(scored(view), abs=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_an_index_that_rounds_leaves_nothing_of_what_came_again(
+    precision: Literal["bfloat16", "int8"],
+) -> None:
+    def rounded(dim: int, _: object) -> VectorIndex:
+        return make_index("faiss", dim, precision=precision)
+
+    once, often = (RetrievalView(DIM, ENCODER, rounded) for _ in range(2))
+    row = 0.37 * X + 0.86 * Y + 0.35 * Z
+    for view, times in ((once, 1), (often, 300)):
+        view.apply_items([item_record(f"z{at}", 0.8 * X + 0.6 * Z) for at in range(LEAST_ITEMS)])
+        for _ in range(times):
+            view.apply_items([item_record("again", row / np.linalg.norm(row))])
+        put(view, profile_record("ann", make_state(0.9 * X + 0.4 * Y)))
+    assert scored(often) == pytest.approx(scored(once), abs=1e-6)
 
 
 def test_with_fewer_than_a_hundred_items_left_the_mean_is_kept() -> None:

@@ -15,6 +15,7 @@ from evaluation_logs import RULES, log_of, write_log
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from store import mean_vector
 from store.influence import Influence
 from store.policies import Policy
 from streams.schema import Item
@@ -61,6 +62,12 @@ def _log(users: int, actions: int, topic_of: Callable[[int, int, float], int]) -
             rows.append((f"u{user}", item, "purchase"))
     hours = [3_600_000 * at for at in range(len(rows))]
     return log_of(rows, _TOPICS * _OF_TOPIC, ts=hours)
+
+
+def test_profiles_are_searched_for_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mean_vector, "LEAST_ITEMS", 1)
+    found = [tuned(tastes(), Policy(), mean_removal=on).ndcg for on in (True, False)]
+    assert found[0] != found[1]
 
 
 def tuned(log: ActionLog, now: Policy, **plan: Any) -> Found:

@@ -21,7 +21,7 @@ from tidemark.training.held_out import (
     ranks_of,
     recall,
 )
-from tidemark.training.profiles import profiles_at, searched_for
+from tidemark.training.profiles import queries_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -275,10 +275,10 @@ def _judge(
     """What each retrieves, the settings' policy too; and whether the model gains on them all."""
 
     def ranked(weights: NDArray[np.float64], rule: Policy) -> NDArray[np.float64]:
-        profiles = profiles_at(
-            log, vectors, places, strengths=strengths, weights=weights, policy=rule
-        )
-        queries = searched_for(profiles, vectors, mean_removal=mean_removal)
+        queries = queries_at(
+            log, vectors, places, strengths=strengths, weights=weights, policy=rule,
+            mean_removal=mean_removal,
+        )  # fmt: skip
         return ranks_of(log, places, queries, vectors)
 
     def judged(

@@ -24,7 +24,7 @@ from tidemark.training.held_out import (
     ranks_of,
     recall,
 )
-from tidemark.training.profiles import profiles_at, searched_for
+from tidemark.training.profiles import queries_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,10 +150,10 @@ def tune_policy(
     choosing, judging = _parts(log, strengths, plan)
 
     def ranked(policy: Policy, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        profiles = profiles_at(
-            log, vectors, places, strengths=strengths, weights=weights, policy=policy
-        )
-        queries = searched_for(profiles, vectors, mean_removal=plan.mean_removal)
+        queries = queries_at(
+            log, vectors, places, strengths=strengths, weights=weights, policy=policy,
+            mean_removal=plan.mean_removal,
+        )  # fmt: skip
         return ranks_of(log, places, queries, vectors)
 
     tried = []

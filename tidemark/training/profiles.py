@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from store.robustness import Guards
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["profiles_at", "searched_for"]
+__all__ = ["profiles_at", "queries_at", "searched_for"]
 
 
 def profiles_at(
@@ -78,6 +78,23 @@ def searched_for(
     known = norms > 0
     units = (profiles / np.where(known, norms, 1.0)).astype(np.float32)
     return np.where(known, mean.removed_from(units), np.float32(0.0))
+
+
+def queries_at(
+    log: ActionLog,
+    vectors: NDArray[np.float32],
+    places: NDArray[np.int64],
+    *,
+    strengths: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    policy: Policy,
+    mean_removal: bool,
+) -> NDArray[np.float32]:
+    """`searched_for` of the `profiles_at` these places."""
+    profiles = profiles_at(
+        log, vectors, places, strengths=strengths, weights=weights, policy=policy
+    )
+    return searched_for(profiles, vectors, mean_removal=mean_removal)
 
 
 @compiled

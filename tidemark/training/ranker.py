@@ -12,7 +12,7 @@ from store.ordering import DEPTH
 from store.ranker import Ranker
 from tidemark.errors import RankerError
 from tidemark.training.held_out import Interval, choices_between, ndcg, paired, recall
-from tidemark.training.profiles import profiles_at, searched_for
+from tidemark.training.profiles import queries_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,10 +124,10 @@ def train_ranker(
     ):
         places = choices_between(log, strengths > 0, begin, end)
         places = np.sort(draw.permutation(places)[:most])
-        profiles = profiles_at(
-            log, vectors, places, strengths=strengths, weights=weights, policy=policy
-        )
-        queries = searched_for(profiles, vectors, mean_removal=plan.mean_removal)
+        queries = queries_at(
+            log, vectors, places, strengths=strengths, weights=weights, policy=policy,
+            mean_removal=plan.mean_removal,
+        )  # fmt: skip
         served, found = _serve(log, vectors, places, queries, plan)
         if not found.any():
             raise RankerError(
