@@ -21,7 +21,7 @@ from streams.security import PLAINTEXT
 from streams.topics import create_topics
 from tidemark.client import RetrievalClient, open_client
 from tidemark.compose.parts import topic_names
-from tidemark.errors import NotReadyError, TidemarkError
+from tidemark.errors import NotReadyError, SettingsError, TidemarkError
 from tidemark.restarts import Restarts
 from tidemark.settings import load_settings
 
@@ -104,6 +104,11 @@ class LocalSystem:
         # one that takes any port is beside others: it is not to stand on a worker's
         fixed = None if port == 0 else self.settings.worker.metrics_port
         self.metrics_port = fixed or free_port()
+        if self.metrics_port == self.retrieval_port:
+            raise SettingsError(
+                f"worker.metrics_port and the retrieval service's port are both {fixed}; expected "
+                "two ports: choose another for one of them, such as with --port"
+            )
         self._env.setdefault("TIDEMARK_DASHBOARD__WORKERS", json.dumps([self.worker_url]))
         self.bootstrap = bootstrap or ""
         self.broker_kind: BrokerKind = "given"

@@ -175,6 +175,18 @@ def test_what_foretells_gets_the_weight_and_retrieves_more() -> None:
     assert gain.mean > 0
 
 
+def test_profiles_are_searched_for_as_the_settings_say() -> None:
+    found = [
+        train_influence(
+            make_log(), vectors(), encoder_id="e", rules=RULES, policy=Policy(k=0.9), feelings={},
+            plan=Plan(choices=400, negatives=4, half_lives=(60.0,), rounds=1, mean_removal=on),
+        )
+        for on in (True, False)
+    ]  # fmt: skip
+    assert found[0].model.actions == found[1].model.actions  # it is learned alike
+    assert found[0].judged[0].ndcg != found[1].judged[0].ndcg
+
+
 def test_without_features_weights_stay_and_the_bootstrap_is_of_users() -> None:
     draw = np.random.default_rng(0)
     m, h, c = 50, 4, 6

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sequence_logs import circle, one_hot
 from store_fakes import DIM, ENCODER, X, Y, Z, item_record, make_state, make_view, profile_record
 
@@ -52,10 +53,17 @@ def made(
     )
 
 
-def trained(folder: Path, log: ActionLog, *, resume: bool = False, **plan: Any) -> Outcome:
+def trained(
+    folder: Path,
+    log: ActionLog,
+    *,
+    vectors: NDArray[np.float32] | None = None,
+    resume: bool = False,
+    **plan: Any,
+) -> Outcome:
     return train_sequence(
         log,
-        one_hot(len(log.catalogue)),
+        one_hot(len(log.catalogue)) if vectors is None else vectors,
         encoder_id=ENCODER,
         rules=RULES,
         policy=POLICY,
@@ -192,6 +200,17 @@ def test_it_is_not_promoted_where_there_is_nothing_to_learn(tmp_path: Path) -> N
     outcome = trained(tmp_path, log, epochs=2)
     assert not outcome.promoted
     assert outcome.recall_gain.low <= 0
+
+
+def test_the_fold_beside_it_is_searched_for_as_the_settings_say(tmp_path: Path) -> None:
+    log = circle(users=40, items=120)
+    rows = np.random.default_rng(0).normal(size=(120, 16)) + 1.0  # much in common
+    vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    with_it, without = (
+        trained(tmp_path, log, vectors=vectors, epochs=1, mean_removal=on) for on in (False, True)
+    )
+    assert with_it.ndcg[0] == without.ndcg[0]  # its own queries are as trained
+    assert with_it.ndcg[1] != without.ndcg[1]
 
 
 def test_a_seed_decides_all(tmp_path: Path) -> None:
