@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
-from system_helpers import Deployment, ProfilesProbe, on_one_broker, tidemark, wait_until
+from system_helpers import Deployment, ProfilesProbe, on_one_broker, wait_until
+from typer.testing import CliRunner
 
 from streams.group_state import read_group
 from streams.schema import Item
+from tidemark.cli.main import app
 
 pytestmark = pytest.mark.integration
 
@@ -21,10 +23,11 @@ EVIL = "\x1b]0;owned\x07\u202e"
 
 
 def dead_letters(deployment: Deployment, *words: str, code: int = 0) -> str:
-    done = tidemark("dead-letters", *words, "--config", str(deployment.config))
-    assert done.returncode == code, (done.stdout, done.stderr)
-    assert "\x1b" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
+    given = ["dead-letters", *words, "--config", str(deployment.config)]
+    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, given)
+    assert done.exit_code == code, done.output
+    assert "\x1b" not in done.output
+    return done.output
 
 
 def listed(deployment: Deployment, *words: str) -> list[dict[str, Any]]:
