@@ -199,6 +199,8 @@ def test_names_are_those_of_the_list_and_an_unknown_one_says_which_there_are() -
     some = [one.name for one in recommenders(known(log), parts={Part.ablations})]
     untrained = [one.name for one in known(log) if one.kind is Kind.untrained]
     assert some == [name for name in NAMES if name not in ("tidemark", "nearest", *untrained)]
+    both = recommenders(known(log), ["tidemark"], {Part.always, Part.ablations})
+    assert [one.name for one in both] == ["tidemark", *some]
     assert [one.name for one in recommenders(known(log), ["transitions", "popularity"])] == [
         "popularity", "transitions",
     ]  # fmt: skip

@@ -217,7 +217,9 @@ def entries(
 def recommenders(
     known: Sequence[Entry], only: Sequence[str] = (), parts: Collection[Part] = (Part.always,)
 ) -> list[Recommender]:
-    """Those asked for by name, or else by part, in the order of the list.
+    """Those asked for by name and by part, in the order of the list.
+
+    Where some are named, `Part.always` adds none to them.
 
     Raises:
         EvaluationError: there is none of a name.
@@ -225,9 +227,8 @@ def recommenders(
     names = [entry.name for entry in known]
     if missing := sorted(set(only) - set(names)):
         raise EvaluationError(f"there is no {missing[0]}; known: {', '.join(names)}")
-    return [
-        entry.build() for entry in known if (entry.name in only if only else entry.part in parts)
-    ]
+    added = set(parts) - {Part.always} if only else set(parts)
+    return [entry.build() for entry in known if entry.name in only or entry.part in added]
 
 
 def _decayed(log: ActionLog, days: float) -> Entry:
