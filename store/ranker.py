@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from store.blas import one_blas_thread
 from store.errors import EncoderMismatchError
 
 if TYPE_CHECKING:
@@ -103,11 +104,12 @@ class Ranker:
             user: ``(dim,) float32`` p, at length 1.
             items: ``(n, dim) float32``, at length 1.
         """
-        hidden = items @ self.of_item.T
-        hidden += self.of_user @ user + self.bias
-        np.maximum(hidden, 0, out=hidden)
-        inner = hidden @ self.inner.T
-        inner += self.inner_bias
-        np.maximum(inner, 0, out=inner)
-        found: NDArray[np.float32] = self.nearness[0] * (items @ user) + inner @ self.out
+        with one_blas_thread():
+            hidden = items @ self.of_item.T
+            hidden += self.of_user @ user + self.bias
+            np.maximum(hidden, 0, out=hidden)
+            inner = hidden @ self.inner.T
+            inner += self.inner_bias
+            np.maximum(inner, 0, out=inner)
+            found: NDArray[np.float32] = self.nearness[0] * (items @ user) + inner @ self.out
         return found

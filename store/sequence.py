@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from store.blas import one_blas_thread
 from store.profile import contribution_weights
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class SequenceProfile:
             inputs[row, : lengths[row], -2] = one.strengths
             inputs[row, : lengths[row], -1] = one.keeps
             folded[row] = one.weights @ one.vectors
-        added = self._states(inputs, lengths) @ self.out_weights.T + self.out_bias
+        with one_blas_thread():
+            added = self._states(inputs, lengths) @ self.out_weights.T + self.out_bias
         return _normed(_normed(folded) + added)
 
     def _states(

@@ -60,6 +60,7 @@ class RetrievalView:
         learner: ranks candidates by what it learns from the profiles' changes; None: nothing does.
         counted_per_second: changes that it counts, at most.
         learned_per_second: of these, that its weights are learned from.
+        learned_first: changes that they are learned from beside these, see `SampledLearning`.
         learned_at_once: changes that wait for it, see `SampledLearning`.
         ranker: orders candidates where ``rank`` is ``mlp``; None: it cannot be asked for.
         rank: what orders them where a request does not say, see `settled_rank`.
@@ -82,6 +83,7 @@ class RetrievalView:
         learner: Learner | None = None,
         counted_per_second: float = 2_000.0,
         learned_per_second: float = 20.0,
+        learned_first: int = 0,
         learned_at_once: int = 1,
         ranker: Ranker | None = None,
         rank: Rank = "nearest",
@@ -92,7 +94,7 @@ class RetrievalView:
             ranker.require(encoder_id, dim, mean_removal=mean_removal)
         self.dim = dim
         self.encoder_id = encoder_id
-        self.sequence = sequence
+        self.sequence, self.ranker = sequence, ranker
         self.live = False
         self._sensor: Sensor = Sensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
@@ -111,6 +113,7 @@ class RetrievalView:
                 profiles.get,
                 counted_per_second=counted_per_second,
                 learned_per_second=learned_per_second,
+                learned_first=learned_first,
                 at_once=learned_at_once,
             )
         )

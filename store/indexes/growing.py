@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from store.blas import one_blas_thread
 from store.indexes.faiss_flat import FaissFlatIndex
 from store.indexes.gpu import build_gpu_copy
 from store.indexes.graph import build_graph
 from store.indexes.ivf import build_inverted_file
 from store.indexes.kernels import score_bfloat16, score_float32, take_rows
 from store.indexes.recall import RecallProbe
-from store.indexes.rows import best_of, one_blas_thread
+from store.indexes.rows import best_of
 from store.indexes.sketch import build_sketches
 
 if TYPE_CHECKING:

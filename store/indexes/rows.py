@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from store.blas import one_blas_thread
 from store.errors import VectorIndexError
 from store.indexes.checks import check_counts, check_part, check_vectors
 from store.indexes.filters import NO_FILTER
@@ -25,7 +24,6 @@ from store.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     #: Scores, descending, and rows, both ``(n, k)``; minus infinity and -1 where nothing was found.
     Best = tuple[NDArray[np.float32], NDArray[np.int64]]
 
-__all__ = ["RowIndex", "best_of", "nothing", "one_blas_thread", "sorted_best"]
+__all__ = ["RowIndex", "best_of", "nothing", "sorted_best"]
 
 _FIRST_ROWS, _STEP_ROWS = 64, 2_048
 #: Up to here excluded keys are fetched with the others and dropped; a filter within the scan would
@@ -336,21 +334,6 @@ class RowIndex(ABC):
 
     def _on_moved(self, source: int, target: int) -> None:  # noqa: B027
         """The last row took the place of a deleted one, which may be itself."""
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through the process's libraries
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Within, NumPy's products take one thread.
-
-    Those of BLAS wait for each other: within several of ours that costs two thirds of the speed,
-    and beside another process that is busy far more.
-    """
-    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limit
 
 
 def nothing(queries: int, k: int) -> Best:

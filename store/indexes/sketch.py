@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from store.indexes.rows import one_blas_thread
+from store.blas import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

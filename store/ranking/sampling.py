@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from store.ranking.learner import Learner
     from store.user_profile import UserProfile
 
-__all__ = ["CHANGES_AT_ONCE", "SampledLearning"]
+__all__ = ["CHANGES_AT_ONCE", "LEARNED_FIRST", "SampledLearning"]
 
 #: Changes of profiles that a service tells the blend of at once: at a thousand a second it lags by
 #: so many milliseconds, and a call of it no longer costs more than what it counts.
 CHANGES_AT_ONCE = 64
+#: A blend that knows nothing yet learns from so many changes however fast they come, so that a
+#: first import, over in seconds, teaches it something: less than a second's work, once.
+LEARNED_FIRST = 2_000
 
 _Changed = tuple[str, "UserProfile | None", "UserProfile"]
 #: Of profiles that were there before, so many are counted, and so many between two batches: what a
@@ -44,6 +47,7 @@ class SampledLearning:
         directions: of users as they are indexed yet, before the change.
         counted_per_second: changes that are counted, at most.
         learned_per_second: of these, that are learned from.
+        learned_first: that are learned from beside these, while the blend has taken fewer steps.
         at_once: changes that are waited for.
         seed: of which.
 
@@ -62,6 +66,7 @@ class SampledLearning:
         *,
         counted_per_second: float,
         learned_per_second: float,
+        learned_first: int = 0,
         at_once: int = 1,
         seed: int = 0,
     ) -> None:
@@ -70,6 +75,7 @@ class SampledLearning:
         self._random = Random(seed)  # noqa: S311 # a sample, no secret
         self._counting = _Budget(counted_per_second)
         self._learning = _Budget(learned_per_second)
+        self._learned_first = learned_first
         self._history: list[UserProfile] = []
         self._read = 0
         self._at_once = at_once
@@ -110,6 +116,7 @@ class SampledLearning:
             latest: the profiles there are, those that came last first.
         """
         self.live = True
+        self._learning.add(max(0, self._learned_first - int(self._learner.blend.steps[0])))
         if not self.restored:
             self._history = list(islice(latest, _HISTORY))
 
@@ -142,12 +149,19 @@ class _Budget:
         # one more than a second's, so that what is left of a whole one is not lost
         self._most = per_second + 1.0
         self._left = per_second
+        self._once = 0
         self._seen_ms: int | None = None
+
+    def add(self, once: int) -> None:
+        """So many more, whenever they are wanted."""
+        self._once += once
 
     def take(self, wanted: int, now_ms: int) -> int:
         passed = 0 if self._seen_ms is None else max(0, now_ms - self._seen_ms) / 1000
         self._seen_ms = now_ms
         self._left = min(self._most, self._left + passed * self._per_second)
-        taken = min(int(self._left), wanted)
+        at_once = min(self._once, wanted)
+        self._once -= at_once
+        taken = min(int(self._left), wanted - at_once)
         self._left -= taken
-        return taken
+        return at_once + taken

@@ -315,12 +315,14 @@ class Upcoming:
 class LearnedRanking:
     """What ``rank=blend`` ranks by.
 
+    ``version`` is of what the numbers mean: a snapshot's of another is learned anew.
     ``counted`` and ``learned`` are choices since the start: items that users came to. ``steps`` are
     all that the weights were learned from, with those before the start that a snapshot kept.
     ``weights`` are by feature: ``always``, and what each context adds. ``text_maps`` are the
     Frobenius norms of the two maps of texts, which are vectors and words.
     """
 
+    version: int
     counted: int
     learned: int
     steps: int
@@ -335,8 +337,9 @@ class Status:
     ``lag`` is in records, ``applied`` by source topic and partition, ``positions`` the next offsets
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
-    found), ``sequence`` the id of the trained profile function, ``generation`` the topic of the
-    profiles, ``ranking`` is null where nothing is learned, ``upcoming`` as a rule.
+    found), ``sequence`` the id of the trained profile function, ``ranker`` the version of what
+    orders by ``rank=mlp``, ``generation`` the topic of the profiles, ``ranking`` is null where
+    nothing is learned, ``upcoming`` as a rule.
     """
 
     ready: bool
@@ -348,6 +351,7 @@ class Status:
     items: int
     encoder_id: str
     sequence: str | None
+    ranker: str | None
     generation: str
     indexes: dict[str, str]
     recall: dict[str, float]

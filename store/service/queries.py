@@ -12,6 +12,7 @@ import numpy as np
 
 from store.errors import UnknownItemError, UnknownUserError
 from store.profile import contribution_weights
+from store.ranking.image import VERSION
 from store.service.errors import unknown
 from store.service.models import (
     Audience,
@@ -224,6 +225,7 @@ def status(
         items=view.item_count,
         encoder_id=view.encoder_id,
         sequence=None if view.sequence is None else view.sequence.model_id,
+        ranker=None if view.ranker is None else view.ranker.version,
         generation=generation,
         indexes=view.kinds,
         recall=view.recall,
@@ -250,6 +252,7 @@ def status(
 
 def _ranking(learner: Learner) -> LearnedRanking:
     return LearnedRanking(
+        version=VERSION,
         counted=learner.counted,
         learned=learner.learned,
         steps=int(learner.blend.steps[0]),

@@ -11,9 +11,11 @@ import pytest
 from evaluation_logs import random_log, write_log
 from typer.testing import CliRunner, Result
 
+from store.influence import Influence, save_influence
+from store.policies import Policy
 from tidemark.cli.evaluation_tables import signed
 from tidemark.cli.main import app
-from tidemark.errors import EvaluationError, TidemarkError
+from tidemark.errors import EvaluationError, SettingsError, TidemarkError
 from tidemark.evaluation.charts import require_matplotlib, spread
 
 #: Small vectors that need no model, and no cache left behind.
@@ -215,3 +217,24 @@ def test_labels_are_moved_apart_and_no_more_than_they_need() -> None:
     assert spread([0.0, 0.0, 0.9], 0.2, 0, 1) == pytest.approx([0.0, 0.2, 0.9])
     assert spread([1.0, 1.0], 0.2, 0, 1) == pytest.approx([0.8, 1.0])
     assert spread([], 0.2, 0, 1) == []
+
+
+def test_profiles_are_folded_as_the_settings_say(log: str, tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text("[policy]\nname = 'decay'\nhalf_life_seconds = 60\n")
+    asked = (log, "--only", "nearest", "--sample", "200")
+    default, own = report_of(*asked), report_of(*asked, "--config", str(config))
+    assert default["policy"] == Policy().identity
+    assert own["policy"] == Policy("decay", half_life_seconds=60).identity
+    found, expected = (one["rows"][0]["means"]["all"]["mrr"]["value"] for one in (own, default))
+    assert found != expected
+    assert "profiles by decay(" in run(*asked, "--config", str(config)).output
+
+
+def test_a_policy_that_a_log_cannot_be_folded_by_is_refused(log: str, tmp_path: Path) -> None:
+    model, config = tmp_path / "influence.json", tmp_path / "own.toml"
+    save_influence(Influence(half_life_seconds=60, actions={"view": 1.0}), model)
+    config.write_text(f"[policy]\nname = 'influence'\ninfluence = '{model}'\n")
+    done = run(log, "--config", str(config))
+    assert isinstance(done.exception, SettingsError)
+    assert "is judged by tidemark train influence" in str(done.exception)

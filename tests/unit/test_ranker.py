@@ -226,5 +226,7 @@ async def _ask_in_both_orders() -> None:
         assert [one["item_id"] for one in first["candidates"]] == ["y"]
         assert second["error"]["code"] == "unknown_user"
         await service.error(422, "invalid_request", "GET", path, params={"rank": "best"})
+        status = (await service.http.get("/v1/status")).json()
+        assert status["ranker"] == likes_y.version
     async with serving() as service:
         await service.error(409, "no_ranker", "GET", path, params={"rank": "mlp"})

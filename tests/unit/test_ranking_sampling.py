@@ -136,6 +136,29 @@ def test_no_more_is_learned_from_than_was_counted() -> None:
     assert 0 < learner.learned <= 2
 
 
+def test_the_first_changes_are_learned_from_however_fast_they_come() -> None:
+    told: list[bool] = []
+
+    class Listening(Learner):
+        def observe(self, changes: Sequence[Change]) -> None:
+            told.extend(one.direction is not None for one in changes)
+
+    learner, one = Listening(DIM, partners=16), make_profile(["i1"])
+    learner.blend.steps[0] = 10  # of a snapshot
+    learning = SampledLearning(
+        learner, lambda users: dict.fromkeys(users, X),
+        counted_per_second=1e6, learned_per_second=2, learned_first=40,
+    )  # fmt: skip
+    learning.now_ms = NOW
+    learning.begin(())
+    for _ in range(3):
+        learning([(f"u{at}", one, one) for at in range(20)])
+    assert sum(told) == (40 - 10) + 2
+    learning.now_ms += 1000
+    learning([(f"u{at}", one, one) for at in range(20)])
+    assert sum(told) == 30 + 2 + 2
+
+
 def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:
     told: list[int] = []
 

@@ -395,6 +395,7 @@ def test_status() -> None:
             "items": 3,
             "encoder_id": ENCODER,
             "sequence": None,
+            "ranker": None,
             "generation": "profiles",
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
             "recall": {},

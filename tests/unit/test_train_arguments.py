@@ -105,6 +105,14 @@ def test_a_folder_in_place_of_a_file_is_refused_before_the_log_is_read(
     assert not read
 
 
+@pytest.mark.parametrize("command", sorted(set(OUT) - set(FOLDERS)))
+def test_where_one_stands_is_a_folder_too(command: str, read: list[Path], log: Path) -> None:
+    done = train(command, log, Path())
+    assert isinstance(done.exception, EvaluationError)
+    assert "--out: . is a folder; expected the name of a file" in str(done.exception)
+    assert not read
+
+
 @every
 def test_movielens_is_known_by_its_name(
     command: str, read: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -127,12 +135,14 @@ def test_a_log_that_is_not_there_is_said(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["influence", "policy", "ranker"])
-def test_a_report_is_left_in_a_folder_that_was_not_there(command: str, tmp_path: Path) -> None:
+def test_what_is_not_promoted_leaves_its_report_alone(command: str, tmp_path: Path) -> None:
     write_log(tmp_path / "own.csv", random_log(2, actions=600, users=20, items=40))
     out = tmp_path / "new" / OUT[command]
+    out.parent.mkdir()
+    out.write_text("what an earlier run was promoted for")
     few = {"influence": ["--rounds", "2"], "policy": [], "ranker": ["--epochs", "1"]}
     done = train(command, tmp_path / "own.csv", out, "--choices", "100", *few[command])
     # of what is random nothing is learned
     assert done.exit_code == 3, done.exception
     assert out.with_name(f"{out.name}.report.json").exists()
-    assert not out.exists()
+    assert not out.exists()  # nothing of another run lies beside this report

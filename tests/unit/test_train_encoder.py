@@ -113,6 +113,11 @@ def test_resumed_it_is_the_same(made: tuple[Actions, np.ndarray], tmp_path: Path
         on_epoch=lambda epoch: seen.append(epoch.number),
     )  # fmt: skip
     assert seen == [3]
+    with pytest.raises(TrainingError, match=r"there is no .*none to go on from"):
+        train_projection(
+            course, FixedVectors(made[1]), plan,
+            checkpoint=Checkpoint(tmp_path / "none", "x", resume=True),
+        )  # fmt: skip
     assert resumed.fitted.epochs == whole.fitted.epochs
     for name, value in whole.fitted.projection.state_dict().items():
         assert torch.equal(value, resumed.fitted.projection.state_dict()[name])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from store.policies import Policy
     from tidemark.evaluation.log import ActionLog
     from tidemark.evaluation.moments import Moments
     from tidemark.evaluation.report import Report
@@ -109,6 +110,7 @@ def evaluate(
     """
     setup_logging(LogLevel.warning)
     settings = load(config)
+    policy, mean_removal = _policy(settings), settings.retrieval.mean_removal
     columns = columns_of(column)
     if half_life and min(half_life) <= 0:
         raise fail(f"--half-life is {min(half_life):g}; expected days above 0", WRONG_USAGE)
@@ -137,6 +139,7 @@ def evaluate(
     known = entries(
         read, rules, _vectors(settings, read, state, told), positive=positive,
         half_lives=half_life or HALF_LIVES, seed=seed,
+        policy=policy, mean_removal=mean_removal,
     )  # fmt: skip
     parts = {Part.always}
     if ablations:
@@ -148,8 +151,9 @@ def evaluate(
         task = progress.add_task("replaying", total=int(moments.places[-1]))
         replayed = replay(read, wanted, moments, lambda done: progress.update(task, completed=done))
     report = make_report(
-        read, choice, moments, replayed, {one.name: one.kind.value for one in known}, reference
-    )
+        read, choice, moments, replayed, {one.name: one.kind.value for one in known}, reference,
+        policy=policy, mean_removal=mean_removal,
+    )  # fmt: skip
     written = [] if out is None else [_write(report, out), *draw(report, out)]
     if as_json:
         import msgspec  # noqa: PLC0415 # see tidemark.cli.common
@@ -162,6 +166,18 @@ def evaluate(
         console.print(part)
     for path in written:
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _policy(settings: Settings) -> Policy:
+    """The settings', where a log can be folded by it here."""
+    if settings.policy.name == "influence":
+        from tidemark.errors import SettingsError  # noqa: PLC0415 # see tidemark.cli.common
+
+        raise SettingsError(
+            "policy.name is influence, whose weights depend on what is repeated and how words "
+            "feel; expected another policy here: it is judged by tidemark train influence"
+        )
+    return settings.policy.policy()
 
 
 def _spoilt(log: ActionLog, moments: Moments, said: str, seed: int) -> tuple[ActionLog, Moments]:

@@ -41,6 +41,8 @@ def _heading(report: Report) -> Text:
         f"\n{report.moments[ALL]:,} of {report.eligible:,} moments of "
         f"{report.users_scored:,} users, from {choice.begin:.0%} to {choice.until:.0%} "
         f"of the log, seed {choice.seed}; below each figure its 95% interval"
+        f"\nprofiles by {report.policy}, searched for "
+        f"{'without' if report.mean_removal else 'with'} the items' mean"
     )
 
 

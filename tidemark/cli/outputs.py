@@ -12,7 +12,7 @@ from tidemark.errors import EvaluationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ready_file", "ready_folder", "write_report"]
+__all__ = ["drop_earlier", "ready_file", "ready_folder", "write_report"]
 
 _REPORT = ".report.json"
 
@@ -49,6 +49,8 @@ def ready_file(file: Path, *, reported: bool = True) -> None:
     Raises:
         EvaluationError: one cannot.
     """
+    if file.is_dir():  # such as ".", which has no name that another could be made of
+        raise EvaluationError(f"--out: {file} is a folder; expected the name of a file")
     ready_folder(file.parent)
     for one in (file, _beside(file)) if reported else (file,):
         if one.is_dir():
@@ -68,6 +70,18 @@ def write_report(out: Path, report: dict[str, object]) -> None:
         beside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise EvaluationError(f"{beside} cannot be written: {error}") from error
+
+
+def drop_earlier(out: Path) -> None:
+    """What an earlier run left there is not of this one, which gives nothing to serve.
+
+    Raises:
+        EvaluationError: it cannot be removed.
+    """
+    try:
+        out.unlink(missing_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"{out}, of an earlier run, cannot be removed: {error}") from error
 
 
 def _beside(file: Path) -> Path:

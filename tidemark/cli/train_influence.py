@@ -19,7 +19,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import ready_file, write_report
+from tidemark.cli.outputs import drop_earlier, ready_file, write_report
 
 if TYPE_CHECKING:
     from tidemark.evaluation.log import ActionLog
@@ -87,6 +87,8 @@ def influence(
             save_influence(outcome.model, out)
         except OSError as error:
             raise EvaluationError(f"{out} cannot be written: {error}") from error
+    else:
+        drop_earlier(out)
     if as_json:
         print_json(report)
     else:

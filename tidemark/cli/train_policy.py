@@ -19,7 +19,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import ready_file, write_report
+from tidemark.cli.outputs import drop_earlier, ready_file, write_report
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def policy(
             out.write_text(toml_text({"policy": _settings(found.best)}), encoding="utf-8")
         except OSError as error:
             raise EvaluationError(f"{out} cannot be written: {error}") from error
+    else:
+        drop_earlier(out)
     if as_json:
         print_json(report)
     else:

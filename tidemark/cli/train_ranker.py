@@ -18,7 +18,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import ready_file, write_report
+from tidemark.cli.outputs import drop_earlier, ready_file, write_report
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def ranker(
     write_report(out, report)
     if outcome.promoted:
         save_ranker(outcome.ranker, out, actions.name)
+    else:
+        drop_earlier(out)
     if as_json:
         print_json(report)
     else:

@@ -17,7 +17,7 @@ from store.item_popularity import EXTRA
 from store.metrics import PrometheusSensor, ServiceCollector
 from store.owner import IndexOwner
 from store.ranking.learner import Learner
-from store.ranking.sampling import CHANGES_AT_ONCE
+from store.ranking.sampling import CHANGES_AT_ONCE, LEARNED_FIRST
 from store.ranking.warm_up import warm_up as warm_up_ranking
 from store.ranking.words import WORDS
 from store.receipt import ForgetReceipt
@@ -187,6 +187,8 @@ def _build_generation(
             learner=build_learner(settings, encoding.dim),
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
+            # of one that is to learn nothing nothing is learned at first either
+            learned_first=LEARNED_FIRST if settings.ranking.learned_per_second else 0,
             learned_at_once=CHANGES_AT_ONCE,
             ranker=ranker,
             rank=wanted.rank or ("blend" if settings.ranking.enabled else "nearest"),

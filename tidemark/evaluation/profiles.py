@@ -30,12 +30,11 @@ class _Actions(NamedTuple):
     items: NDArray[np.int32]
     ts: NDArray[np.int64]
     strengths: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
 
 class NearestToProfile:
     """A `Recommender`: the cosine of an item's text to the profile p, as ``rank=nearest`` serves.
-
-    The profile is folded by the default policy.
 
     With several interests a user has as many profiles: an action is folded into the one that it is
     most alike to, and an item is as near as it is to the nearest of them.
@@ -45,6 +44,9 @@ class NearestToProfile:
         vectors: ``(items, dim) float32`` unit rows.
         strengths: ``(n,) float32`` s of its actions.
         name: in reports.
+        policy: that the profile is folded by; by default the settings' default.
+        weights: ``(n,) float32`` w of its actions, which the policies ``decay`` and ``influence``
+            weigh by; else 1.
         interests: profiles of a user, at most.
         popularity: added for the item that most users came to; for others by the logarithm of
             theirs, as ``popularity`` of a request.
@@ -58,6 +60,8 @@ class NearestToProfile:
         strengths: NDArray[np.float32],
         *,
         name: str,
+        policy: Policy | None = None,
+        weights: NDArray[np.float32] | None = None,
         interests: int = 1,
         popularity: float = 0.0,
         mean_removal: bool = False,
@@ -67,14 +71,16 @@ class NearestToProfile:
         self._mean = MeanVector(vectors.shape[1])
         if mean_removal:
             self._mean.add(vectors)  # the catalogue is known before its actions
-        self._log = _Actions(log.users, log.items, log.ts, strengths)
+        if weights is None:
+            weights = np.ones(len(log), np.float32)
+        self._log = _Actions(log.users, log.items, log.ts, strengths, weights)
         self._interests, self._popularity = interests, popularity
         users = len(log.user_ids)
         self._rows = new_rows(users * interests, vectors.shape[1], 0)
         self._used = np.zeros(users, np.int64)
         self._users_of = np.zeros(len(vectors))
         self._first = _first_of_user(log) if popularity else np.zeros(0, np.bool_)
-        policy = Policy()
+        policy = policy or Policy()
         self._rule = Rule(policy.code, *policy.parameters())
 
     def learn(self, begin: int, end: int) -> None:
@@ -146,7 +152,9 @@ def _take_in(
         at = _nearest(rows, user * interests, used[user], vectors[item], interests)
         used[user] = max(used[user], at + 1)
         row = user * interests + at
-        fold_action(rows, row, vectors[item], log.strengths[place], 1.0, log.ts[place], rule)
+        fold_action(
+            rows, row, vectors[item], log.strengths[place], log.weights[place], log.ts[place], rule
+        )
 
 
 @part

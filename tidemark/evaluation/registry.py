@@ -115,6 +115,8 @@ def entries(
     rules: ActionRules,
     vectors: Callable[[], NDArray[np.float32]],
     *,
+    policy: Policy | None = None,
+    mean_removal: bool = True,
     positive: float = 0.5,
     half_lives: Sequence[float] = HALF_LIVES,
     seed: int = 0,
@@ -126,10 +128,14 @@ def entries(
         rules: how much each kind of action counts.
         vectors: gives ``(items, dim) float32``, unit vectors of the catalogue as the encoder made
             them; called only by recommenders that are built, by each anew.
+        policy: of the long-term profile, but where a variant has another; else the default.
+        mean_removal: as `retrieval.mean_removal`: of ``nearest``, and of what is found for
+            ``as-served``.
         positive: least strength of what a user liked.
         half_lives: days, of decayed popularity.
         seed: of what is drawn while it is learned.
     """
+    of_settings = policy or Policy()
 
     def system(
         name: str,
@@ -137,14 +143,15 @@ def entries(
         *,
         strengths: Callable[[], NDArray[np.float32]] = lambda: log.strengths(rules),
         texts: Callable[[], NDArray[np.float32]] = vectors,
+        folded: Policy = of_settings,
         **variant: Any,
     ) -> Entry:
         return Entry(
             name,
             Kind.system,
             lambda: Blended(
-                log, strengths(), texts(), name=name, positive=positive, seed=seed,
-                weights=log.weights(rules),
+                log, strengths(), texts(), name=name, policy=folded, positive=positive, seed=seed,
+                weights=log.weights(rules), mean_removal=mean_removal,
                 **variant,
             ),
             part,
@@ -159,9 +166,13 @@ def entries(
         return Entry(
             name,
             Kind.system,
-            lambda: NearestToProfile(log, texts(), log.strengths(rules), name=name, **variant),
+            lambda: NearestToProfile(
+                log, texts(), log.strengths(rules), name=name, policy=of_settings,
+                weights=log.weights(rules),
+                **variant,
+            ),
             part,
-        )
+        )  # fmt: skip
 
     def trained(name: str) -> Entry:
         return Entry(
@@ -176,7 +187,7 @@ def entries(
     return [
         system("tidemark"),
         *(system(name, Part.ablations, without=left_out) for name, left_out in ABLATIONS.items()),
-        *(system(name, Part.ablations, policy=policy) for name, policy in POLICIES.items()),
+        *(system(name, Part.ablations, folded=one) for name, one in POLICIES.items()),
         system("as-served", Part.ablations, served=True),
         system("without-words", Part.ablations, words=False),
         system("without-contexts", Part.ablations, contexts=False),
@@ -187,7 +198,7 @@ def entries(
         system(
             "without-strengths", Part.ablations, strengths=lambda: np.ones(len(log), np.float32)
         ),
-        nearest("nearest", vectors, Part.always, mean_removal=True),
+        nearest("nearest", vectors, Part.always, mean_removal=mean_removal),
         nearest("nearest-without-mean-removal", vectors),
         nearest("nearest-centred", lambda: centred(vectors())),
         nearest("nearest-whitened", lambda: whitened(vectors())),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from store.policies import Policy
 from tidemark.errors import EvaluationError
 from tidemark.evaluation.bootstrap import Estimate, Resampling, difference
 from tidemark.evaluation.metrics import MEANS, coverage, of_moments
@@ -82,6 +83,8 @@ class Report:
         eligible: that could have been.
         moments: that were, by segment (`ALL` first); segments may overlap.
         users_scored: whose moments they are.
+        policy: of the profiles, `store.policies.Policy.identity`.
+        mean_removal: whether nearest to a profile is nearest to it without the items' mean.
         reference: name of the row that the others are compared with.
         periods: of the figures over time.
         rows: in the order they were asked for.
@@ -95,6 +98,8 @@ class Report:
     eligible: int
     moments: Mapping[str, int]
     users_scored: int
+    policy: str
+    mean_removal: bool
     reference: str
     periods: Sequence[Period]
     rows: Sequence[Row]
@@ -111,6 +116,9 @@ def make_report(
     replayed: Sequence[Replayed],
     kinds: Mapping[str, str],
     reference: str | None = None,
+    *,
+    policy: Policy | None = None,
+    mean_removal: bool = True,
 ) -> Report:
     """Measure what was replayed.
 
@@ -122,6 +130,8 @@ def make_report(
         kinds: what each is, by name.
         reference: with what the others are compared; by default the first of the kind system, or
             else the untrained one with the highest recall@10.
+        policy: that the recommenders were made with; by default the default.
+        mean_removal: likewise.
 
     Raises:
         EvaluationError: the reference is not among them.
@@ -141,6 +151,8 @@ def make_report(
         eligible=moments.eligible,
         moments={name: int(mask.sum()) for name, mask in segments.items()},
         users_scored=len(np.unique(moments.users)),
+        policy=(policy or Policy()).identity,
+        mean_removal=mean_removal,
         reference=named,
         periods=[Period(int(times[one[0]]), int(times[one[-1]]), len(one)) for one in parts],
         rows=[

@@ -60,6 +60,7 @@ class Blended:
         learns: whether the weights are learned; else they stay as they begin.
         served: whether only what the retrieval service's sources find is ranked, as it does.
         policy: of the long-term profile.
+        mean_removal: whether what is served is searched for without the items' mean.
         weights: ``(n,) float32`` w of the log's actions, where the policy asks for it; else 1.
         positive: least strength of an action that is learned from.
         partners: width of the tables of pairs, a power of two.
@@ -80,6 +81,7 @@ class Blended:
         learns: bool = True,
         served: bool = False,
         policy: Policy | None = None,
+        mean_removal: bool = True,
         weights: NDArray[np.float32] | None = None,
         positive: float = 0.5,
         partners: int = 256,
@@ -104,7 +106,8 @@ class Blended:
         self._moment = new_moment(row, count, len(FEATURES), len(CONTEXTS), seed, beside=row - dim)
         self._draws = new_draws(count)
         self._mean = MeanVector(dim)
-        self._mean.add(vectors)
+        if mean_removal:
+            self._mean.add(vectors)
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
         policy = policy or Policy()

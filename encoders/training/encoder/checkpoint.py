@@ -65,13 +65,18 @@ class Checkpoint:
             raise TrainingError(f"{self._file} cannot be written: {error}") from error
 
     def read(self) -> Stand | None:
-        """What is there to go on from; None where nothing is, or where it is not asked for.
+        """What is there to go on from; None where it is not asked for.
 
         Raises:
-            TrainingError: it cannot be read, or is of another training.
+            TrainingError: there is none, it cannot be read, or it is of another training.
         """
-        if not self._resume or not self._file.exists():
+        if not self._resume:
             return None
+        if not self._file.exists():
+            raise TrainingError(
+                f"there is no {self._file} to go on from: one is written "
+                "after each epoch; train without --resume"
+            )
         try:
             value = torch.load(self._file, weights_only=True)
         except Exception as error:  # torch raises whatever its parts raise
