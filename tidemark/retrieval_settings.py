@@ -148,7 +148,8 @@ class RankingSettings(Group):
     counted_per_second: Annotated[float, Field(ge=0)] = 2_000.0
     """changes of profiles that are counted, at most: of more, a sample"""
     learned_per_second: Annotated[float, Field(ge=0)] = 20.0
-    """of these, changes that the weights are learned from, at most"""
+    """of these, changes that the weights are learned from, at most; a blend without a past learns
+    from its first 2,000 however fast they come"""
 
     @field_validator("partners")
     @classmethod
