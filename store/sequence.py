@@ -106,8 +106,9 @@ class SequenceProfile:
             inputs[row, : lengths[row], :-2] = one.vectors
             inputs[row, : lengths[row], -2] = one.strengths
             inputs[row, : lengths[row], -1] = one.keeps
-            folded[row] = one.weights @ one.vectors
         with one_blas_thread():
+            for row, one in enumerate(users):
+                folded[row] = one.weights @ one.vectors
             added = self._states(inputs, lengths) @ self.out_weights.T + self.out_bias
         return _normed(_normed(folded) + added)
 

@@ -104,7 +104,7 @@ class LocalSystem:
         # one that takes any port is beside others: it is not to stand on a worker's
         fixed = None if port == 0 else self.settings.worker.metrics_port
         self.metrics_port = fixed or free_port()
-        if self.metrics_port == self.retrieval_port:
+        if fixed == self.retrieval_port:
             raise SettingsError(
                 f"worker.metrics_port and the retrieval service's port are both {fixed}; expected "
                 "two ports: choose another for one of them, such as with --port"

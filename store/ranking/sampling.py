@@ -47,7 +47,8 @@ class SampledLearning:
         directions: of users as they are indexed yet, before the change.
         counted_per_second: changes that are counted, at most.
         learned_per_second: of these, that are learned from.
-        learned_first: that are learned from beside these, while the blend has taken fewer steps.
+        learned_first: that are learned from beside these, while the blend has taken fewer steps;
+            none where none a second are.
         at_once: changes that are waited for.
         seed: of which.
 
@@ -75,7 +76,7 @@ class SampledLearning:
         self._random = Random(seed)  # noqa: S311 # a sample, no secret
         self._counting = _Budget(counted_per_second)
         self._learning = _Budget(learned_per_second)
-        self._learned_first = learned_first
+        self._learned_first = learned_first if learned_per_second else 0
         self._history: list[UserProfile] = []
         self._read = 0
         self._at_once = at_once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import torch
 from service_rig import serving
 from store_fakes import DIM, ENCODER, X, Y, Z, item_record, make_state, profile_record
 from streams_fakes import unit_rows
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from encoders.errors import EncoderError
 from encoders.training.ranker import RankerNet, RankerPlan, Served, scores, train_ranker_net
@@ -131,6 +132,26 @@ def test_a_file_is_read_as_it_was_written_and_refused_where_damaged(tmp_path: Pa
 
 
 # In the view, and over HTTP
+
+
+class Watched(np.ndarray[Any, Any]):
+    """Notes how many threads BLAS has where it is multiplied."""
+
+    threads: ClassVar[list[int]] = []
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **more: Any) -> Any:
+        found = threadpool_info()
+        self.threads.extend(one["num_threads"] for one in found if one["user_api"] == "blas")
+        plain = [one.view(np.ndarray) if isinstance(one, Watched) else one for one in inputs]
+        return getattr(ufunc, method)(*plain, **more)
+
+
+def test_one_thread_computes_it_beside_whatever_else_is_busy() -> None:
+    items = np.zeros((4, DIM), np.float32).view(Watched)
+    with threadpool_limits(2, "blas"):
+        a_ranker().scores(X, items)
+    assert Watched.threads
+    assert set(Watched.threads) == {1}
 
 
 def a_ranker(*, encoder: str = ENCODER, mean_removal: bool = True) -> Ranker:

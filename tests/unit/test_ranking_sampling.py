@@ -136,7 +136,8 @@ def test_no_more_is_learned_from_than_was_counted() -> None:
     assert 0 < learner.learned <= 2
 
 
-def test_the_first_changes_are_learned_from_however_fast_they_come() -> None:
+@pytest.mark.parametrize(("rate", "first"), [(2, 30), (0, 0)])
+def test_the_first_changes_are_learned_from_however_fast_they_come(rate: int, first: int) -> None:
     told: list[bool] = []
 
     class Listening(Learner):
@@ -147,16 +148,16 @@ def test_the_first_changes_are_learned_from_however_fast_they_come() -> None:
     learner.blend.steps[0] = 10  # of a snapshot
     learning = SampledLearning(
         learner, lambda users: dict.fromkeys(users, X),
-        counted_per_second=1e6, learned_per_second=2, learned_first=40,
+        counted_per_second=1e6, learned_per_second=rate, learned_first=40,
     )  # fmt: skip
     learning.now_ms = NOW
     learning.begin(())
     for _ in range(3):
         learning([(f"u{at}", one, one) for at in range(20)])
-    assert sum(told) == (40 - 10) + 2
+    assert sum(told) == first + rate
     learning.now_ms += 1000
     learning([(f"u{at}", one, one) for at in range(20)])
-    assert sum(told) == 30 + 2 + 2
+    assert sum(told) == first + 2 * rate
 
 
 def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:

@@ -24,6 +24,7 @@ from tidemark.cli.common import (
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
 from tidemark.cli.outputs import ready_folder
+from tidemark.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,8 +172,6 @@ def evaluate(
 def _policy(settings: Settings) -> Policy:
     """The settings', where a log can be folded by it here."""
     if settings.policy.name == "influence":
-        from tidemark.errors import SettingsError  # noqa: PLC0415 # see tidemark.cli.common
-
         raise SettingsError(
             "policy.name is influence, whose weights depend on what is repeated and how words "
             "feel; expected another policy here: it is judged by tidemark train influence"

@@ -49,8 +49,6 @@ def ready_file(file: Path, *, reported: bool = True) -> None:
     Raises:
         EvaluationError: one cannot.
     """
-    if file.is_dir():  # such as ".", which has no name that another could be made of
-        raise EvaluationError(f"--out: {file} is a folder; expected the name of a file")
     ready_folder(file.parent)
     for one in (file, _beside(file)) if reported else (file,):
         if one.is_dir():
@@ -85,4 +83,5 @@ def drop_earlier(out: Path) -> None:
 
 
 def _beside(file: Path) -> Path:
-    return file.with_name(f"{file.name}{_REPORT}")
+    # not `with_name`, which "." does not have
+    return file.parent / f"{file.name}{_REPORT}"

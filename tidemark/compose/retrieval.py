@@ -187,8 +187,7 @@ def _build_generation(
             learner=build_learner(settings, encoding.dim),
             counted_per_second=settings.ranking.counted_per_second,
             learned_per_second=settings.ranking.learned_per_second,
-            # of one that is to learn nothing nothing is learned at first either
-            learned_first=LEARNED_FIRST if settings.ranking.learned_per_second else 0,
+            learned_first=LEARNED_FIRST,
             learned_at_once=CHANGES_AT_ONCE,
             ranker=ranker,
             rank=wanted.rank or ("blend" if settings.ranking.enabled else "nearest"),
