@@ -11,10 +11,10 @@ import numpy as np
 from store.errors import UNREADABLE, CorruptRecordError, UnknownCategoryError, UnknownItemError
 from store.item_popularity import PopularityCoordinate
 from store.item_vector import ITEM_OFFSET_HEADER, ItemVector
-from store.mean_vector import MeanVector
 from store.ranking.words import words_of
 from store.record import key_of
 from store.view_image import ItemsPart, take_vectors
+from store.whitening import mean_vector
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -75,6 +75,7 @@ class Catalogue:
         tally: counts the records.
         learner: told the items' vectors; None where nothing is learned.
         mean_removal: whether profiles are searched for without the items' mean vector.
+        whitening: the power of `Whitening` by which they are turned as well; 0: not.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class Catalogue:
         learner: Learner | None = None,
         *,
         mean_removal: bool = True,
+        whitening: float = 0.0,
     ) -> None:
         self._learner = learner
-        self._mean = MeanVector(dim) if mean_removal else None
+        self._mean = mean_vector(dim, whitening) if mean_removal else None
         self._encoder_id = encoder_id
         self._tally = tally
         self._items: dict[str, CatalogueItem] = {}
@@ -169,6 +171,11 @@ class Catalogue:
             held = self.index.get(due)
             rows = np.stack(list(held.values()))[:, : self._dim]
             self.index.upsert(list(held), self._popularity.rows(list(held), rows))
+
+    def refresh(self) -> None:
+        """Have profiles be searched for by what the items are like now; see `Whitening`."""
+        if self._mean is not None:
+            self._mean.refresh()
 
     def apply(self, records: Iterable[Record]) -> None:
         """Write the records' items, in one upsert."""

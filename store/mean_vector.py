@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LEAST_ITEMS", "MeanVector"]
+__all__ = ["LEAST_ITEMS", "MeanVector", "directions"]
 
 #: The mean of fewer is not what a kind of text has in common, but what these few say.
 LEAST_ITEMS = 100
@@ -35,13 +35,16 @@ class MeanVector:
 
     def add(self, rows: NDArray[np.float32]) -> None:
         """Items came, ``(n, dim)``. Each counts by its direction, however long its vector is."""
-        self._total += _directions(rows)
+        self._total += directions(rows).sum(axis=0)
         self._count += len(rows)
 
     def remove(self, rows: NDArray[np.float32]) -> None:
         """Items went, or have other vectors now; these were added, to the bit."""
-        self._total -= _directions(rows)
+        self._total -= directions(rows).sum(axis=0)
         self._count -= len(rows)
+
+    def refresh(self) -> None:
+        """Do what is put off while items come and go: of a mean, nothing."""
 
     def removed_from(self, profiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Profiles without the mean m, ``(p − m) / |p − m|``; as they are with too few items.
@@ -59,9 +62,9 @@ class MeanVector:
         return left
 
 
-def _directions(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """``(dim,)`` the sum of the rows at length 1."""
+def directions(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(n, dim)`` the rows at length 1; zeros stay zeros."""
     found = rows.astype(np.float64)
     norms = np.linalg.norm(found, axis=1, keepdims=True)
-    total: NDArray[np.float64] = (found / np.where(norms > 0, norms, 1.0)).sum(axis=0)
-    return total
+    unit: NDArray[np.float64] = found / np.where(norms > 0, norms, 1.0)
+    return unit

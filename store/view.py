@@ -66,6 +66,7 @@ class RetrievalView:
         rank: what orders them where a request does not say, see `settled_rank`.
         sequence: the trained profile function, of vectors of the same encoder; None for none.
         mean_removal: whether profiles are searched for without the items' mean vector.
+        whitening: see `Catalogue`.
 
     Attributes:
         live: set once the history is read. Only then do profiles count for freshness.
@@ -89,6 +90,7 @@ class RetrievalView:
         rank: Rank = "nearest",
         sequence: SequenceProfile | None = None,
         mean_removal: bool = True,
+        whitening: float = 0.0,
     ) -> None:
         if ranker is not None:
             ranker.require(encoder_id, dim, mean_removal=mean_removal)
@@ -102,8 +104,9 @@ class RetrievalView:
         items = index_factory(dim + EXTRA, "items")
         self.learner = learner
         self._catalogue = Catalogue(
-            encoder_id, dim, items, self.records, learner, mean_removal=mean_removal
-        )
+            encoder_id, dim, items, self.records, learner,
+            mean_removal=mean_removal, whitening=whitening,
+        )  # fmt: skip
         profiles = index_factory(dim, "profiles")
         self._learning = (
             None
@@ -228,6 +231,7 @@ class RetrievalView:
         if self._learning is not None:
             self._learning.between_batches()
         self._catalogue.follow(self._profiles.count_some(_COUNTED_AT_ONCE))
+        self._catalogue.refresh()
         more = False
         for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):
             more |= index.maintain()
@@ -242,6 +246,7 @@ class RetrievalView:
     def begin_serving(self) -> None:
         """Now it is asked: tell the sensor what is held, and forget how fresh it was until now."""
         self.freshness = Freshness()
+        self._catalogue.refresh()
         self._sensor.on_index_size("profiles", len(self._profiles.index))
         self._sensor.on_index_size("items", len(self._catalogue.index))
 

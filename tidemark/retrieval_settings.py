@@ -50,6 +50,9 @@ class RetrievalSettings(Group):
     mean_removal: bool = True
     """whether profiles are searched for without the mean vector of the items, once there are 100
     (retrieval-api.md)"""
+    whitening: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """the power by which directions in which items differ much count less in that search; 0.25 is
+    a good one, 0: none (retrieval-api.md)"""
     accelerate_above: PositiveInt = 130_000
     """beyond so many items or profiles not each is looked at (store.md)"""
     snapshot_seconds: Annotated[float, Field(ge=0)] = 300.0
@@ -98,6 +101,15 @@ class RetrievalSettings(Group):
             raise ValueError(msg)
         if self.rank == "mlp" and self.ranker is None:
             msg = "rank is mlp; expected ranker, a model made by: tidemark train ranker"
+            raise ValueError(msg)
+        if self.whitening and not self.mean_removal:
+            msg = f"whitening is {self.whitening:g}; expected mean_removal, which comes before it"
+            raise ValueError(msg)
+        if self.whitening and self.ranker is not None:
+            msg = (
+                f"whitening is {self.whitening:g}; expected no ranker: one is trained on profiles "
+                "without it"
+            )
             raise ValueError(msg)
         if "://" in (self.milvus_uri or "") and "@" in (self.milvus_uri or ""):
             msg = "milvus_uri holds credentials; expected them in milvus_token, as user:password"

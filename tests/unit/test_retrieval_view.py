@@ -488,8 +488,24 @@ def test_the_mean_may_be_kept() -> None:
     assert nearest(hundred_alike(mean_removal=False)) == ["x", "y"]
 
 
-def test_many_users_and_what_is_watched_are_searched_for_alike() -> None:
-    view = hundred_alike()
+def test_a_whitened_search_goes_by_what_the_items_are_once_they_are_served() -> None:
+    view = hundred_alike(whitening=0.5)
+    centred = answered(hundred_alike().answers.ask_candidates("ann", 1))[0].score
+    assert answered(view.answers.ask_candidates("ann", 1))[0].score == pytest.approx(centred)
+    view.begin_serving()
+    served = answered(view.answers.ask_candidates("ann", 1))[0].score
+    assert served != pytest.approx(centred, abs=1e-3)
+    view.apply_items([item_record(f"w{at}", Y) for at in range(LEAST_ITEMS)])
+    assert view.maintain() in {True, False}
+    assert answered(view.answers.ask_candidates("ann", 1))[0].score != pytest.approx(
+        served, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("whitening", [0.0, 0.25])
+def test_many_users_and_what_is_watched_are_searched_for_alike(whitening: float) -> None:
+    view = hundred_alike(whitening=whitening)
+    view.begin_serving()
     alone = answered(view.answers.ask_candidates("ann", 2))
     assert view.answers.candidates_of(["ann"], 2) == [alone]
     ids = [one.item_id for one in alone]

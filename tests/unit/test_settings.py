@@ -90,6 +90,14 @@ def test_settings_are_frozen() -> None:
         ("[retrieval]\nindex = 'milvus'", "retrieval: index is milvus; expected milvus_uri"),
         ("[retrieval]\nrank = 'mlp'", "retrieval: rank is mlp; expected ranker"),
         (
+            "[retrieval]\nwhitening = 0.25\nmean_removal = false",
+            "retrieval: whitening is 0.25; expected mean_removal",
+        ),
+        (
+            "[retrieval]\nwhitening = 0.25\nranker = 'ranker.safetensors'",
+            "retrieval: whitening is 0.25; expected no ranker",
+        ),
+        (
             "[retrieval]\nrank = 'blend'\n[ranking]\nenabled = false",
             "retrieval.rank is blend and ranking.enabled false",
         ),

@@ -111,7 +111,7 @@ def evaluate(
     """
     setup_logging(LogLevel.warning)
     settings = load(config)
-    policy, mean_removal = _policy(settings), settings.retrieval.mean_removal
+    policy, retrieval = _policy(settings), settings.retrieval
     columns = columns_of(column)
     if half_life and min(half_life) <= 0:
         raise fail(f"--half-life is {min(half_life):g}; expected days above 0", WRONG_USAGE)
@@ -140,7 +140,7 @@ def evaluate(
     known = entries(
         read, rules, _vectors(settings, read, state, told), positive=positive,
         half_lives=half_life or HALF_LIVES, seed=seed,
-        policy=policy, mean_removal=mean_removal,
+        policy=policy, mean_removal=retrieval.mean_removal, whitening=retrieval.whitening,
     )  # fmt: skip
     parts = {Part.always}
     if ablations:
@@ -153,7 +153,7 @@ def evaluate(
         replayed = replay(read, wanted, moments, lambda done: progress.update(task, completed=done))
     report = make_report(
         read, choice, moments, replayed, {one.name: one.kind.value for one in known}, reference,
-        policy=policy, mean_removal=mean_removal,
+        policy=policy, mean_removal=retrieval.mean_removal, whitening=retrieval.whitening,
     )  # fmt: skip
     written = [] if out is None else [_write(report, out), *draw(report, out)]
     if as_json:

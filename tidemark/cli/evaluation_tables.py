@@ -43,6 +43,7 @@ def _heading(report: Report) -> Text:
         f"of the log, seed {choice.seed}; below each figure its 95% interval"
         f"\nprofiles by {report.policy}, searched for "
         f"{'without' if report.mean_removal else 'with'} the items' mean"
+        f"{f', whitened by {report.whitening:g}' if report.whitening else ''}"
     )
 
 

@@ -193,6 +193,7 @@ def _build_generation(
             rank=wanted.rank or ("blend" if settings.ranking.enabled else "nearest"),
             sequence=sequence,
             mean_removal=wanted.mean_removal,
+            whitening=wanted.whitening,
         )
 
     begin: dict[tuple[str, int], int] = {}

@@ -9,8 +9,8 @@ import numpy as np
 from store.columns import Rows, new_rows
 from store.compiled import compiled, dot, part
 from store.fold import Rule, fold_action
-from store.mean_vector import MeanVector
 from store.policies import Policy
+from store.whitening import mean_vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +51,7 @@ class NearestToProfile:
         popularity: added for the item that most users came to; for others by the logarithm of
             theirs, as ``popularity`` of a request.
         mean_removal: whether profiles less the items' mean are held against the items.
+        whitening: the power of `store.whitening.Whitening` by which they are turned as well.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class NearestToProfile:
         interests: int = 1,
         popularity: float = 0.0,
         mean_removal: bool = False,
+        whitening: float = 0.0,
     ) -> None:
         self.name = name
         self._vectors = vectors
-        self._mean = MeanVector(vectors.shape[1])
+        self._mean = mean_vector(vectors.shape[1], whitening)
         if mean_removal:
             self._mean.add(vectors)  # the catalogue is known before its actions
+            self._mean.refresh()
         if weights is None:
             weights = np.ones(len(log), np.float32)
         self._log = _Actions(log.users, log.items, log.ts, strengths, weights)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tidemark.evaluation.protocol import Recommender
 
 __all__ = [
-    "ABLATIONS", "HALF_LIVES", "POLICIES", "Entry", "Kind", "Part", "entries", "recommenders",
+    "ABLATIONS", "HALF_LIVES", "POLICIES", "WHITENINGS", "Entry", "Kind", "Part", "entries",
+    "recommenders",
 ]  # fmt: skip
 
 
@@ -70,6 +71,8 @@ POLICIES: dict[str, Policy] = {
     "decay-365d": Policy("decay", half_life_seconds=365 * 86_400.0),
     "adaptive": Policy("adaptive"),
 }
+#: Powers that profiles are whitened by, in place of the settings'.
+WHITENINGS = (0.25, 0.5)
 #: Days, of decayed popularity.
 HALF_LIVES = (0.5, 4.0, 30.0, 365.0)
 
@@ -117,6 +120,7 @@ def entries(
     *,
     policy: Policy | None = None,
     mean_removal: bool = True,
+    whitening: float = 0.0,
     positive: float = 0.5,
     half_lives: Sequence[float] = HALF_LIVES,
     seed: int = 0,
@@ -131,6 +135,7 @@ def entries(
         policy: of the long-term profile, but where a variant has another; else the default.
         mean_removal: as `retrieval.mean_removal`: of ``nearest``, and of what is found for
             ``as-served``.
+        whitening: as `retrieval.whitening`, likewise.
         positive: least strength of what a user liked.
         half_lives: days, of decayed popularity.
         seed: of what is drawn while it is learned.
@@ -151,7 +156,7 @@ def entries(
             Kind.system,
             lambda: Blended(
                 log, strengths(), texts(), name=name, policy=folded, positive=positive, seed=seed,
-                weights=log.weights(rules), mean_removal=mean_removal,
+                weights=log.weights(rules), mean_removal=mean_removal, whitening=whitening,
                 **variant,
             ),
             part,
@@ -198,8 +203,12 @@ def entries(
         system(
             "without-strengths", Part.ablations, strengths=lambda: np.ones(len(log), np.float32)
         ),
-        nearest("nearest", vectors, Part.always, mean_removal=mean_removal),
+        nearest("nearest", vectors, Part.always, mean_removal=mean_removal, whitening=whitening),
         nearest("nearest-without-mean-removal", vectors),
+        *(
+            nearest(f"nearest-whitening-{power:g}", vectors, mean_removal=True, whitening=power)
+            for power in WHITENINGS
+        ),
         nearest("nearest-centred", lambda: centred(vectors())),
         nearest("nearest-whitened", lambda: whitened(vectors())),
         nearest("nearest-four-interests", lambda: centred(vectors()), interests=4),

@@ -85,6 +85,7 @@ class Report:
         users_scored: whose moments they are.
         policy: of the profiles, `store.policies.Policy.identity`.
         mean_removal: whether nearest to a profile is nearest to it without the items' mean.
+        whitening: the power by which that is turned as well, see `store.whitening.Whitening`.
         reference: name of the row that the others are compared with.
         periods: of the figures over time.
         rows: in the order they were asked for.
@@ -100,6 +101,7 @@ class Report:
     users_scored: int
     policy: str
     mean_removal: bool
+    whitening: float
     reference: str
     periods: Sequence[Period]
     rows: Sequence[Row]
@@ -119,6 +121,7 @@ def make_report(
     *,
     policy: Policy | None = None,
     mean_removal: bool = True,
+    whitening: float = 0.0,
 ) -> Report:
     """Measure what was replayed.
 
@@ -132,6 +135,7 @@ def make_report(
             else the untrained one with the highest recall@10.
         policy: that the recommenders were made with; by default the default.
         mean_removal: likewise.
+        whitening: likewise.
 
     Raises:
         EvaluationError: the reference is not among them.
@@ -153,6 +157,7 @@ def make_report(
         users_scored=len(np.unique(moments.users)),
         policy=(policy or Policy()).identity,
         mean_removal=mean_removal,
+        whitening=whitening,
         reference=named,
         periods=[Period(int(times[one[0]]), int(times[one[-1]]), len(one)) for one in parts],
         rows=[

@@ -9,7 +9,6 @@ import numpy as np
 from encoders.hashing import HashingEncoder
 from store.compiled import compiled
 from store.fold import Rule
-from store.mean_vector import MeanVector
 from store.ordering import DEPTH
 from store.policies import Policy
 from store.ranking.blend import (
@@ -25,6 +24,7 @@ from store.ranking.counting import count_choice, put_lengths
 from store.ranking.features import CONTEXTS, FEATURES, close_moment, open_moment
 from store.ranking.sources import going_together, most_popular
 from store.ranking.words import WORDS, rows_of, words_of
+from store.whitening import mean_vector
 from tidemark.evaluation.users import UserColumns, act, is_seen, new_users, put_user, see
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Blended:
         served: whether only what the retrieval service's sources find is ranked, as it does.
         policy: of the long-term profile.
         mean_removal: whether what is served is searched for without the items' mean.
+        whitening: the power of `store.whitening.Whitening` by which that is turned as well.
         weights: ``(n,) float32`` w of the log's actions, where the policy asks for it; else 1.
         positive: least strength of an action that is learned from.
         partners: width of the tables of pairs, a power of two.
@@ -82,6 +83,7 @@ class Blended:
         served: bool = False,
         policy: Policy | None = None,
         mean_removal: bool = True,
+        whitening: float = 0.0,
         weights: NDArray[np.float32] | None = None,
         positive: float = 0.5,
         partners: int = 256,
@@ -105,9 +107,10 @@ class Blended:
         self.blend = new_blend(row, without=without, contexts=contexts)
         self._moment = new_moment(row, count, len(FEATURES), len(CONTEXTS), seed, beside=row - dim)
         self._draws = new_draws(count)
-        self._mean = MeanVector(dim)
+        self._mean = mean_vector(dim, whitening)
         if mean_removal:
             self._mean.add(vectors)
+            self._mean.refresh()
         self._every = np.arange(count, dtype=np.int32)
         self._features = np.zeros((count, len(FEATURES)))
         policy = policy or Policy()
