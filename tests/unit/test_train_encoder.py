@@ -101,30 +101,43 @@ def test_resumed_it_is_the_same(made: tuple[Actions, np.ndarray], tmp_path: Path
         if (epoch, done) == (3, 2):
             raise StoppedError
 
-    file = tmp_path / "checkpoint.pt"
+    file, identity = tmp_path / "checkpoint.pt", plan.identity()
     with pytest.raises(StoppedError):
         train_projection(
-            course, FixedVectors(made[1]), plan, checkpoint=Checkpoint(file, "x", resume=False),
-            on_batch=interrupt,
+            course, FixedVectors(made[1]), plan, on_batch=interrupt,
+            checkpoint=Checkpoint(file, identity, resume=False),
         )  # fmt: skip
     seen: list[int] = []
     resumed = train_projection(
-        course, FixedVectors(made[1]), plan, checkpoint=Checkpoint(file, "x", resume=True),
+        course, FixedVectors(made[1]), plan, checkpoint=Checkpoint(file, identity, resume=True),
         on_epoch=lambda epoch: seen.append(epoch.number),
     )  # fmt: skip
     assert seen == [3]
-    with pytest.raises(TrainingError, match=r"there is no .*none to go on from"):
-        train_projection(
-            course, FixedVectors(made[1]), plan,
-            checkpoint=Checkpoint(tmp_path / "none", "x", resume=True),
-        )  # fmt: skip
     assert resumed.fitted.epochs == whole.fitted.epochs
     for name, value in whole.fitted.projection.state_dict().items():
         assert torch.equal(value, resumed.fitted.projection.state_dict()[name])
-    with pytest.raises(TrainingError, match="another log"):
-        train_projection(
-            course, FixedVectors(made[1]), plan, checkpoint=Checkpoint(file, "y", resume=True)
-        )  # fmt: skip
+    # for more epochs it may go on, but not by another plan
+    more = replace(plan, epochs=4, patience=3)
+    longer = train_projection(
+        course, FixedVectors(made[1]), more,
+        checkpoint=Checkpoint(file, more.identity(), resume=True),
+    )  # fmt: skip
+    assert longer.fitted.epochs[:4] == whole.fitted.epochs
+    assert len(longer.fitted.epochs) == 5
+    with pytest.raises(TrainingError, match="another training: seed was 0 and is 1"):
+        Checkpoint(file, replace(plan, seed=1).identity(), resume=True)
+
+
+def test_without_a_checkpoint_that_can_be_read_nothing_is_gone_on_from(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.pt"
+    with pytest.raises(TrainingError, match=r"there is no .*checkpoint.pt to go on from"):
+        Checkpoint(file, {}, resume=True)
+    file.write_bytes(b"PK\x03\x04")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        Checkpoint(file, {}, resume=True)
+    torch.save({"fingerprint": "0123456789ab"}, file)
+    with pytest.raises(TrainingError, match="another version wrote it"):
+        Checkpoint(file, {}, resume=True)
 
 
 def test_nothing_held_out_is_learned_from(made: tuple[Actions, np.ndarray]) -> None:

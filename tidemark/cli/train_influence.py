@@ -16,6 +16,7 @@ from tidemark.cli.common import (
     errors,
     load,
     print_json,
+    seconds,
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
@@ -124,7 +125,7 @@ def _feelings(log: ActionLog, settings: Settings) -> dict[int, float]:
 
 def _tell(name: str, half_life: float, loss: float) -> None:
     if errors.is_terminal:
-        errors.print(f"{name}, half-life {half_life / 3600:g} h: {loss:.4f} nats", highlight=False)
+        errors.print(f"{name}, half-life {seconds(half_life)}: {loss:.4f} nats", highlight=False)
 
 
 def _report(outcome: Outcome, name: str) -> dict[str, object]:
@@ -171,7 +172,7 @@ def _print(outcome: Outcome, out: Path) -> None:
     for judged in outcome.judged:
         half_life, gain = judged.half_life_seconds, judged.gain
         found.add_row(
-            judged.name, "" if half_life is None else f"{half_life / 3600:g} h",
+            judged.name, "" if half_life is None else seconds(half_life),
             f"{judged.recall:.4f}", f"{judged.ndcg:.4f}",
             "" if gain is None else f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})",
         )  # fmt: skip

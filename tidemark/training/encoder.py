@@ -105,23 +105,25 @@ class EncoderTraining:
                 "vectors; leave it out"
             )
         folder = model_folder(chosen.model)
-        base = build_encoder(chosen)
         actions, texts = actions_of(self._log, self._settings)
         actions = actions.first(max(1, round(len(actions) * self._share)))
         course = prepare(actions, self._plan)
-        source = self._source(folder, base, texts, actions.catalogue)
+        base = build_encoder(chosen)  # last of these, as it takes longest
+        # before the texts are encoded, which takes longest
         checkpoint = Checkpoint(
             self._out / "training" / "checkpoint.pt",
-            self._plan.fingerprint(
-                self._log.name,
-                len(actions),
-                len(texts),
-                base.encoder_id,
-                self._augment,
-                self._lora_rank,
-            ),
+            {
+                "log": self._log.name,
+                "actions": len(actions),
+                "texts": len(texts),
+                "encoder": base.encoder_id,
+                "augment": self._augment,
+                "lora": self._lora_rank,
+                **self._plan.identity(),
+            },
             resume=self._resume,
         )
+        source = self._source(folder, base, texts, actions.catalogue)
         outcome = train_projection(
             course, source, self._plan, checkpoint=checkpoint,
             on_epoch=self._on_epoch, on_batch=self._on_batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,12 +36,20 @@ class Checkpoint:
 
     Args:
         file: which.
-        fingerprint: of the plan and of what it is carried out on: another's is refused.
+        identity: what the training is of, as JSON would have it: another's is refused.
         resume: whether to go on from it; else one that is there is begun anew.
+
+    Attributes:
+        stand: where to go on from, as it was found at first; None where that is not asked for.
+
+    Raises:
+        TrainingError: there is none, it cannot be read, or it is of another training.
     """
 
-    def __init__(self, file: Path, fingerprint: str, *, resume: bool) -> None:
-        self._file, self._fingerprint, self._resume = file, fingerprint, resume
+    def __init__(self, file: Path, identity: Mapping[str, object], *, resume: bool) -> None:
+        # as it comes back: a tuple as a list
+        self._file, self._identity = file, json.loads(json.dumps(dict(identity)))
+        self.stand = self._read() if resume else None
 
     def write(self, fitted: Fitted, search: torch.optim.Optimizer, kept: Mapping[str, Any]) -> None:
         """Keep what there is.
@@ -49,7 +58,7 @@ class Checkpoint:
             TrainingError: it cannot be written.
         """
         value = {
-            "fingerprint": self._fingerprint,
+            "identity": self._identity,
             "state": fitted.state(),
             "search": search.state_dict(),
             "epochs": [asdict(epoch) for epoch in fitted.epochs],
@@ -64,14 +73,7 @@ class Checkpoint:
         except (OSError, RuntimeError) as error:
             raise TrainingError(f"{self._file} cannot be written: {error}") from error
 
-    def read(self) -> Stand | None:
-        """What is there to go on from; None where it is not asked for.
-
-        Raises:
-            TrainingError: there is none, it cannot be read, or it is of another training.
-        """
-        if not self._resume:
-            return None
+    def _read(self) -> Stand:
         if not self._file.exists():
             raise TrainingError(
                 f"there is no {self._file} to go on from: one is written "
@@ -83,11 +85,17 @@ class Checkpoint:
             raise TrainingError(
                 f"{self._file} cannot be read: {error}; train again without --resume"
             ) from error
-        if not isinstance(value, dict) or value.get("fingerprint") != self._fingerprint:
+        if not isinstance(value, dict) or "identity" not in value:
             raise TrainingError(
-                f"{self._file} is of another log, encoder or options; give the same ones, or train "
-                "again without --resume"
+                f"{self._file} does not say what it is of: another version wrote it; train again "
+                "without --resume"
             )
+        for name, wanted in self._identity.items():
+            if (was := value["identity"].get(name)) != wanted:
+                raise TrainingError(
+                    f"{self._file} is of another training: {name} was {was!r} and is {wanted!r}; "
+                    "give what it was begun with, or train again without --resume"
+                )
         return Stand(
             value["state"],
             value["search"],

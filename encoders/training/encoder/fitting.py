@@ -95,7 +95,7 @@ def fit(
     )
     fitted = Fitted(projection, heads, source)
     best = fitted.state()
-    found = None if checkpoint is None else checkpoint.read()
+    found = None if checkpoint is None else checkpoint.stand
     if found is not None:
         fitted.load(found.state)
         search.load_state_dict(found.search)

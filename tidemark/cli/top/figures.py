@@ -184,4 +184,6 @@ def _quality(serve: Window) -> dict[str, Any]:
         "nearest_recall_at_10": recall("profile"),
         "popularity_recall_at_10": recall("popularity"),
         "drift_p50": serve.quantile("tidemark_profile_drift", 0.5),
+        "choices_counted": serve.total("tidemark_ranking_choices_counted_total"),
+        "choices_learned": serve.total("tidemark_ranking_choices_learned_total"),
     }

@@ -177,6 +177,8 @@ def _quality(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("of popularity", _percent(told["popularity_recall_at_10"])),
         ("trials", _count(told["trials"])),
         ("drift p50", "–" if told["drift_p50"] is None else f"{told['drift_p50']:.4f}"),
+        ("choices counted", _count(told["choices_counted"])),
+        ("  learned from", _count(told["choices_learned"])),
     ]
 
 
