@@ -23,7 +23,11 @@ __all__ = ["CHANGES_AT_ONCE", "LEARNED_FIRST", "SampledLearning"]
 #: so many milliseconds, and a call of it no longer costs more than what it counts.
 CHANGES_AT_ONCE = 64
 #: A blend that knows nothing yet learns from so many changes however fast they come, so that a
-#: first import, over in seconds, teaches it something: less than a second's work, once.
+#: first import, over in seconds, teaches it something: less than a second's work, once. It learns
+#: of users who were there before, one choice of a change: of an import's few large batches, which
+#: bring users with all that they ever did, that is little. To learn from these as well, each choice
+#: held against what came before it, was tried on three logs and helped on one: what is counted of
+#: one user of a batch is ahead of what the next one did.
 LEARNED_FIRST = 2_000
 
 _Changed = tuple[str, "UserProfile | None", "UserProfile"]
@@ -100,8 +104,10 @@ class SampledLearning:
             return
         counted = self._draw(len(changed), self._counting.take(len(changed), self.now_ms))
         changes = [Change(before, now) for _, before, now in map(changed.__getitem__, counted)]
-        learned = self._draw(len(counted), self._learning.take(len(counted), self.now_ms))
-        if learned:
+        # of one who is new there is no profile from before, to learn from
+        known = [at for at, change in enumerate(changes) if change.before is not None]
+        wanted = self._learning.take(len(known), self.now_ms)
+        if learned := [known[at] for at in self._draw(len(known), wanted)]:
             directions = self._directions([changed[counted[at]][0] for at in learned])
             for at in learned:
                 direction = directions.get(changed[counted[at]][0])

@@ -160,6 +160,27 @@ def test_the_first_changes_are_learned_from_however_fast_they_come(rate: int, fi
     assert sum(told) == first + 2 * rate
 
 
+def test_new_users_do_not_use_up_what_is_to_be_learned_from_others() -> None:
+    told: list[bool] = []
+
+    class Listening(Learner):
+        def observe(self, changes: Sequence[Change]) -> None:
+            told.extend(one.direction is not None for one in changes)
+
+    learning = SampledLearning(
+        Listening(DIM, partners=16), lambda users: dict.fromkeys(users, X),
+        counted_per_second=1e6, learned_per_second=2, learned_first=40,
+    )  # fmt: skip
+    learning.now_ms = NOW
+    learning.begin(())
+    one = make_profile(["i1"])
+    learning([(f"new{at}", None, one) for at in range(1_000)])
+    assert not any(told)
+    learning([("new", None, one), *((f"u{at}", one, one) for at in range(100)), ("n", None, one)])
+    assert sum(told) == 40 + 2
+    assert (told[1_000], told[-1]) == (False, False)
+
+
 def test_each_change_is_as_likely_to_be_learned_from_as_any_other() -> None:
     told: list[int] = []
 
