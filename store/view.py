@@ -231,7 +231,8 @@ class RetrievalView:
         if self._learning is not None:
             self._learning.between_batches()
         self._catalogue.follow(self._profiles.count_some(_COUNTED_AT_ONCE))
-        self._catalogue.refresh()
+        if self.live:
+            self._catalogue.refresh()
         more = False
         for name, index in (("items", self._catalogue.index), ("profiles", self._profiles.index)):
             more |= index.maintain()

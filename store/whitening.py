@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from store.blas import one_blas_thread
 from store.mean_vector import LEAST_ITEMS, MeanVector, directions
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["LEAST_VARIANCE", "Whitening", "mean_vector"]
 #: Added to each direction's variance; of 384 directions that vary alike each has 1/384.
 LEAST_VARIANCE = 1e-3
 #: Share of the items that come or go before the turn is made anew: it is the work of a matrix's
-#: eigenvectors, some 25 ms of 384 dimensions.
+#: eigenvectors, some 25 to 40 ms of 384 dimensions.
 _CHANGED = 0.05
 
 
@@ -63,22 +64,25 @@ class Whitening(MeanVector):
         moved = super().removed_from(profiles)
         if self._turn is None or self._count < LEAST_ITEMS:
             return moved
-        turned: NDArray[np.float32] = moved @ self._turn
+        with one_blas_thread():
+            turned: NDArray[np.float32] = moved @ self._turn
         turned /= np.linalg.norm(turned, axis=-1, keepdims=True)
         return turned
 
     def _follow(self, rows: NDArray[np.float32], sign: float) -> None:
         unit = directions(rows).astype(np.float32)
-        self._squares += sign * (unit.T @ unit)
+        with one_blas_thread():
+            self._squares += sign * (unit.T @ unit)
         self._changed += len(rows)
 
     def _turned(self) -> NDArray[np.float32]:
         mean = self._total / self._count
         covariance = self._squares / self._count - np.outer(mean, mean)
-        variances, axes = np.linalg.eigh(covariance)
-        # rounding, where nothing varies, may leave less than nothing
-        scale = (np.maximum(variances, 0.0) + LEAST_VARIANCE) ** -self._power
-        turn: NDArray[np.float32] = ((axes * scale) @ axes.T).astype(np.float32)
+        with one_blas_thread():
+            variances, axes = np.linalg.eigh(covariance)
+            # rounding, where nothing varies, may leave less than nothing
+            scale = (np.maximum(variances, 0.0) + LEAST_VARIANCE) ** -self._power
+            turn: NDArray[np.float32] = ((axes * scale) @ axes.T).astype(np.float32)
         return turn
 
 

@@ -33,7 +33,7 @@ def report_of(*rows: Row, reference: str = "tidemark") -> Report:
     return Report(
         log="own", actions=9, users=9, items=9, choice=Choice(), eligible=9,
         moments=dict.fromkeys((ALL, *SEGMENTS), 9), users_scored=9, reference=reference,
-            policy="", mean_removal=True, whitening=0.0,
+            policy="", mean_removal=True, whitening=0.0, left_out=0,
         periods=[Period(day * 86_400_000, day * 86_400_000, 3) for day in range(3)], rows=rows,
     )  # fmt: skip
 

@@ -203,11 +203,21 @@ def folder_of(**files: str) -> Callable[[Path], Path]:
         (own(""), "own.csv cannot be read: Empty"),
         (own("user,item,title\nu,i,T\n"), "expected one with ts: .*--column ts=NAME"),
         (own("user,item,ts\nu,i,1\n"), "expected item_id and title.*--items"),
-        (own(OWN + "u,i,soon,T,1\n"), "no time: .*soon.*ISO 8601"),
-        (own(OWN + "u,i,,T,1\n"), "no time"),
-        (own(OWN + "u,i,nan,T,1\n"), "not finite"),
-        (own(OWN + "u,i,1e30,T,1\n"), "too far off"),
-        (own(OWN + "u,i,1,T,good\n"), "column rating .* no number"),
+        (own(OWN + "u,i,1,T,1\nu,i,soon,T,1\n"), "row 2 has 'soon' in .* ts; .* ISO 8601"),
+        (own(OWN + "u,i,soon,T,1\nu,i,1,T,1\n"), "row 1 has 'soon'"),
+        (own(OWN + "u,i,2020-01-01,T,1\nu,i,1,T,1\n"), "row 2 has '1'"),
+        (own(OWN + "u,i,,T,1\n"), "row 1 has nothing"),
+        (own(OWN + "u,i,nan,T,1\n"), "row 1 has 'nan'"),
+        (own(OWN + "u,i,1e30,T,1\n"), "row 1 has '1e30'"),
+        (
+            own(OWN + 3 * f"u,i,{NOON},T,1\n" + f"u,i,{1000 * NOON},T,1\n"),
+            "row 4 has 1[0-9]*000 in .* ts, milliseconds .* where most are seconds, and 1 rows",
+        ),
+        (
+            own(OWN + 3 * f"u,i,{1000 * NOON},T,1\n" + "u,i,0,T,1\n"),
+            "row 4 has 0 in .* ts, seconds .* where most are milliseconds",
+        ),
+        (own(OWN + "u,i,1,T,good\n"), "row 1 has 'good' in the column rating; expected a number"),
         (own(OWN + "u,i,1,T,-1\n"), "rating of -1; expected 0 or more"),
         (own(OWN + "u,i,1,T,1\n,i,1,T,1\n"), "row 2 has no user_id, and 1 rows in all"),
         (own(OWN + "u,i,1,T\n"), "cannot be read: "),
@@ -225,10 +235,10 @@ def folder_of(**files: str) -> Callable[[Path], Path]:
         ),
         (
             folder_of(ratings_dat="\n1::2::3::x\n", movies_dat="1::T::\n"),
-            "ratings.dat: the column timestamp has something that is no time",
+            "ratings.dat: row 1 has 'x' in the column timestamp",
         ),
         (folder_of(ratings_dat="", movies_dat=""), "has no actions"),
-        (own(RETAIL + "1,A,LAMP,many,2010-12-01,1,2,UK\n"), "column Quantity .* no number"),
+        (own(RETAIL + "1,A,LAMP,many,2010-12-01,1,2,UK\n"), "row 1 has 'many' in .* Quantity"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(tmp_path: Path, make: Callable[[Path], Path], says: str) -> None:
@@ -267,8 +277,15 @@ def test_a_parquet_file_that_is_none_is_said(tmp_path: Path) -> None:
 
 def test_a_rate_without_a_rating_is_said_where_it_counts(tmp_path: Path) -> None:
     file = own("user,item,ts,title,action,rating\nu,i,1,T,view,\nu,i,2,T,rate,\n")(tmp_path)
-    with pytest.raises(EvaluationError, match=r"action 1 of the log own is a 'rate' without"):
+    with pytest.raises(
+        EvaluationError, match=r"the user 'u' has a 'rate' on the item 'i' at 2000 ms w"
+    ):
         read_log(file).strengths(RULES)
+
+
+def test_what_has_no_title_is_left_out_and_counted(tmp_path: Path) -> None:
+    log = read_log(own(OWN + "u,i,1,T,1\nu,j,2,,1\nv,j,3,,1\n")(tmp_path))
+    assert (len(log), log.left_out) == (1, 2)
 
 
 def test_an_action_without_a_rule_is_said(tmp_path: Path) -> None:

@@ -236,6 +236,8 @@ def test_what_is_resumed_is_the_same_training(tmp_path: Path) -> None:
         trained(tmp_path, circle(users=20, seed=1), resume=True)
     with pytest.raises(SequenceError, match="of another training: seed was 0 and is 5"):
         trained(tmp_path, circle(users=20), resume=True, seed=5)
+    with pytest.raises(SequenceError, match="of another training: whitening was"):
+        trained(tmp_path, circle(users=20), resume=True, whitening=0.5)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"no")
     with pytest.raises(SequenceError, match="cannot be taken up"):
         trained(tmp_path, circle(users=20), resume=True)
@@ -388,8 +390,14 @@ def test_a_view_searches_by_what_the_function_makes_of_the_contributions() -> No
     with pytest.raises(UnknownUserError, match="has no profile"):
         answered(view.answers.ask_candidates("nobody", 3, by="sequence"))
     many = view.answers.candidates_of(["nobody", "ann", "words", "bob"], 3, by="sequence")
-    assert many[1] == found
-    assert many[3] == answered(view.answers.ask_candidates("bob", 3, by="sequence"))
+    for got, alone in (
+        (many[1], found),
+        (many[3], answered(view.answers.ask_candidates("bob", 3, by="sequence"))),
+    ):
+        assert not isinstance(got, UnknownUserError)
+        assert [one.item_id for one in got] == [one.item_id for one in alone]
+        # how products of several rows round differs by processor
+        assert [one.score for one in got] == pytest.approx([one.score for one in alone], abs=1e-6)
     assert [isinstance(one, UnknownUserError) for one in many] == [True, False, True, False]
 
 

@@ -77,11 +77,11 @@ def test_an_index_that_looks_at_everything_has_no_recall() -> None:
 def test_what_the_ranking_learned_is_shown() -> None:
     registry = CollectorRegistry()
     Counter("tidemark_ranking_choices_counted", "", registry=registry).inc(2_531)
-    Counter("tidemark_ranking_choices_learned", "", registry=registry).inc(218)
     look = look_at_text(generate_latest(registry).decode(), 1.0)
-    told = figures([], Seen("http://r:8080", None, look), 1_700_000_000_000)
+    status = {"ranking": {"steps": 218}}
+    told = figures([], Seen("http://r:8080", None, look, status=status), 1_700_000_000_000)
     assert told["quality"]["choices_counted"] == 2_531
-    assert told["quality"]["choices_learned"] == 218
+    assert told["quality"]["ranking_steps"] == 218
     out = io.StringIO()
     Console(file=out, width=200, force_terminal=False).print(view(told, 200))
     assert "2,531" in out.getvalue()

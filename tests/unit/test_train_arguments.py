@@ -11,7 +11,7 @@ from evaluation_logs import random_log, write_log
 from typer.testing import CliRunner, Result
 
 from tidemark.cli.main import app
-from tidemark.errors import EvaluationError
+from tidemark.errors import EvaluationError, SettingsError
 from tidemark.movielens import find_movielens
 
 #: What each is asked to write, under a folder.
@@ -52,6 +52,17 @@ def log(tmp_path: Path) -> Path:
 def train(command: str, log: Path | str, out: Path, *words: str) -> Result:
     asked = ["train", command, str(log), "--out", str(out), *words]
     return CliRunner().invoke(app, asked, env={"TIDEMARK_ENCODER__MODEL": "hashing"})
+
+
+def test_a_ranker_is_not_trained_for_a_service_that_would_refuse_it(
+    read: list[Path], log: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "tidemark.toml"
+    config.write_text("[retrieval]\nwhitening = 0.25\n")
+    done = train("ranker", log, tmp_path / "ranker.safetensors", "--config", str(config))
+    assert isinstance(done.exception, SettingsError)
+    assert "retrieval.whitening is 0.25" in str(done.exception)
+    assert not read
 
 
 @every

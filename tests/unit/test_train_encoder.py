@@ -140,6 +140,22 @@ def test_without_a_checkpoint_that_can_be_read_nothing_is_gone_on_from(tmp_path:
         Checkpoint(file, {}, resume=True)
 
 
+def test_a_checkpoint_is_of_all_that_is_trained_on(made: tuple[Actions, np.ndarray]) -> None:
+    actions, texts = made[0], ["a", "b"]
+    said = actions.fingerprint(texts)
+    assert actions.fingerprint([*texts]) == said
+    others = {
+        actions.fingerprint(["a", "c"]),
+        actions.fingerprint(["ab", ""]),
+        *(
+            replace(actions, **{name: getattr(actions, name) + 1}).fingerprint(texts)
+            for name in ("users", "items", "texts", "ts", "strengths")
+        ),
+    }
+    assert len(others) == 7
+    assert said not in others
+
+
 def test_nothing_held_out_is_learned_from(made: tuple[Actions, np.ndarray]) -> None:
     """What happens in the held-out part changes no weight."""
     actions, vectors = made

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.cli.common import errors
 from tidemark.errors import EvaluationError, SettingsError
 
 if TYPE_CHECKING:
@@ -78,7 +79,17 @@ def place_of(log: str) -> Path:
 
 
 def open_log(log: str, items: Path | None, columns: Mapping[str, str]) -> ActionLog:
-    """Read it. Raises as `place_of` and `tidemark.evaluation.readers.read_log`."""
+    """Read it, and say how much of it is left out.
+
+    Raises as `place_of` and `tidemark.evaluation.readers.read_log`.
+    """
     from tidemark.evaluation.readers import read_log  # noqa: PLC0415 # see tidemark.cli.common
 
-    return read_log(place_of(log), items=items, columns=columns)
+    found = read_log(place_of(log), items=items, columns=columns)
+    if found.left_out:
+        errors.print(
+            f"{found.name}: {found.left_out:,} of {found.left_out + len(found):,} actions are left "
+            "out, on items that have no title",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    return found

@@ -78,6 +78,7 @@ def influence(
             rounds=rounds,
             seed=seed,
             mean_removal=settings.retrieval.mean_removal,
+            whitening=settings.retrieval.whitening,
         ),
         on_fit=_tell,
     )

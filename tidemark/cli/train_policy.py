@@ -63,7 +63,11 @@ def policy(
     from tidemark.training.policy import Plan, tune_policy  # noqa: PLC0415 # loads numba
 
     plan = Plan(
-        until=until, choices=choices, seed=seed, mean_removal=settings.retrieval.mean_removal
+        until=until,
+        choices=choices,
+        seed=seed,
+        mean_removal=settings.retrieval.mean_removal,
+        whitening=settings.retrieval.whitening,
     )
     if not plan.begin < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above {plan.begin:g} and below 1")

@@ -64,6 +64,11 @@ def ranker(
 
     if not 0 < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above 0 and below 1")
+    if settings.retrieval.whitening:
+        raise SettingsError(
+            f"retrieval.whitening is {settings.retrieval.whitening:g}: a ranker is trained on "
+            "profiles without it, and a service with both does not start; leave it out"
+        )
     named = columns_of(column)
     ready_file(out)
     from encoders.training.ranker import RankerPlan  # noqa: PLC0415 # loads torch

@@ -75,6 +75,7 @@ def sequence(
         held_out=held_out,
         seed=seed,
         mean_removal=settings.retrieval.mean_removal,
+        whitening=settings.retrieval.whitening,
     )
     actions = open_log(log, items, columns)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)

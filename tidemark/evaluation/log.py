@@ -42,6 +42,7 @@ class ActionLog:
         context: names of scalars to ``(n,)`` columns of codes (−1 where there is none) with what
             each code stands for.
         assumed: the action that all were taken to be, where the log does not say what they were.
+        left_out: actions of the log that are not among these: on items that have no title.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ActionLog:
     texts: Mapping[int, str] = field(default_factory=dict)
     context: Mapping[str, tuple[NDArray[np.int32], tuple[str, ...]]] = field(default_factory=dict)
     assumed: str | None = None
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.ts):
@@ -83,9 +85,12 @@ class ActionLog:
         has_rating = ~np.isnan(self.ratings)
         if (missing := np.flatnonzero((rated == _ALWAYS) & ~has_rating)).size:
             place = int(missing[0])
+            item = self.items[place]
+            on = "" if item < 0 else f" on the item {self.catalogue[item].item_id!r}"
             raise EvaluationError(
-                f"action {place} of the log {self.name} is a "
-                f"{self.action_names[self.actions[place]]!r} without a rating; expected one"
+                f"of the log {self.name} the user {self.user_ids[self.users[place]]!r} has a "
+                f"{self.action_names[self.actions[place]]!r}{on} at {int(self.ts[place])} ms "
+                f"without a rating, and {missing.size} actions in all; expected one of each"
             )
         uses_rating = has_rating & (rated != _NEVER)
         return np.where(uses_rating, of_ratings, fixed).astype(np.float32)

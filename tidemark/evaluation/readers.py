@@ -330,6 +330,7 @@ def _assemble(name: str, rows: _Rows, catalogue: Sequence[Item]) -> ActionLog:
         raise _without_items(name, int((items == _UNKNOWN).sum()), len(catalogue))
     order = np.argsort(rows.ts, kind="stable")
     order = order[items[order] != _UNKNOWN]
+    left_out = len(items) - len(order)
     users, user_ids = codes([rows.users[place] for place in order])
     actions, names = codes([rows.actions[place] for place in order])
     texts = {
@@ -358,6 +359,7 @@ def _assemble(name: str, rows: _Rows, catalogue: Sequence[Item]) -> ActionLog:
         texts=texts,
         context=context,
         assumed=rows.assumed,
+        left_out=left_out,
     )
 
 

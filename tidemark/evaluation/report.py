@@ -79,6 +79,7 @@ class Report:
     Attributes:
         log: name of the log.
         actions, users, items: in all of it; items of the catalogue.
+        left_out: actions beside these, on items without a title.
         choice: which moments were to be scored.
         eligible: that could have been.
         moments: that were, by segment (`ALL` first); segments may overlap.
@@ -93,6 +94,7 @@ class Report:
 
     log: str
     actions: int
+    left_out: int
     users: int
     items: int
     choice: Choice
@@ -149,6 +151,7 @@ def make_report(
     return Report(
         log=log.name,
         actions=len(log),
+        left_out=log.left_out,
         users=len(log.user_ids),
         items=len(log.catalogue),
         choice=choice,

@@ -92,40 +92,62 @@ def numbers(file: Path, name: str, values: Sequence[str | None]) -> NDArray[np.f
     Raises:
         EvaluationError: one is no number.
     """
-    try:
-        return np.array([np.nan if one is None else float(one) for one in values], np.float64)
-    except ValueError as error:
-        raise EvaluationError(
-            f"{file}: the column {name} has something that is no number: {error}"
-        ) from error
+    found = [np.nan if one is None else _number(one) for one in values]
+    for row, (number, value) in enumerate(zip(found, values, strict=True), 1):
+        if number is None:
+            raise EvaluationError(
+                f"{file}: row {row} has {value!r} in the column {name}; expected a number"
+            )
+    return np.array(found, np.float64)
 
 
 def times_ms(file: Path, name: str, values: Sequence[str | None]) -> NDArray[np.int64]:
     """``(n,) int64`` ms since the epoch, of seconds, milliseconds or ISO 8601 (UTC where unsaid).
 
     Raises:
-        EvaluationError: one is missing, or neither.
+        EvaluationError: one is missing, neither, or of another unit than most; says which.
     """
-    try:
-        found = np.array([float(one or "") for one in values], np.float64)
-    except ValueError:
-        try:
-            return np.array([_moment(one or "") for one in values], np.int64)
-        except ValueError as error:
-            raise EvaluationError(
-                f"{file}: the column {name} has something that is no time: {error}; expected "
-                "seconds or milliseconds since 1970, or ISO 8601"
-            ) from error
-    if not (np.abs(found) < _MOST).all():
-        raise EvaluationError(
-            f"{file}: the column {name} has a time that is not finite, or too far off to be one"
+    read = _number if any(_number(one) is not None for one in values[:1]) else _moment
+    times = [read(one) for one in values]
+    for row, (time, value) in enumerate(zip(times, values, strict=True), 1):
+        if time is None or not abs(time) < _MOST:
+            raise _no_time(file, name, row, value)
+    found = np.array(times, np.float64)
+    if read is _moment or not len(found):
+        return found.astype(np.int64)
+    in_seconds = np.abs(found) < _SECONDS_BELOW
+    if (others := in_seconds != (np.median(np.abs(found)) < _SECONDS_BELOW)).any():
+        row = int(np.flatnonzero(others)[0])
+        most, other = (
+            ("milliseconds", "seconds") if in_seconds[row] else ("seconds", "milliseconds")
         )
-    if len(found) and np.abs(found).max() < _SECONDS_BELOW:
-        found = found * 1000
-    return found.astype(np.int64)
+        raise EvaluationError(
+            f"{file}: row {row + 1} has {values[row]} in the column {name}, {other} since 1970, "
+            f"where most are {most}, and {int(others.sum())} rows in all; expected one unit"
+        )
+    return (found * 1000 if in_seconds.all() else found).astype(np.int64)
 
 
-def _moment(text: str) -> int:
-    moment = datetime.fromisoformat(text)
+def _no_time(file: Path, name: str, row: int, value: str | None) -> EvaluationError:
+    said = "nothing" if value is None else repr(value)
+    return EvaluationError(
+        f"{file}: row {row} has {said} in the column {name}; expected a time, and all alike: "
+        "seconds or milliseconds since 1970, or ISO 8601"
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def _moment(text: str | None) -> float | None:
+    """Ms since the epoch."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1000)
+    return float(int(aware.timestamp() * 1000))

@@ -116,6 +116,8 @@ class EncoderTraining:
                 "log": self._log.name,
                 "actions": len(actions),
                 "texts": len(texts),
+                # all else that settings and the log decide: strengths, times, what texts say
+                "data": actions.fingerprint(texts),
                 "encoder": base.encoder_id,
                 "augment": self._augment,
                 "lora": self._lora_rank,

@@ -54,6 +54,7 @@ class Plan:
         rounds: of the bootstrap of the weights.
         seed: of all that is drawn.
         mean_removal: as `retrieval.mean_removal`.
+        whitening: as `retrieval.whitening`, likewise.
     """
 
     until: float = 0.5
@@ -67,6 +68,7 @@ class Plan:
     rounds: int = 40
     seed: int = 0
     mean_removal: bool = True
+    whitening: float = 0.0
 
 
 class Weight(NamedTuple):
@@ -191,7 +193,7 @@ def train_influence(
         others.append(best("the settings' weights", none, default))
     judged, promoted = _judge(
         log, vectors, parts[2], strengths, model, others, policy, default,
-        mean_removal=plan.mean_removal,
+        mean_removal=plan.mean_removal, whitening=plan.whitening,
     )  # fmt: skip
     given = examples(table, equal)
     whole = fit(*given, len(table.features), half_life_seconds=model.fitted.half_life_seconds)
@@ -271,13 +273,14 @@ def _judge(
     default: NDArray[np.float64],
     *,
     mean_removal: bool,
+    whitening: float,
 ) -> tuple[list[Judged], bool]:
     """What each retrieves, the settings' policy too; and whether the model gains on them all."""
 
     def ranked(weights: NDArray[np.float64], rule: Policy) -> NDArray[np.float64]:
         queries = queries_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=rule,
-            mean_removal=mean_removal,
+            mean_removal=mean_removal, whitening=whitening,
         )  # fmt: skip
         return ranks_of(log, places, queries, vectors)
 

@@ -66,6 +66,7 @@ class Plan:
         choices: at most so many in each of the two parts, drawn at random.
         seed: of what is drawn.
         mean_removal: as `retrieval.mean_removal`.
+        whitening: as `retrieval.whitening`, likewise.
     """
 
     begin: float = 0.1
@@ -73,6 +74,7 @@ class Plan:
     choices: int = 4_000
     seed: int = 0
     mean_removal: bool = True
+    whitening: float = 0.0
 
 
 class Tried(NamedTuple):
@@ -152,7 +154,7 @@ def tune_policy(
     def ranked(policy: Policy, places: NDArray[np.int64]) -> NDArray[np.float64]:
         queries = queries_at(
             log, vectors, places, strengths=strengths, weights=weights, policy=policy,
-            mean_removal=plan.mean_removal,
+            mean_removal=plan.mean_removal, whitening=plan.whitening,
         )  # fmt: skip
         return ranks_of(log, places, queries, vectors)
 

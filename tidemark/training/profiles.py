@@ -9,8 +9,8 @@ import numpy as np
 from store.columns import new_columns, reserve_rows
 from store.compiled import compiled
 from store.fold import Rule, fold_action, part_that_counts, passes
-from store.mean_vector import MeanVector
 from store.robustness import Robustness
+from store.whitening import mean_vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,11 @@ def profiles_at(
 
 
 def searched_for(
-    profiles: NDArray[np.float32], vectors: NDArray[np.float32], *, mean_removal: bool
+    profiles: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    *,
+    mean_removal: bool,
+    whitening: float = 0.0,
 ) -> NDArray[np.float32]:
     """What ``rank=nearest`` searches the items for: profiles at length 1, less the items' mean.
 
@@ -67,13 +71,15 @@ def searched_for(
         profiles: ``(m, dim) float32``; of zeros no direction is known.
         vectors: ``(items, dim) float32`` unit rows of the catalogue.
         mean_removal: as the setting of that name; without it, at length 1 alone.
+        whitening: likewise.
 
     Returns:
         ``(m, dim) float32``; zeros where nothing is known.
     """
-    mean = MeanVector(vectors.shape[1])
+    mean = mean_vector(vectors.shape[1], whitening)
     if mean_removal:
         mean.add(vectors)
+        mean.refresh()
     norms = np.linalg.norm(profiles, axis=1, keepdims=True)
     known = norms > 0
     units = (profiles / np.where(known, norms, 1.0)).astype(np.float32)
@@ -89,12 +95,13 @@ def queries_at(
     weights: NDArray[np.float64],
     policy: Policy,
     mean_removal: bool,
+    whitening: float = 0.0,
 ) -> NDArray[np.float32]:
     """`searched_for` of the `profiles_at` these places."""
     profiles = profiles_at(
         log, vectors, places, strengths=strengths, weights=weights, policy=policy
     )
-    return searched_for(profiles, vectors, mean_removal=mean_removal)
+    return searched_for(profiles, vectors, mean_removal=mean_removal, whitening=whitening)
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class Plan:
         sample: that are judged, drawn at random.
         seed: of what is drawn.
         mean_removal: as `retrieval.mean_removal`, of the fold that it is judged beside.
+        whitening: as `retrieval.whitening`, likewise.
     """
 
     validation: float = 0.1
@@ -67,6 +68,7 @@ class Plan:
     sample: int = 6_000
     seed: int = 0
     mean_removal: bool = True
+    whitening: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.validation, self.held_out) <= 0 or self.validation + self.held_out >= 1:
@@ -160,6 +162,7 @@ def train_sequence(
         "encoder_id": encoder_id,
         "policy": policy.identity,
         "log": _fingerprint(log),
+        "strengths": _digest(log.strengths(rules), log.weights(rules)),
     }
     # More of them, or more patience, is no other training.
     del identity["epochs"], identity["patience"]
@@ -198,8 +201,12 @@ def _is_over(history: list[Epoch], plan: Plan) -> bool:
 
 
 def _fingerprint(log: ActionLog) -> str:
+    return _digest(log.users, log.items, log.ts, log.actions, log.ratings)
+
+
+def _digest(*columns: NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for column in (log.users, log.items, log.ts, log.actions, log.ratings):
+    for column in columns:
         digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:12]
 
@@ -252,7 +259,10 @@ class _Parts:
         self.validating, self.validation = _with_items(self.validating, before)
         judged, self._before = _with_items(self._judging, before)
         self._folded = searched_for(
-            self._folded[np.isin(self._judging, judged)], vectors, mean_removal=plan.mean_removal
+            self._folded[np.isin(self._judging, judged)],
+            vectors,
+            mean_removal=plan.mean_removal,
+            whitening=plan.whitening,
         )
         self._judging = judged
 

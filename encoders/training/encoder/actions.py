@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import numpy as np
 from encoders.errors import TrainingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["POSITIVE", "Actions"]
@@ -50,6 +53,14 @@ class Actions:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def fingerprint(self, texts: Sequence[str]) -> str:
+        """12 hex digits over all of them, and the texts that they name."""
+        digest = hashlib.sha256()
+        for one in (self.users, self.items, self.texts, self.ts, self.strengths, self.ratings):
+            digest.update(np.ascontiguousarray(one).tobytes())
+        digest.update("\0".join(texts).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:12]
 
     def first(self, count: int) -> Actions:
         """Those before place ``count`` alone."""

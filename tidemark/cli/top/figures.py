@@ -72,7 +72,7 @@ def figures(workers: Sequence[Seen], service: Seen | None, at_ms: int) -> dict[s
             }
             for index in _labels(serve, "tidemark_index_vectors", "index")
         },
-        "quality": _quality(serve),
+        "quality": _quality(serve, {} if service is None else service.status or {}),
     }
 
 
@@ -170,7 +170,7 @@ def _encoder(work: Window) -> dict[str, Any]:
     }
 
 
-def _quality(serve: Window) -> dict[str, Any]:
+def _quality(serve: Window, status: dict[str, Any]) -> dict[str, Any]:
     """Since the start: it is sampled, and a few seconds have too few trials."""
     trials = serve.total("tidemark_online_recall_trials_total") or 0.0
 
@@ -185,5 +185,6 @@ def _quality(serve: Window) -> dict[str, Any]:
         "popularity_recall_at_10": recall("popularity"),
         "drift_p50": serve.quantile("tidemark_profile_drift", 0.5),
         "choices_counted": serve.total("tidemark_ranking_choices_counted_total"),
-        "choices_learned": serve.total("tidemark_ranking_choices_learned_total"),
+        # with those before the start, which a snapshot kept
+        "ranking_steps": (status.get("ranking") or {}).get("steps"),
     }

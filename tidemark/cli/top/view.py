@@ -178,7 +178,7 @@ def _quality(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("trials", _count(told["trials"])),
         ("drift p50", "–" if told["drift_p50"] is None else f"{told['drift_p50']:.4f}"),
         ("choices counted", _count(told["choices_counted"])),
-        ("  learned from", _count(told["choices_learned"])),
+        ("ranking's steps, ever", _count(told["ranking_steps"])),
     ]
 
 
