@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,12 @@ def row(name: str, value: float, kind: str = "untrained") -> Row:
     )  # fmt: skip
 
 
-def report_of(*rows: Row, reference: str = "tidemark") -> Report:
+def report_of(*rows: Row, reference: str = "tidemark", long_tail: int = 90) -> Report:
     return Report(
         log="own", actions=9, users=9, items=9, choice=Choice(), eligible=9,
-        moments=dict.fromkeys((ALL, *SEGMENTS), 9), users_scored=9, reference=reference,
-            policy="", mean_removal=True, whitening=0.0, left_out=0,
+        moments={**dict.fromkeys((ALL, *SEGMENTS), 90), "long tail": long_tail},
+        users_scored=9, reference=reference, policy="", mean_removal=True, whitening=0.0,
+        left_out=0,
         periods=[Period(day * 86_400_000, day * 86_400_000, 3) for day in range(3)], rows=rows,
     )  # fmt: skip
 
@@ -71,6 +73,33 @@ def test_the_header_is_as_near_to_the_plots_however_many_there_are(
     assert 0 < gap < 0.3, "inches"
     bottom = min(box.y0 for box in around)
     assert 0 < bottom / figure.dpi < 0.3, "inches"
+
+
+def test_a_segment_of_a_few_moments_is_not_drawn_and_sets_no_scale(
+    figures: dict[str, Figure],
+) -> None:
+    one = row("tidemark", 0.1, "system")
+    means = dict(one.means)
+    means["long tail"] = dict.fromkeys(CHARTED, Estimate(0.5, 0.0, 1.0))
+    draw(report_of(replace(one, means=means), long_tail=2), Path())
+    axes = figures["recall-at-10-by-segment"].axes[[ALL, *SEGMENTS].index("long tail")]
+    assert not axes.lines
+    assert axes.get_title(loc="left").endswith("2 moments: too few")
+    assert axes.get_xlim()[1] < 0.2
+
+
+@pytest.mark.parametrize("name", ["a", "a-recommender-of-a-long-name"])
+def test_the_names_beside_the_lines_fit_and_leave_little_room(
+    figures: dict[str, Figure], name: str
+) -> None:
+    draw(report_of(row("tidemark", 0.5, "system"), row(name, 0.4)), Path())
+    figure = figures["recall-at-10-over-time"]
+    right = max(
+        text.get_window_extent().x1
+        for text in figure.axes[0].texts
+        if text.get_text() in {name, "tidemark"}
+    )
+    assert 0 < (figure.bbox.x1 - right) / figure.dpi < 0.8, "inches"
 
 
 def test_segments_share_a_scale_that_holds_every_interval(figures: dict[str, Figure]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +12,7 @@ from evaluation_logs import random_log, write_log
 from typer.testing import CliRunner, Result
 
 from tidemark.cli.main import app
+from tidemark.cli.outputs import resumable
 from tidemark.errors import EvaluationError, SettingsError
 from tidemark.movielens import find_movielens
 
@@ -157,3 +159,27 @@ def test_what_is_not_promoted_leaves_its_report_alone(command: str, tmp_path: Pa
     assert done.exit_code == 3, done.exception
     assert out.with_name(f"{out.name}.report.json").exists()
     assert not out.exists()  # nothing of another run lies beside this report
+
+
+def interrupted(checkpoint: Path, *, epochs: int) -> None:
+    """A training that is stopped after so many."""
+    with resumable(checkpoint):
+        for _ in range(epochs):
+            checkpoint.touch()
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_says_how_to_go_on_where_it_got_so_far(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(checkpoint, epochs=0)
+    checkpoint.touch()
+    os.utime(checkpoint, (1, 1))  # of an earlier training
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(checkpoint, epochs=0)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(checkpoint, epochs=2)
+    assert "go on with --resume" in capsys.readouterr().err

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tidemark.cli.common import errors
 from tidemark.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["drop_earlier", "ready_file", "ready_folder", "write_report"]
+__all__ = ["drop_earlier", "ready_file", "ready_folder", "resumable", "write_report"]
 
 _REPORT = ".report.json"
 
@@ -55,6 +59,21 @@ def ready_file(file: Path, *, reported: bool = True) -> None:
             raise EvaluationError(f"--out: {one} is a folder; expected the name of a file")
         if one.exists() and not os.access(one, os.W_OK):
             raise EvaluationError(f"--out: {one} cannot be written to; name another place")
+
+
+@contextmanager
+def resumable(checkpoint: Path) -> Iterator[None]:
+    """Within a training is run; one that is interrupted says how to go on with it."""
+    started = time.time()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint.exists() and checkpoint.stat().st_mtime >= started:
+            errors.print(
+                f"interrupted; the last whole epoch is in {checkpoint}: go on with --resume",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+        raise
 
 
 def write_report(out: Path, report: dict[str, object]) -> None:

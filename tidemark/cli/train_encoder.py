@@ -19,7 +19,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import ready_folder
+from tidemark.cli.outputs import ready_folder, resumable
 
 if TYPE_CHECKING:
     from encoders.training.encoder.fitted import Epoch
@@ -86,7 +86,8 @@ def encoder(
             resume=resume,
             on_encoded=progress.encoded, on_epoch=progress.epoch, on_batch=progress.batch,
         )  # fmt: skip
-        report = training.run(compare=compare_tasks)
+        with resumable(training.checkpoint):
+            report = training.run(compare=compare_tasks)
     if as_json:
         print_json(report)
     else:

@@ -18,7 +18,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import drop_earlier, ready_file, write_report
+from tidemark.cli.outputs import drop_earlier, ready_file, resumable, write_report
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -79,24 +79,26 @@ def ranker(
 
     actions = open_log(log, items, named)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
-    outcome = train_ranker(
-        actions,
-        vectors,
-        encoder_id=encoder_id,
-        rules=action_rules(settings),
-        policy=settings.policy.policy(),
-        plan=ServingPlan(
-            depth=depth,
-            until=until,
-            choices=choices,
-            seed=seed,
-            mean_removal=settings.retrieval.mean_removal,
-        ),
-        training=RankerPlan(epochs=epochs, patience=patience, seed=seed),
-        checkpoint=out.with_name(f"{out.name}.checkpoint"),
-        resume=resume,
-        on_epoch=_tell,
-    )
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    with resumable(checkpoint):
+        outcome = train_ranker(
+            actions,
+            vectors,
+            encoder_id=encoder_id,
+            rules=action_rules(settings),
+            policy=settings.policy.policy(),
+            plan=ServingPlan(
+                depth=depth,
+                until=until,
+                choices=choices,
+                seed=seed,
+                mean_removal=settings.retrieval.mean_removal,
+            ),
+            training=RankerPlan(epochs=epochs, patience=patience, seed=seed),
+            checkpoint=checkpoint,
+            resume=resume,
+            on_epoch=_tell,
+        )
     report = _report(outcome, actions.name)
     write_report(out, report)
     if outcome.promoted:

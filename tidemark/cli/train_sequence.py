@@ -21,7 +21,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import ready_folder
+from tidemark.cli.outputs import ready_folder, resumable
 from tidemark.errors import SequenceError
 
 if TYPE_CHECKING:
@@ -79,20 +79,21 @@ def sequence(
     )
     actions = open_log(log, items, columns)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
-    outcome = train_sequence(
-        actions,
-        vectors,
-        encoder_id=encoder_id,
-        rules=action_rules(settings),
-        policy=settings.policy.policy(),
-        settings=ProfileTrainingSettings(
-            length=settings.memory.contributions, hidden=hidden, seed=seed
-        ),
-        plan=plan,
-        checkpoint=out / CHECKPOINT,
-        resume=resume,
-        on_epoch=_tell,
-    )
+    with resumable(out / CHECKPOINT):
+        outcome = train_sequence(
+            actions,
+            vectors,
+            encoder_id=encoder_id,
+            rules=action_rules(settings),
+            policy=settings.policy.policy(),
+            settings=ProfileTrainingSettings(
+                length=settings.memory.contributions, hidden=hidden, seed=seed
+            ),
+            plan=plan,
+            checkpoint=out / CHECKPOINT,
+            resume=resume,
+            on_epoch=_tell,
+        )
     report = _report(outcome, actions.name, round(time.monotonic() - started, 1))
     try:
         (out / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

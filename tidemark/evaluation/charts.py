@@ -38,6 +38,8 @@ _WIDTH, _HEADER, _ABOVE_PANEL, _TICKS, _TICKS_OF_TWO = 10.0, 0.66, 0.42, 0.36, 0
 _LINE = 0.17
 #: Of a row, of the least there is of plots, and of a character of a tick's label, at most.
 _ROW, _LEAST_OVER_TIME, _CHARACTER = 0.26, 3.1, 0.075
+#: Of a segment with fewer moments, intervals reach from nothing to all, and would set the scale.
+_TOO_FEW = 25
 
 
 def require_matplotlib() -> None:
@@ -86,7 +88,8 @@ def _over_time(report: Report, metric: str) -> Any:
         above=_HEADER if len(drawn) == len(report.rows) else _HEADER + _LINE,
         below=_TICKS_OF_TWO,
     )  # fmt: skip
-    figure.subplots_adjust(left=0.075, right=0.78)
+    longest = max(len(row.name) for row in drawn)
+    figure.subplots_adjust(left=0.075, right=1 - (0.4 + longest * 1.1 * _CHARACTER) / _WIDTH)
     at = np.arange(len(report.periods))
     ends: list[tuple[float, str, str]] = []
     # The reference above all others.
@@ -205,11 +208,12 @@ def _by_segment(report: Report, metric: str) -> Any:
     )
     longest = max(len(row.name) for row in rows)
     figure.subplots_adjust(left=0.015 + longest * _CHARACTER / _WIDTH, right=0.985, wspace=0.12)
+    told = [one for one in (ALL, *SEGMENTS) if one == ALL or report.moments[one] >= _TOO_FEW]
     furthest = max(
         (
             estimate.value if estimate.high is None else estimate.high
             for row in rows
-            for segment in (ALL, *SEGMENTS)
+            for segment in told
             if (estimate := row.means[segment][metric]).value is not None
         ),
         default=0.0,
@@ -217,11 +221,12 @@ def _by_segment(report: Report, metric: str) -> Any:
     for axes, segment in zip(panels, (ALL, *SEGMENTS), strict=True):
         for height, row in enumerate(rows):
             estimate = row.means[segment][metric]
-            if estimate.value is not None:
+            if segment in told and estimate.value is not None:
                 _dot(axes, estimate, height, reference=row.name == report.reference)
+        few = "" if segment in told else ": too few"
         axes.set_title(
-            f"{segment}\n{report.moments[segment]:,} moments", fontsize=_SIZE["label"], color=_INK,
-            loc="left",
+            f"{segment}\n{report.moments[segment]:,} moments{few}",
+            fontsize=_SIZE["label"], color=_INK, loc="left",
         )  # fmt: skip
         # One scale, so that panels are compared; with nothing found there is none.
         axes.set_xlim(0, 1.04 * furthest or 1)

@@ -60,6 +60,9 @@ class EncoderTraining:
         resume: go on from the checkpoint in the folder.
         on_encoded: is told how many texts are done, and of how many.
         on_epoch, on_batch: as of `encoders.training.encoder.fitting.fit`.
+
+    Attributes:
+        checkpoint: the file that each epoch is kept in.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class EncoderTraining:
         on_batch: Callable[[int, int, int], None] = lambda *_: None,
     ) -> None:
         self._log, self._settings, self._plan, self._out = log, settings, plan, out
+        self.checkpoint = out / "training" / "checkpoint.pt"
         self._share, self._augment, self._resume = share, augment, resume
         self._lora_rank = lora_rank
         self._on_encoded, self._on_epoch, self._on_batch = on_encoded, on_epoch, on_batch
@@ -111,7 +115,7 @@ class EncoderTraining:
         base = build_encoder(chosen)  # last of these, as it takes longest
         # before the texts are encoded, which takes longest
         checkpoint = Checkpoint(
-            self._out / "training" / "checkpoint.pt",
+            self.checkpoint,
             {
                 "log": self._log.name,
                 "actions": len(actions),
