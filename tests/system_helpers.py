@@ -136,7 +136,7 @@ def tidemark(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "tidemark", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env},
     )
