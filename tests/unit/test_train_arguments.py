@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 from evaluation_logs import random_log, write_log
 from typer.testing import CliRunner, Result
 
+from tidemark.cli import outputs
 from tidemark.cli.main import app
 from tidemark.cli.outputs import resumable
 from tidemark.errors import EvaluationError, SettingsError
 from tidemark.movielens import find_movielens
+from tidemark.training.encoder import EncoderTraining
 
 #: What each is asked to write, under a folder.
 OUT = {
@@ -99,7 +101,8 @@ def test_a_folder_that_can_only_be_read_is_refused_before_the_log_is_read(
     def refuse(**_: Any) -> NoReturn:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    # there alone: numba tries the folders of its caches by such files, too
+    monkeypatch.setattr(outputs, "tempfile", SimpleNamespace(TemporaryFile=refuse))
     done = train(command, log, tmp_path / OUT[command])
     assert isinstance(done.exception, EvaluationError)
     assert "cannot be written to: [Errno 30] Read-only file system" in str(done.exception)
@@ -183,3 +186,27 @@ def test_an_interrupted_training_says_how_to_go_on_where_it_got_so_far(
     with pytest.raises(KeyboardInterrupt):
         interrupted(checkpoint, epochs=2)
     assert "go on with --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["encoder", "ranker", "sequence"])
+def test_each_training_that_can_be_resumed_says_so_when_it_is_interrupted(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(checkpoint: Path) -> NoReturn:
+        checkpoint.parent.mkdir(exist_ok=True)
+        checkpoint.touch()
+        raise KeyboardInterrupt
+
+    def train_it(*_: Any, checkpoint: Path, **__: Any) -> NoReturn:
+        stop(checkpoint)
+
+    def run_it(training: EncoderTraining, **_: Any) -> NoReturn:
+        stop(training.checkpoint)
+
+    monkeypatch.setattr("tidemark.training.encoder.EncoderTraining.run", run_it)
+    monkeypatch.setattr("tidemark.training.ranker.train_ranker", train_it)
+    monkeypatch.setattr("tidemark.training.sequence.train_sequence", train_it)
+    write_log(tmp_path / "own.csv", random_log(2))
+    done = train(command, tmp_path / "own.csv", tmp_path / OUT[command])
+    assert done.exit_code == 130
+    assert "go on with --resume" in done.stderr

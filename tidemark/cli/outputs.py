@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -64,11 +63,11 @@ def ready_file(file: Path, *, reported: bool = True) -> None:
 @contextmanager
 def resumable(checkpoint: Path) -> Iterator[None]:
     """Within a training is run; one that is interrupted says how to go on with it."""
-    started = time.time()
+    earlier = _version(checkpoint)
     try:
         yield
     except KeyboardInterrupt:
-        if checkpoint.exists() and checkpoint.stat().st_mtime >= started:
+        if _version(checkpoint) not in {None, earlier}:
             errors.print(
                 f"interrupted; the last whole epoch is in {checkpoint}: go on with --resume",
                 markup=False, highlight=False, soft_wrap=True,
@@ -99,6 +98,14 @@ def drop_earlier(out: Path) -> None:
         out.unlink(missing_ok=True)
     except OSError as error:
         raise EvaluationError(f"{out}, of an earlier run, cannot be removed: {error}") from error
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """Another one of each time that the file is written; None where there is none."""
+    if not file.exists():
+        return None
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _beside(file: Path) -> Path:

@@ -107,7 +107,7 @@ def times_ms(file: Path, name: str, values: Sequence[str | None]) -> NDArray[np.
     Raises:
         EvaluationError: one is missing, neither, or of another unit than most; says which.
     """
-    read = _number if any(_number(one) is not None for one in values[:1]) else _moment
+    read = _number if values and _number(values[0]) is not None else _moment
     times = [read(one) for one in values]
     for row, (time, value) in enumerate(zip(times, values, strict=True), 1):
         if time is None or not abs(time) < _MOST:
@@ -144,7 +144,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _moment(text: str | None) -> float | None:
-    """Ms since the epoch."""
+    """Milliseconds since the epoch."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:
