@@ -4,6 +4,7 @@ TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
 ├── NotReadyError      a part did not start in time
 ├── EvaluationError    a log cannot be read, or what is learned from it is not to be had
+│   └── WrongRequestError  what was asked of a log is nothing that can be
 ├── RankerError        a ranker cannot be read, written or trained
 ├── RetrievalError     the retrieval service did not answer, or not what was asked
 ├── SequenceError      a sequence model, or a checkpoint of one, cannot be read or written
@@ -23,6 +24,7 @@ __all__ = [
     "SettingsError",
     "SoakError",
     "TidemarkError",
+    "WrongRequestError",
 ]
 
 
@@ -40,6 +42,10 @@ class NotReadyError(TidemarkError):
 
 class EvaluationError(TidemarkError):
     """A log of actions cannot be read, or does not hold what was asked of it."""
+
+
+class WrongRequestError(EvaluationError):
+    """What was asked of a log is nothing that can be, whatever the log: a share beyond 1, say."""
 
 
 class RankerError(TidemarkError):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
-__all__ = ["Ids", "RepeatFilter", "fields_of", "setup_logging"]
+__all__ = ["Ids", "RepeatFilter", "fields_of", "setup_logging", "tell_no_tracebacks"]
 
 #: What is being handled where a line is logged, such as a request or a micro-batch.
 Ids = Callable[[], Mapping[str, str | int]]
@@ -67,6 +67,25 @@ def setup_logging(
     )
     # Every commit of a producer warns of its event loop when the machine is busy.
     logging.getLogger("kafka.net").setLevel(logging.ERROR)
+
+
+def tell_no_tracebacks() -> None:
+    """From now on lines say what was raised and not where, unless the level is debug.
+
+    For a process whose end is decided: what its parts raise while they are taken down comes of
+    that, and would stand before the one line that says why it ends.
+    """
+    root = logging.getLogger()
+    if root.level > logging.DEBUG:
+        for handler in root.handlers:
+            handler.addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[1] is not None:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
+        record.exc_info = record.exc_text = None
+    return True
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

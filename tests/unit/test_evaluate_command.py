@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from store.influence import Influence, save_influence
 from store.policies import Policy
 from tidemark.cli.evaluation_tables import signed
-from tidemark.cli.main import app
+from tidemark.cli.main import app, main
 from tidemark.errors import EvaluationError, SettingsError, TidemarkError
 from tidemark.evaluation.charts import require_matplotlib, spread
 
@@ -190,6 +190,35 @@ def test_wrong_usage_ends_with_two(log: str) -> None:
     done = run(log, "--half-life", "0")
     assert done.exit_code == 2
     assert "expected" in done.output
+
+
+def test_a_half_life_that_nothing_is_asked_by_is_refused(log: str) -> None:
+    done = run(log, "--half-life", "7", "--only", "popularity")
+    assert done.exit_code == 2
+    assert "--half-life is of popularity-7d, which --only leaves out" in done.output
+    assert run(log, "--half-life", "7", "--only", "popularity-7d").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--only", "magic"), ("--from", "0.9", "--until", "0.5"), ("--corrupt", "rain:0.1"),
+     ("--corrupt", "random:2"), ("--positive", "3")],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_no_log_can_have_is_wrong_usage(
+    log: str,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["tidemark", "evaluate", log, *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "expected" in said or "known: " in said
 
 
 def test_a_folder_that_cannot_be_made_is_said(log: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from store.service.context import RequestContext, current_request, request
 from streams.batch_id import batch_id, current_batch
-from tidemark.logs import RepeatFilter, fields_of, setup_logging
+from tidemark.logs import RepeatFilter, fields_of, setup_logging, tell_no_tracebacks
 
 
 @pytest.fixture
@@ -64,6 +64,24 @@ def test_an_error_is_one_line_too(lines: Callable[[], list[str]]) -> None:
         logging.getLogger("store").exception("failed for good")
     (line,) = lines()
     assert json.loads(line)["exc_info"].endswith(r"with base 10: 'two\nlines'")
+
+
+def test_what_comes_of_an_end_is_told_without_a_traceback(lines: Callable[[], list[str]]) -> None:
+    def fail() -> str:
+        try:
+            int("two")
+        except ValueError:
+            logging.getLogger("asyncio").exception("task=%d ended at 100%% by", 7)
+        (line,) = lines()
+        return line
+
+    assert "Traceback" in fail()
+    tell_no_tracebacks()
+    said = json.loads(fail())
+    assert said["message"].startswith("task=7 ended at 100% by: ValueError(")
+    assert "exc_info" not in said
+    logging.getLogger("store").info("stopped: profiles=%d", 3)
+    assert json.loads(lines()[0])["profiles"] == 3
 
 
 def test_text_is_one_line_an_event_with_its_batch() -> None:

@@ -27,7 +27,7 @@ from tidemark.cli.outputs import ready_folder
 from tidemark.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -113,8 +113,7 @@ def evaluate(
     settings = load(config)
     policy, retrieval = _policy(settings), settings.retrieval
     columns = columns_of(column)
-    if half_life and min(half_life) <= 0:
-        raise fail(f"--half-life is {min(half_life):g}; expected days above 0", WRONG_USAGE)
+    _check_half_lives(half_life or (), {*only, reference} if only else None)
     from tidemark.compose.parts import action_rules  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.evaluation.charts import draw, require_matplotlib  # noqa: PLC0415
     from tidemark.evaluation.moments import Choice, choose  # noqa: PLC0415
@@ -167,6 +166,19 @@ def evaluate(
         console.print(part)
     for path in written:
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_half_lives(given: Sequence[float], named: Collection[str | None] | None) -> None:
+    """Refuse those that are none, and those that nothing asked for has; `named`: None, all."""
+    from tidemark.evaluation.registry import decayed_name  # noqa: PLC0415 # as above
+
+    if not given:
+        return
+    if min(given) <= 0:
+        raise fail(f"--half-life is {min(given):g}; expected days above 0", WRONG_USAGE)
+    if named is not None and not {*map(decayed_name, given)} & {*named}:
+        name = decayed_name(given[0])
+        raise fail(f"--half-life is of {name}, which --only leaves out: name it too", WRONG_USAGE)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -121,9 +121,9 @@ def _code_of(error: Exception) -> int | None:
     from encoders.errors import EncoderError  # noqa: PLC0415
     from store.errors import StoreError  # noqa: PLC0415
     from streams.errors import StreamsError  # noqa: PLC0415
-    from tidemark.errors import SettingsError, TidemarkError  # noqa: PLC0415
+    from tidemark.errors import SettingsError, TidemarkError, WrongRequestError  # noqa: PLC0415
 
-    if isinstance(error, SettingsError):
+    if isinstance(error, SettingsError | WrongRequestError):
         return WRONG_USAGE
     if isinstance(error, TidemarkError | StreamsError | StoreError | EncoderError):
         return FAILED

@@ -140,6 +140,7 @@ def _spare_the_collector() -> None:
 
 def _run_until_stopped(running: Worker) -> None:
     """Run until SIGTERM or SIGINT; whatever ends it, the process ends in time."""
+    from tidemark.logs import tell_no_tracebacks  # noqa: PLC0415 # see tidemark.cli.common
 
     def leave_in_time(reason: Exception | None = None) -> None:
         last = threading.Timer(_STOP_SECONDS, _leave, [reason])
@@ -162,6 +163,7 @@ def _run_until_stopped(running: Worker) -> None:
         except Exception as error:
             # What it failed of may also keep a thread, and with it the process.
             leave_in_time(error)
+            tell_no_tracebacks()
             raise
 
     asyncio.run(run())

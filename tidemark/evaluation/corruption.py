@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from tidemark.errors import EvaluationError
+from tidemark.errors import EvaluationError, WrongRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,10 +51,10 @@ def with_random_items(log: ActionLog, share: float, seed: int) -> Spoilt:
         seed: of the draw.
 
     Raises:
-        EvaluationError: the share is not from 0 to 1.
+        WrongRequestError: the share is not from 0 to 1.
     """
     if not 0 <= share <= 1:
-        raise EvaluationError(f"the share of random actions is {share:g}; expected 0 to 1")
+        raise WrongRequestError(f"the share of random actions is {share:g}; expected 0 to 1")
     draw = np.random.default_rng(seed)
     has_item = np.flatnonzero(log.items >= 0)
     spoilt = np.sort(draw.permutation(has_item)[: round(share * len(has_item))])
@@ -74,7 +74,7 @@ def with_random_users(log: ActionLog, share: float, seed: int) -> Spoilt:
         seed: of the draws.
 
     Raises:
-        EvaluationError: the share is not from 0 to 1.
+        WrongRequestError: the share is not from 0 to 1.
     """
     draw = np.random.default_rng(seed)
     theirs = _of_some_users(log, share, draw)
@@ -98,10 +98,10 @@ def _of_some_users(log: ActionLog, share: float, draw: np.random.Generator) -> N
     """Which actions are of users who are drawn until they have so many.
 
     Raises:
-        EvaluationError: the share is not from 0 to 1.
+        WrongRequestError: the share is not from 0 to 1.
     """
     if not 0 <= share <= 1:
-        raise EvaluationError(f"the share of the users' actions is {share:g}; expected 0 to 1")
+        raise WrongRequestError(f"the share of the users' actions is {share:g}; expected 0 to 1")
     order = draw.permutation(len(log.user_ids))
     counts = np.bincount(log.users, minlength=len(order))[order]
     return np.isin(log.users, order[np.cumsum(counts) - counts < share * len(log)])
@@ -129,10 +129,10 @@ def with_bot(
         per_minute: actions of each.
 
     Raises:
-        EvaluationError: the share is not from 0 to 1, or there is no bot, or it does nothing.
+        WrongRequestError: the share is not from 0 to 1, or there is no bot, or it does nothing.
     """
     if not (0 <= share <= 1 and bots >= 1 and per_minute > 0):
-        raise EvaluationError(
+        raise WrongRequestError(
             f"{bots} bots of {per_minute:g} actions a minute, {share:g} of the log; expected at "
             "least one bot, more than 0 a minute, and a share of 0 to 1"
         )
@@ -197,7 +197,7 @@ def corrupted(log: ActionLog, said: str, seed: int) -> Spoilt:
     """Spoil a log as a command says: by `_KINDS`, with a share behind a colon (0.1 by default).
 
     Raises:
-        EvaluationError: it says something else.
+        WrongRequestError: it says something else.
     """
     kind, _, given = said.partition(":")
     try:
@@ -207,7 +207,7 @@ def corrupted(log: ActionLog, said: str, seed: int) -> Spoilt:
     spoil = _KINDS.get(kind)
     if spoil is None or share < 0:
         known = ", ".join(f"{name}:0.1" for name in _KINDS)
-        raise EvaluationError(f"{said!r} is no corruption; expected one of {known}")
+        raise WrongRequestError(f"{said!r} is no corruption; expected one of {known}")
     return spoil(log, share, seed)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from store.compiled import compiled
-from tidemark.errors import EvaluationError
+from tidemark.errors import EvaluationError, WrongRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,16 +54,16 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not 0 <= self.begin < self.until <= 1:
-            raise EvaluationError(
+            raise WrongRequestError(
                 f"the part of the log is from {self.begin:g} to {self.until:g}; expected shares "
                 "between 0 and 1, the first smaller"
             )
         if not -1 <= self.positive <= 1:
-            raise EvaluationError(
+            raise WrongRequestError(
                 f"positive is {self.positive:g}; expected a strength from -1 to 1"
             )
         if self.history < 0 or (self.sample is not None and self.sample < 1):
-            raise EvaluationError(
+            raise WrongRequestError(
                 f"history is {self.history} and sample {self.sample}; expected at least 0 and 1"
             )
 

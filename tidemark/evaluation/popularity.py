@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ __all__ = ["DecayedPopularity", "Popularity"]
 
 _DAY_MS = 86_400_000
 #: Below the logarithm of every count: items that nobody acted on, which are all alike.
-_NEVER = np.float32(-1e30)
+_NEVER = -1e30
 
 
 class Popularity:
@@ -43,8 +44,8 @@ class DecayedPopularity:
     """How many actions an item has, each counted by how long ago it was.
 
     An action counts 2^(−age / half-life). All ages grow alike, so the order is the same at all
-    times and a sum need not be touched between two actions on its item: it is kept as of a fixed
-    time.
+    times and a sum need not be touched between two actions on its item: it is kept as of the log's
+    first action, and as a logarithm, since there are logs of thousands of half-lives.
 
     Args:
         log: what is replayed.
@@ -56,45 +57,28 @@ class DecayedPopularity:
         self.name = name
         self._items, self._ts = log.items, log.ts
         self._half_life = half_life * _DAY_MS
-        self._sums = np.zeros(len(log.catalogue))
-        self._origin = np.array([log.ts[0]], np.int64)
+        self._logs = np.full(len(log.catalogue), _NEVER)
 
     def learn(self, begin: int, end: int) -> None:
         """See `Recommender`."""
-        _count(
-            self._items[begin:end], self._ts[begin:end], self._half_life, self._sums, self._origin
-        )
+        halvings = (self._ts[begin:end] - self._ts[0]) / self._half_life
+        _count(self._items[begin:end], halvings, self._logs)
 
     def scores(self, place: int) -> NDArray[np.float32]:
         """See `Recommender`."""
         del place
-        # As logarithms: in float32 the sums of a short half-life would all be zero.
-        found = np.full(len(self._sums), _NEVER)
-        np.log2(self._sums, out=found, where=self._sums > 0, casting="same_kind")
+        # Held against the greatest, near which float32 must tell one from another.
+        found: NDArray[np.float32] = (self._logs - self._logs.max()).astype(np.float32)
         return found
-
-
-#: The sums are moved to a newer time before float64 overflows, at 2^1024.
-_HALVINGS = 500.0
 
 
 @compiled
 def _count(
-    items: NDArray[np.int32],
-    ts: NDArray[np.int64],
-    half_life: float,
-    sums: NDArray[np.float64],
-    origin: NDArray[np.int64],
+    items: NDArray[np.int32], halvings: NDArray[np.float64], logs: NDArray[np.float64]
 ) -> None:
+    """Add ``2^halvings`` to what ``logs`` are the logarithms of."""
     for i in range(items.shape[0]):
         item = items[i]
-        if item < 0:
-            continue
-        halvings = (ts[i] - origin[0]) / half_life
-        if halvings > _HALVINGS:
-            factor = 2.0**-halvings
-            for j in range(sums.shape[0]):
-                sums[j] *= factor
-            origin[0] = ts[i]
-            halvings = 0.0
-        sums[item] += 2.0**halvings
+        if item >= 0:
+            more, less = max(logs[item], halvings[i]), min(logs[item], halvings[i])
+            logs[item] = more + math.log2(1.0 + 2.0 ** (less - more))

@@ -10,7 +10,7 @@ import numpy as np
 
 from store.policies import Policy
 from store.ranking.features import FEATURES, PRODUCTS, TEXT, TEXT_MAPS
-from tidemark.errors import EvaluationError
+from tidemark.errors import WrongRequestError
 from tidemark.evaluation.cooccurrence import (
     ITEM_KNN,
     TRANSITIONS,
@@ -242,17 +242,22 @@ def recommenders(
     Where some are named, `Part.always` adds none to them.
 
     Raises:
-        EvaluationError: there is none of a name.
+        WrongRequestError: there is none of a name.
     """
     names = [entry.name for entry in known]
     if missing := sorted(set(only) - set(names)):
-        raise EvaluationError(f"there is no {missing[0]}; known: {', '.join(names)}")
+        raise WrongRequestError(f"there is no {missing[0]}; known: {', '.join(names)}")
     added = set(parts) - {Part.always} if only else set(parts)
     return [entry.build() for entry in known if entry.name in only or entry.part in added]
 
 
+def decayed_name(days: float) -> str:
+    """What decayed popularity of a half-life is called."""
+    return f"popularity-{days:g}d"
+
+
 def _decayed(log: ActionLog, days: float) -> Entry:
-    name = f"popularity-{days:g}d"
+    name = decayed_name(days)
     return Entry(name, Kind.untrained, lambda: DecayedPopularity(log, days, name))
 
 

@@ -87,7 +87,7 @@ class SoakSystem:
         self.topic = self.names.actions[0].name
         self._stack = AsyncExitStack()
         self.slots: list[WorkerSlot] = []
-        self.retrieval_port = free_port()
+        self.retrieval_port = 0
         self.retrieval: Child | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,6 +131,8 @@ class SoakSystem:
         self.watch = await self._stack.enter_async_context(
             ProfileWatch(self.bootstrap, self.names.profiles)
         )
+        # Now, and not before the brokers: each of their many connections might have been given it.
+        self.retrieval_port = free_port()
         self.http = await self._stack.enter_async_context(
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.retrieval_port}", timeout=30.0)
         )
@@ -245,10 +247,13 @@ class SoakSystem:
 
         Raises:
             NotReadyError: not in time.
+            ChildFailedError: it ended by itself.
         """
         deadline = time.monotonic() + _READY_SECONDS
         status: dict[str, Any] = {}
         while time.monotonic() < deadline:
+            if self.retrieval is not None:
+                self.retrieval.check()
             try:
                 status = (await self.http.get("/v1/status")).json()
             except httpx.TransportError:
@@ -258,6 +263,7 @@ class SoakSystem:
             await asyncio.sleep(0.2)
         raise NotReadyError(
             f"the retrieval service has not caught up in {_READY_SECONDS:.0f} s; it says {status}"
+            + (f", and last logged:\n{self.retrieval.tail()}" if self.retrieval else "")
         )
 
     async def settle(self, seconds: float = _READY_SECONDS) -> int:
