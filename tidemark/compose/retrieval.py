@@ -197,9 +197,10 @@ def _build_generation(
         )
 
     begin: dict[tuple[str, int], int] = {}
+    # First, as it refuses a ranker that does not fit: compiling may take half a minute.
+    view, snapshots = make_view(), None
     if settings.ranking.enabled:
         warm_up_ranking(encoding.dim)
-    view, snapshots = make_view(), None
     if wanted.snapshot_seconds:
         snapshots = ViewSnapshots(
             # Two generations never share that topic.
