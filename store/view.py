@@ -97,6 +97,7 @@ class RetrievalView:
         self.dim = dim
         self.encoder_id = encoder_id
         self.sequence, self.ranker = sequence, ranker
+        self.mean_removal, self.whitening = mean_removal, whitening
         self.live = False
         self._sensor: Sensor = Sensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)

@@ -338,8 +338,9 @@ class Status:
     to be read by topic and partition, ``indexes`` the kinds of the indexes of items and profiles,
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
     found), ``sequence`` the id of the trained profile function, ``ranker`` the version of what
-    orders by ``rank=mlp``, ``generation`` the topic of the profiles, ``ranking`` is null where
-    nothing is learned, ``upcoming`` as a rule.
+    orders by ``rank=mlp``, ``mean_removal`` whether profiles are searched for without the items'
+    mean, ``whitening`` the power by which they are turned as well, ``generation`` the topic of the
+    profiles, ``ranking`` is null where nothing is learned, ``upcoming`` as a rule.
     """
 
     ready: bool
@@ -352,6 +353,8 @@ class Status:
     encoder_id: str
     sequence: str | None
     ranker: str | None
+    mean_removal: bool
+    whitening: float
     generation: str
     indexes: dict[str, str]
     recall: dict[str, float]

@@ -226,6 +226,8 @@ def status(
         encoder_id=view.encoder_id,
         sequence=None if view.sequence is None else view.sequence.model_id,
         ranker=None if view.ranker is None else view.ranker.version,
+        mean_removal=view.mean_removal,
+        whitening=view.whitening,
         generation=generation,
         indexes=view.kinds,
         recall=view.recall,

@@ -128,6 +128,7 @@ def test_what_a_service_holds(url: str) -> None:
     assert re.search(r"ready +yes", said)
     assert re.search(r"lag +0 records", said)
     assert re.search(r"generation +profiles, of test-encoder", said)
+    assert re.search(r"searched +by profiles without the items' mean\n", said)
     assert rows(said) == [
         ["items", "3", "exact float32", "all"],
         ["profiles", "3", "exact float32", "all"],
@@ -136,6 +137,7 @@ def test_what_a_service_holds(url: str) -> None:
     ]
     found = json.loads(run("retrieval", "inspect", "--json", "--url", url))
     assert found["positions"] == {"profiles": {"0": 6}}
+    assert (found["mean_removal"], found["whitening"]) == (True, 0.0)
 
 
 def test_answers_as_they_came(url: str) -> None:

@@ -37,6 +37,10 @@ def inspect(
         facts.add_row("", f"{upcoming['profiles']:,} profiles, {upcoming['items']:,} items so far")
         if not upcoming["profiles"]:
             facts.add_row("", "its worker is started by: tidemark worker -c NEXT.toml")
+    facts.add_row("searched", _search(found))
+    for name in ("ranker", "sequence"):
+        if found[name] is not None:
+            facts.add_row(name, shown(found[name]))
     p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
     if p50 is not None and p99 is not None:
         facts.add_row("freshness", f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms")
@@ -76,6 +80,13 @@ def _ranking(found: dict[str, Any]) -> Table:
     for feature, by_context in weights:
         table.add_row(shown(feature), *(f"{by_context[name]:+.2f}" for name in contexts))
     return table
+
+
+def _search(found: dict[str, Any]) -> str:
+    if not found["mean_removal"]:
+        return "by profiles as they are"
+    turned = f", whitened by {found['whitening']:g}" if found["whitening"] else ""
+    return f"by profiles without the items' mean{turned}"
 
 
 def _generation(found: dict[str, Any]) -> str:
