@@ -396,6 +396,8 @@ def test_status() -> None:
             "encoder_id": ENCODER,
             "sequence": None,
             "ranker": None,
+            "mean_removal": True,
+            "whitening": 0.0,
             "generation": "profiles",
             "indexes": {"items": "exact float32", "profiles": "exact float32"},
             "recall": {},
