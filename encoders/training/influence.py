@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -137,24 +137,32 @@ def fit(
 
 
 def bootstrap(
-    training: Examples, fitted: InfluenceFit, *, rounds: int, steps: int, seed: int
+    training: Examples, fitted: InfluenceFit, *, rounds: int, seed: int
 ) -> NDArray[np.float64]:
-    """Factors fitted to users drawn anew, ``(rounds, features)``; each from where the fit is.
+    """Factors fitted to users drawn anew, ``(rounds, features)``.
 
-    Users are drawn, not choices: a user's choices go together.
+    Users are drawn, not choices: a user's choices go together. Each fit begins where `fit` began
+    and stops after as many iterations as the one that it kept: stopping early holds factors near 1,
+    so that fits which went on would have other factors, and intervals that do not hold these.
     """
     draw = np.random.default_rng(seed)
     data = _Data(training, fitted.half_life_seconds)
+    steps = _PER_STEP * _kept(fitted.validation)
     users, number = np.unique(training.users, return_inverse=True)
     found = []
     for _ in range(rounds):
         times = np.bincount(draw.integers(0, len(users), len(users)), minlength=len(users))
         weights = torch.from_numpy(times[number].astype(np.float32))
-        parameters = _begin(len(fitted.factors), fitted)
+        parameters = _begin(len(fitted.factors))
         optimiser = torch.optim.LBFGS([parameters], max_iter=steps, line_search_fn="strong_wolfe")
         _step(optimiser, data, parameters, weights)
         found.append(np.exp(parameters.detach().numpy()[_FIRST:].astype(np.float64)))
     return np.array(found).reshape(rounds, len(fitted.factors))
+
+
+def _kept(validation: Sequence[float]) -> int:
+    """The number, from 1, of the step that `fit` kept: the last of the least losses."""
+    return max(at for at, loss in enumerate(validation, 1) if loss == min(validation))
 
 
 def losses(examples: Examples, fitted: InfluenceFit) -> NDArray[np.float64]:

@@ -339,8 +339,9 @@ class Status:
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
     found), ``sequence`` the id of the trained profile function, ``ranker`` the version of what
     orders by ``rank=mlp``, ``mean_removal`` whether profiles are searched for without the items'
-    mean, ``whitening`` the power by which they are turned as well, ``generation`` the topic of the
-    profiles, ``ranking`` is null where nothing is learned, ``upcoming`` as a rule.
+    mean once these are enough, ``whitening`` the power by which they are turned as well,
+    ``generation`` the topic of the profiles, ``ranking`` is null where nothing is learned,
+    ``upcoming`` as a rule.
     """
 
     ready: bool

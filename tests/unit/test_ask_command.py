@@ -128,7 +128,7 @@ def test_what_a_service_holds(url: str) -> None:
     assert re.search(r"ready +yes", said)
     assert re.search(r"lag +0 records", said)
     assert re.search(r"generation +profiles, of test-encoder", said)
-    assert re.search(r"searched +by profiles without the items' mean\n", said)
+    assert re.search(r"searched +by profiles as they are: with 100 items, without their mean", said)
     assert rows(said) == [
         ["items", "3", "exact float32", "all"],
         ["profiles", "3", "exact float32", "all"],
@@ -138,6 +138,22 @@ def test_what_a_service_holds(url: str) -> None:
     found = json.loads(run("retrieval", "inspect", "--json", "--url", url))
     assert found["positions"] == {"profiles": {"0": 6}}
     assert (found["mean_removal"], found["whitening"]) == (True, 0.0)
+
+
+def test_a_service_of_an_earlier_version_is_shown_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads(run("retrieval", "inspect", "--json", "--url", url))
+    for name in ("mean_removal", "whitening", "ranker"):
+        del found[name]
+    monkeypatch.setattr("tidemark.cli.inspect.ask", lambda *_, **__: found)
+    said = run("retrieval", "inspect", "--url", url)
+    assert "of test-encoder" in said
+    assert "searched" not in said
+    found |= {"mean_removal": True, "whitening": 0.25, "items": 100, "ranker": "r1"}
+    said = run("retrieval", "inspect", "--url", url)
+    assert re.search(r"searched +by profiles without the items' mean, whitened by 0.25", said)
+    assert re.search(r"ranker +r1", said)
 
 
 def test_answers_as_they_came(url: str) -> None:

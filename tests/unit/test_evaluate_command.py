@@ -196,13 +196,16 @@ def test_a_half_life_that_nothing_is_asked_by_is_refused(log: str) -> None:
     done = run(log, "--half-life", "7", "--only", "popularity")
     assert done.exit_code == 2
     assert "--half-life is of popularity-7d, which --only leaves out" in done.output
-    assert run(log, "--half-life", "7", "--only", "popularity-7d").exit_code == 0
+    assert run(log, "--half-life", "nan").exit_code == 2
+    again = report_of(log, *("--half-life", "7") * 2, "--only", "popularity-7d")
+    assert [row["name"] for row in again["rows"]] == ["popularity-7d"]
 
 
 @pytest.mark.parametrize(
     "words",
     [("--only", "magic"), ("--from", "0.9", "--until", "0.5"), ("--corrupt", "rain:0.1"),
-     ("--corrupt", "random:2"), ("--positive", "3")],
+     ("--corrupt", "random:2"), ("--positive", "3"), ("--column", "colour=user_id"),
+     ("--only", "popularity", "--reference", "popularty")],
     ids=" ".join,
 )  # fmt: skip
 def test_what_no_log_can_have_is_wrong_usage(

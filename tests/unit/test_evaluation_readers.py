@@ -256,6 +256,19 @@ def test_what_is_said_of_columns_must_be_known_and_there(tmp_path: Path) -> None
         read_log(tmp_path, items=file)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("user_id,user_id,item_id,ts,title\nu,u,i,1,T\n", "has the column 'user_id' twice"),
+        ("user_id;item_id;ts;title\nu;i;1;T\n", "divided by ';'; expected commas"),
+    ],
+)
+def test_a_header_that_cannot_be_meant_is_said(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(EvaluationError, match=says):
+        read_log(tmp_path / "log.csv")
+
+
 def test_a_catalogue_of_other_items_is_said(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,title\nx,T\n")
     with pytest.raises(EvaluationError, match=r"has actions \(1\), but none on an item .* \(1 in"):

@@ -201,4 +201,29 @@ def test_without_features_weights_stay_and_the_bootstrap_is_of_users() -> None:
     # No action has the one property: nothing but the prior speaks of it.
     assert fitted.factors == pytest.approx([1.0], abs=1e-3)
     assert losses(given, fitted).shape == (m,)
-    assert bootstrap(given, fitted, rounds=3, steps=2, seed=1).shape == (3, 1)
+    assert bootstrap(given, fitted, rounds=3, seed=1).shape == (3, 1)
+
+
+def test_intervals_hold_what_they_are_of_where_the_fit_stopped_early() -> None:
+    """A property whose actions foretell, in training alone: so validation stops the fit at once."""
+    draw = np.random.default_rng(3)
+    m, h, c = 400, 4, 8
+
+    def examples(*, foretold: bool) -> Examples:
+        cosines = draw.normal(size=(m, h, c), scale=0.1).astype(np.float32)
+        features = draw.integers(0, 2, (m, h, 1))
+        if foretold:
+            cosines[:, :, 0] += 0.5 * features[:, :, 0]
+        return Examples(
+            cosines=cosines,
+            ages=np.zeros((m, h), np.float32), strengths=np.ones((m, h), np.float32),
+            weights=np.ones((m, h), np.float32), features=features,
+            corrections=np.zeros((m, c), np.float32), popularity=np.zeros((m, c, 2), np.float32),
+            users=np.repeat(np.arange(m // 4), 4).astype(np.int32),
+        )  # fmt: skip
+
+    training = examples(foretold=True)
+    fitted = fit(training, examples(foretold=False), 1, half_life_seconds=60)
+    assert np.argmin(fitted.validation) < len(fitted.validation) - 1  # it went on for nothing
+    low, high = np.quantile(bootstrap(training, fitted, rounds=40, seed=1), (0.025, 0.975))
+    assert low < fitted.factors[0] < high

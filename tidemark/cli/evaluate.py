@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,13 +114,13 @@ def evaluate(
     settings = load(config)
     policy, retrieval = _policy(settings), settings.retrieval
     columns = columns_of(column)
-    _check_half_lives(half_life or (), {*only, reference} if only else None)
+    half_life = _checked_half_lives(half_life or (), only)
     from tidemark.compose.parts import action_rules  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.evaluation.charts import draw, require_matplotlib  # noqa: PLC0415
     from tidemark.evaluation.moments import Choice, choose  # noqa: PLC0415
     from tidemark.evaluation.registry import HALF_LIVES, Part, entries, recommenders  # noqa: PLC0415
     from tidemark.evaluation.replay import replay  # noqa: PLC0415
-    from tidemark.evaluation.report import make_report  # noqa: PLC0415
+    from tidemark.evaluation.report import make_report, require_reference  # noqa: PLC0415
 
     if out is not None:
         require_matplotlib()
@@ -147,6 +148,7 @@ def evaluate(
     if trained:
         parts.add(Part.trained)
     wanted = recommenders(known, only or (), parts)
+    require_reference([one.name for one in wanted], reference)  # not at the end
     with _progress(told) as progress:
         task = progress.add_task("replaying", total=int(moments.places[-1]))
         replayed = replay(read, wanted, moments, lambda done: progress.update(task, completed=done))
@@ -168,17 +170,18 @@ def evaluate(
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _check_half_lives(given: Sequence[float], named: Collection[str | None] | None) -> None:
-    """Refuse those that are none, and those that nothing asked for has; `named`: None, all."""
+def _checked_half_lives(given: Sequence[float], only: Collection[str] | None) -> list[float]:
+    """Each once; refused are those that are none, and those that nothing asked for has."""
     from tidemark.evaluation.registry import decayed_name  # noqa: PLC0415 # as above
 
-    if not given:
-        return
-    if min(given) <= 0:
-        raise fail(f"--half-life is {min(given):g}; expected days above 0", WRONG_USAGE)
-    if named is not None and not {*map(decayed_name, given)} & {*named}:
-        name = decayed_name(given[0])
-        raise fail(f"--half-life is of {name}, which --only leaves out: name it too", WRONG_USAGE)
+    for days in given:
+        if not 0 < days < math.inf:
+            raise fail(f"--half-life is {days:g}; expected days above 0", WRONG_USAGE)
+        if only and (name := decayed_name(days)) not in only:
+            raise fail(
+                f"--half-life is of {name}, which --only leaves out: name it too", WRONG_USAGE
+            )
+    return list(dict.fromkeys(given))
 
 
 def _policy(settings: Settings) -> Policy:

@@ -7,6 +7,7 @@ from typing import Any
 import typer  # noqa: TC002 # typer reads it at run time
 from rich.table import Table
 
+from store.mean_vector import LEAST_ITEMS
 from tidemark.cli.ask import ask
 from tidemark.cli.common import AsJson, ConfigFile, Url, console, print_json, shown
 
@@ -37,10 +38,8 @@ def inspect(
         facts.add_row("", f"{upcoming['profiles']:,} profiles, {upcoming['items']:,} items so far")
         if not upcoming["profiles"]:
             facts.add_row("", "its worker is started by: tidemark worker -c NEXT.toml")
-    facts.add_row("searched", _search(found))
-    for name in ("ranker", "sequence"):
-        if found[name] is not None:
-            facts.add_row(name, shown(found[name]))
+    for name, value in _searched_by(found).items():
+        facts.add_row(name, value)
     p50, p99 = (found["freshness"][name] for name in ("p50_seconds", "p99_seconds"))
     if p50 is not None and p99 is not None:
         facts.add_row("freshness", f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms")
@@ -82,10 +81,19 @@ def _ranking(found: dict[str, Any]) -> Table:
     return table
 
 
+def _searched_by(found: dict[str, Any]) -> dict[str, str]:
+    """What decides what is found: of what a service of an earlier version does not say, nothing."""
+    told = {"searched": _search(found)} if "mean_removal" in found else {}
+    trained = {name: found.get(name) for name in ("ranker", "sequence")}
+    return told | {name: shown(value) for name, value in trained.items() if value is not None}
+
+
 def _search(found: dict[str, Any]) -> str:
     if not found["mean_removal"]:
         return "by profiles as they are"
     turned = f", whitened by {found['whitening']:g}" if found["whitening"] else ""
+    if found["items"] < LEAST_ITEMS:
+        return f"by profiles as they are: with {LEAST_ITEMS} items, without their mean{turned}"
     return f"by profiles without the items' mean{turned}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from streams.schema import Item
-from tidemark.errors import EvaluationError
+from tidemark.errors import EvaluationError, WrongRequestError
 from tidemark.evaluation.log import NO_ITEM, ActionLog
 from tidemark.evaluation.tabular import codes, numbers, read_columns, times_ms
 
@@ -222,7 +222,7 @@ def _of_columns(
         return None
 
     if unknown := sorted(set(columns) - set(_CALLED)):
-        raise EvaluationError(f"there is no {unknown[0]}; known: {', '.join(_CALLED)}")
+        raise WrongRequestError(f"there is no {unknown[0]}; known: {', '.join(_CALLED)}")
     users, of_items = named("user_id", needed=True), named("item_id", needed=True)
     times, actions = named("ts", needed=True), named("action")
     stars = named("rating")

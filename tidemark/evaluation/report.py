@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from store.policies import Policy
-from tidemark.errors import EvaluationError
+from tidemark.errors import WrongRequestError
 from tidemark.evaluation.bootstrap import Estimate, Resampling, difference
 from tidemark.evaluation.metrics import MEANS, coverage, of_moments
 from tidemark.evaluation.moments import SEGMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tidemark.evaluation.moments import Choice, Moments
     from tidemark.evaluation.replay import Replayed
 
-__all__ = ["ALL", "Period", "Report", "Row", "make_report"]
+__all__ = ["ALL", "Period", "Report", "Row", "make_report", "require_reference"]
 
 #: In place of a segment's name: all moments.
 ALL = "all"
@@ -140,7 +140,7 @@ def make_report(
         whitening: likewise.
 
     Raises:
-        EvaluationError: the reference is not among them.
+        WrongRequestError: the reference is not among them.
     """
     segments = {ALL: np.ones(len(moments), np.bool_), **moments.segments()}
     measured = {one.name: of_moments(one) for one in replayed}
@@ -196,16 +196,26 @@ def make_report(
     )
 
 
+def require_reference(names: Collection[str], wanted: str | None) -> None:
+    """Refuse to compare with what is not evaluated.
+
+    Raises:
+        WrongRequestError: `wanted` is not among the names.
+    """
+    if wanted is not None and wanted not in names:
+        raise WrongRequestError(
+            f"the reference {wanted} is not among what is evaluated; expected one of "
+            f"{', '.join(names)}"
+        )
+
+
 def _reference(
     measured: Mapping[str, Mapping[str, NDArray[np.float64]]],
     kinds: Mapping[str, str],
     wanted: str | None,
 ) -> str:
+    require_reference(measured, wanted)
     if wanted is not None:
-        if wanted not in measured:
-            raise EvaluationError(
-                f"the reference {wanted} is not among what is evaluated: {', '.join(measured)}"
-            )
         return wanted
     for name in measured:
         if kinds[name] == "system":

@@ -55,9 +55,17 @@ def read_columns(file: Path) -> dict[str, list[str | None]]:
                     null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True,
                 ),
             )  # fmt: skip
-        return {name: _strings(table[name]) for name in table.column_names}
     except (OSError, pa.ArrowException) as error:
         raise EvaluationError(f"{file} cannot be read: {error}") from error
+    names = table.column_names
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise EvaluationError(f"{file} has the column {twice[0]!r} twice; expected it once")
+    if len(names) == 1 and (separators := [one for one in ";|\t" if one in names[0]]):
+        raise EvaluationError(
+            f"{file} has one column, {names[0]!r}, which seems to be several divided by "
+            f"{separators[0]!r}; expected commas, or tabs in a file whose name ends in .tsv"
+        )
+    return {name: _strings(table[name]) for name in names}
 
 
 def _strings(column: Any) -> list[str | None]:

@@ -197,7 +197,7 @@ def train_influence(
     )  # fmt: skip
     given = examples(table, equal)
     whole = fit(*given, len(table.features), half_life_seconds=model.fitted.half_life_seconds)
-    drawn = bootstrap(given[0], whole, rounds=plan.rounds, steps=20, seed=plan.seed)
+    drawn = bootstrap(given[0], whole, rounds=plan.rounds, seed=plan.seed)
     return Outcome(
         model=_model(log, served, model, default, parts[0][-1], encoder_id),
         promoted=promoted,

@@ -195,7 +195,9 @@ def _parts(
         if not len(places):
             raise EvaluationError(
                 f"actions {begin:,} to {end:,} of the log {log.name} have no positive one on a new "
-                f"item by a user with {_FEWEST} earlier ones; expected some: give a longer log"
+                f"item by a user with {_FEWEST} earlier ones; expected some: give a longer log, "
+                f"or actions of strength {_POSITIVE:g} or more (ratings, or kinds of action that "
+                "the settings give as much: actions.NAME.strength)"
             )
         found.append(np.sort(draw.permutation(places)[: plan.choices]))
     return found[0], found[1]

@@ -104,7 +104,9 @@ def prepare(actions: Actions, plan: Plan) -> Course:
         if len(part) < _FEWEST:
             raise TrainingError(
                 f"the part {name} of the log has {len(part)} moments at which a user who acted "
-                f"before takes something new; at least {_FEWEST} are needed: give a longer log"
+                f"before takes something new; at least {_FEWEST} are needed: give a "
+                "longer log, or one with ratings or kinds of action that are positive by the "
+                "settings (actions.NAME.strength)"
             )
     if len(held_out) > _MOST_JUDGED:
         draws = np.random.default_rng(plan.seed)
