@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from tidemark.evaluation.protocol import Recommender
 
 __all__ = [
-    "ABLATIONS", "HALF_LIVES", "POLICIES", "WHITENINGS", "Entry", "Kind", "Part", "entries",
-    "recommenders",
+    "ABLATIONS", "HALF_LIVES", "POLICIES", "WHITENINGS", "Entry", "Kind", "Part",
+    "decayed_name", "entries", "recommenders",
 ]  # fmt: skip
 
 
