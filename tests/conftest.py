@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         compiler.wait()
         if compiler.returncode:
             raise pytest.UsageError(f"compiling the loops ended with {compiler.returncode}")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_python_has_it() -> None:
+    """A command that an earlier test ran in this process may have left it at errors alone."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 # Where pictures of pages go. Not under its own name any more: processes that tests start refuse a

@@ -7,7 +7,6 @@ from typing import Any
 import typer  # noqa: TC002 # typer reads it at run time
 from rich.table import Table
 
-from store.mean_vector import LEAST_ITEMS
 from tidemark.cli.ask import ask
 from tidemark.cli.common import AsJson, ConfigFile, Url, console, print_json, shown
 
@@ -89,6 +88,8 @@ def _searched_by(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _search(found: dict[str, Any]) -> str:
+    from store.mean_vector import LEAST_ITEMS  # noqa: PLC0415 # see tidemark.cli.common
+
     if not found["mean_removal"]:
         return "by profiles as they are"
     turned = f", whitened by {found['whitening']:g}" if found["whitening"] else ""
