@@ -134,6 +134,11 @@ class Catalogue:
         """What the index is searched for, to rank by nearness to the vectors, ``(…, dim)``."""
         return self._popularity.query(vector, wanted.popularity)
 
+    @property
+    def mean_removal(self) -> bool:
+        """Whether profiles are searched for without the items' mean, now."""
+        return self._mean is not None and self._mean.in_force
+
     def query_of_profile(
         self, directions: NDArray[np.float32], wanted: Wanted
     ) -> NDArray[np.float32]:

@@ -46,13 +46,18 @@ class MeanVector:
     def refresh(self) -> None:
         """Do what is put off while items come and go: of a mean, nothing."""
 
+    @property
+    def in_force(self) -> bool:
+        """Whether there are items enough for a mean."""
+        return self._count >= LEAST_ITEMS
+
     def removed_from(self, profiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Profiles without the mean m, ``(p − m) / |p − m|``; as they are with too few items.
 
         Args:
             profiles: ``(…, dim) float32`` unit vectors.
         """
-        if self._count < LEAST_ITEMS:
+        if not self.in_force:
             return profiles
         moved = profiles - (self._total / self._count).astype(np.float32)
         norms = np.linalg.norm(moved, axis=-1, keepdims=True)

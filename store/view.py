@@ -97,7 +97,7 @@ class RetrievalView:
         self.dim = dim
         self.encoder_id = encoder_id
         self.sequence, self.ranker = sequence, ranker
-        self.mean_removal, self.whitening = mean_removal, whitening
+        self._whitening = whitening
         self.live = False
         self._sensor: Sensor = Sensor() if sensor is None else sensor
         self.records = RecordTally(encoder_id, self._sensor)
@@ -136,6 +136,16 @@ class RetrievalView:
         # Also before the first record there is something to be told.
         for name, index in (("items", items), ("profiles", self._profiles.index)):
             self._sensor.on_index_size(name, len(index))
+
+    @property
+    def mean_removal(self) -> bool:
+        """Whether profiles are searched for without the items' mean, now."""
+        return self._catalogue.mean_removal
+
+    @property
+    def whitening(self) -> float:
+        """The power by which they are turned as well; 0: they are not."""
+        return self._whitening if self.mean_removal else 0.0
 
     @property
     def mismatch(self) -> str | None:

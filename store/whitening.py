@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from store.blas import one_blas_thread
-from store.mean_vector import LEAST_ITEMS, MeanVector, directions
+from store.mean_vector import MeanVector, directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class Whitening(MeanVector):
 
     def refresh(self) -> None:
         """Make the turn anew where items have changed enough since; without one there is none."""
-        if self._count < LEAST_ITEMS:
+        if not self.in_force:
             self._turn = None
         elif self._turn is None or self._changed > _CHANGED * self._count:
             self._turn, self._changed = self._turned(), 0
@@ -62,7 +62,7 @@ class Whitening(MeanVector):
     def removed_from(self, profiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """As `MeanVector.removed_from`, and turned as the last `refresh` says."""
         moved = super().removed_from(profiles)
-        if self._turn is None or self._count < LEAST_ITEMS:
+        if self._turn is None or not self.in_force:
             return moved
         with one_blas_thread():
             turned: NDArray[np.float32] = moved @ self._turn

@@ -339,7 +339,7 @@ class Status:
     ``recall`` what their searches find of the true best, as probed lately (nothing where all is
     found), ``sequence`` the id of the trained profile function, ``ranker`` the version of what
     orders by ``rank=mlp``, ``mean_removal`` whether profiles are searched for without the items'
-    mean once these are enough, ``whitening`` the power by which they are turned as well,
+    mean, as from 100 items on, ``whitening`` the power by which they are turned as well,
     ``generation`` the topic of the profiles, ``ranking`` is null where nothing is learned,
     ``upcoming`` as a rule.
     """

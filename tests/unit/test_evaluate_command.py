@@ -15,7 +15,7 @@ from store.influence import Influence, save_influence
 from store.policies import Policy
 from tidemark.cli.evaluation_tables import signed
 from tidemark.cli.main import app, main
-from tidemark.errors import EvaluationError, SettingsError, TidemarkError
+from tidemark.errors import EvaluationError, SettingsError, TidemarkError, WrongRequestError
 from tidemark.evaluation.charts import require_matplotlib, spread
 
 #: Small vectors that need no model, and no cache left behind.
@@ -186,17 +186,10 @@ def test_what_cannot_be_is_said(log: str, words: list[str], says: str) -> None:
     assert says in str(done.exception)
 
 
-def test_wrong_usage_ends_with_two(log: str) -> None:
-    done = run(log, "--half-life", "0")
-    assert done.exit_code == 2
-    assert "expected" in done.output
-
-
 def test_a_half_life_that_nothing_is_asked_by_is_refused(log: str) -> None:
     done = run(log, "--half-life", "7", "--only", "popularity")
-    assert done.exit_code == 2
-    assert "--half-life is of popularity-7d, which --only leaves out" in done.output
-    assert run(log, "--half-life", "nan").exit_code == 2
+    assert isinstance(done.exception, WrongRequestError)
+    assert "--half-life is of popularity-7d, which --only leaves out" in str(done.exception)
     again = report_of(log, *("--half-life", "7") * 2, "--only", "popularity-7d")
     assert [row["name"] for row in again["rows"]] == ["popularity-7d"]
 
@@ -205,7 +198,8 @@ def test_a_half_life_that_nothing_is_asked_by_is_refused(log: str) -> None:
     "words",
     [("--only", "magic"), ("--from", "0.9", "--until", "0.5"), ("--corrupt", "rain:0.1"),
      ("--corrupt", "random:2"), ("--positive", "3"), ("--column", "colour=user_id"),
-     ("--only", "popularity", "--reference", "popularty")],
+     ("--only", "popularity", "--reference", "popularty"),
+     ("--half-life", "0"), ("--half-life", "nan"), ("--half-life", "7", "--only", "popularity")],
     ids=" ".join,
 )  # fmt: skip
 def test_what_no_log_can_have_is_wrong_usage(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +11,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tidemark.cli.common import (
-    WRONG_USAGE,
     AsJson,
     ConfigFile,
     LogLevel,
     console,
     errors,
-    fail,
     load,
     print_json,
     setup_logging,
@@ -28,7 +25,7 @@ from tidemark.cli.outputs import ready_folder
 from tidemark.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -114,14 +111,14 @@ def evaluate(
     settings = load(config)
     policy, retrieval = _policy(settings), settings.retrieval
     columns = columns_of(column)
-    half_life = _checked_half_lives(half_life or (), only)
     from tidemark.compose.parts import action_rules  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.evaluation.charts import draw, require_matplotlib  # noqa: PLC0415
     from tidemark.evaluation.moments import Choice, choose  # noqa: PLC0415
-    from tidemark.evaluation.registry import HALF_LIVES, Part, entries, recommenders  # noqa: PLC0415
+    from tidemark.evaluation.registry import Part, entries, half_lives_of, recommenders  # noqa: PLC0415
     from tidemark.evaluation.replay import replay  # noqa: PLC0415
     from tidemark.evaluation.report import make_report, require_reference  # noqa: PLC0415
 
+    half_lives = half_lives_of(half_life or (), only or ())
     if out is not None:
         require_matplotlib()
     choice = Choice(
@@ -139,7 +136,7 @@ def evaluate(
         read, moments = _spoilt(read, moments, corrupt, seed)
     known = entries(
         read, rules, _vectors(settings, read, state, told), positive=positive,
-        half_lives=half_life or HALF_LIVES, seed=seed,
+        half_lives=half_lives, seed=seed,
         policy=policy, mean_removal=retrieval.mean_removal, whitening=retrieval.whitening,
     )  # fmt: skip
     parts = {Part.always}
@@ -168,20 +165,6 @@ def evaluate(
         console.print(part)
     for path in written:
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _checked_half_lives(given: Sequence[float], only: Collection[str] | None) -> list[float]:
-    """Each once; refused are those that are none, and those that nothing asked for has."""
-    from tidemark.evaluation.registry import decayed_name  # noqa: PLC0415 # as above
-
-    for days in given:
-        if not 0 < days < math.inf:
-            raise fail(f"--half-life is {days:g}; expected days above 0", WRONG_USAGE)
-        if only and (name := decayed_name(days)) not in only:
-            raise fail(
-                f"--half-life is of {name}, which --only leaves out: name it too", WRONG_USAGE
-            )
-    return list(dict.fromkeys(given))
 
 
 def _policy(settings: Settings) -> Policy:

@@ -88,13 +88,9 @@ def _searched_by(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _search(found: dict[str, Any]) -> str:
-    from store.mean_vector import LEAST_ITEMS  # noqa: PLC0415 # see tidemark.cli.common
-
     if not found["mean_removal"]:
         return "by profiles as they are"
     turned = f", whitened by {found['whitening']:g}" if found["whitening"] else ""
-    if found["items"] < LEAST_ITEMS:
-        return f"by profiles as they are: with {LEAST_ITEMS} items, without their mean{turned}"
     return f"by profiles without the items' mean{turned}"
 
 

@@ -97,7 +97,7 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
     from streams.health import Health  # noqa: PLC0415
     from streams.health_server import HealthServer  # noqa: PLC0415
     from streams.processes import require_free_port  # noqa: PLC0415
-    from tidemark.logs import setup_logging  # noqa: PLC0415
+    from tidemark.logs import setup_logging, tell_no_tracebacks  # noqa: PLC0415
     from tidemark.tracing import open_tracer  # noqa: PLC0415
 
     setup_logging(settings.logging.level, settings.logging.format, ids=current_batch)
@@ -117,7 +117,7 @@ def run_worker(settings: Settings, state: Path, **seams: Unpack[WorkerSeams]) ->
         _spare_the_collector()
         if settings.logging.format == "text":
             serving.enter_context(RestoreBar("restoring profiles", lambda: health.restoring))
-        _run_until_stopped(running)
+        _run_until_stopped(running, tell_no_tracebacks)
     if not _closes(encoding):
         # All that counts is done: what the encoder still works on was never acknowledged.
         logger.warning("the encoder did not end within %.0f s; leaving", _CLOSE_SECONDS)
@@ -138,9 +138,8 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
-def _run_until_stopped(running: Worker) -> None:
+def _run_until_stopped(running: Worker, on_failure: Callable[[], None]) -> None:
     """Run until SIGTERM or SIGINT; whatever ends it, the process ends in time."""
-    from tidemark.logs import tell_no_tracebacks  # noqa: PLC0415 # see tidemark.cli.common
 
     def leave_in_time(reason: Exception | None = None) -> None:
         last = threading.Timer(_STOP_SECONDS, _leave, [reason])
@@ -163,7 +162,7 @@ def _run_until_stopped(running: Worker) -> None:
         except Exception as error:
             # What it failed of may also keep a thread, and with it the process.
             leave_in_time(error)
-            tell_no_tracebacks()
+            on_failure()
             raise
 
     asyncio.run(run())

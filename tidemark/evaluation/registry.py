@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABLATIONS", "HALF_LIVES", "POLICIES", "WHITENINGS", "Entry", "Kind", "Part",
-    "decayed_name", "entries", "recommenders",
+    "entries", "half_lives_of", "recommenders",
 ]  # fmt: skip
 
 
@@ -251,13 +252,28 @@ def recommenders(
     return [entry.build() for entry in known if entry.name in only or entry.part in added]
 
 
-def decayed_name(days: float) -> str:
-    """What decayed popularity of a half-life is called."""
+def half_lives_of(given: Sequence[float], only: Collection[str]) -> tuple[float, ...]:
+    """Those of decayed popularity, days: each once that is given, or `HALF_LIVES`.
+
+    Raises:
+        WrongRequestError: one is none, or nothing that is named by `only` has it.
+    """
+    for days in given:
+        if not 0 < days < math.inf:
+            raise WrongRequestError(f"--half-life is {days:g}; expected days above 0")
+        if only and (name := _decayed_name(days)) not in only:
+            raise WrongRequestError(
+                f"--half-life is of {name}, which --only leaves out; expected it there, too"
+            )
+    return tuple(dict.fromkeys(given)) or HALF_LIVES
+
+
+def _decayed_name(days: float) -> str:
     return f"popularity-{days:g}d"
 
 
 def _decayed(log: ActionLog, days: float) -> Entry:
-    name = decayed_name(days)
+    name = _decayed_name(days)
     return Entry(name, Kind.untrained, lambda: DecayedPopularity(log, days, name))
 
 
