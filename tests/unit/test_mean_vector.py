@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from store_fakes import ENCODER, X, Y, item_record
 
+from store.indexes.exact import ExactIndex
 from store.mean_vector import LEAST_ITEMS, MeanVector
+from store.view import RetrievalView
 from tidemark.training.profiles import searched_for
 
 DIM = 8
@@ -110,3 +113,18 @@ def test_trainings_search_as_the_service_does_whatever_the_length_of_a_profile()
     assert found[2].tolist() == [0.0] * DIM
     kept = searched_for(profiles, items, mean_removal=False)
     assert kept[:2] == pytest.approx(units(3, seed=1)[:2], abs=1e-6)
+
+
+def test_a_view_tells_what_profiles_are_searched_by() -> None:
+    def told(view: RetrievalView) -> tuple[bool, float]:
+        return view.mean_removal, view.whitening
+
+    records = [item_record(f"i{at}", X + at * Y) for at in range(LEAST_ITEMS)]
+    view = RetrievalView(len(X), ENCODER, lambda dim, _: ExactIndex(dim), whitening=0.25)
+    view.apply_items(records[:-1])
+    assert told(view) == (False, 0.0)  # one is missing
+    view.apply_items(records[-1:])
+    assert told(view) == (True, 0.25)
+    without = RetrievalView(len(X), ENCODER, lambda dim, _: ExactIndex(dim), mean_removal=False)
+    without.apply_items(records)
+    assert told(without) == (False, 0.0)
