@@ -15,7 +15,7 @@ from evaluation_logs import RULES, log_of, write_log
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from store import mean_vector, whitening
+from store import mean_vector
 from store.influence import Influence
 from store.policies import Policy
 from streams.schema import Item
@@ -66,7 +66,6 @@ def _log(users: int, actions: int, topic_of: Callable[[int, int, float], int]) -
 
 def test_profiles_are_searched_for_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mean_vector, "LEAST_ITEMS", 1)
-    monkeypatch.setattr(whitening, "LEAST_ITEMS", 1)
     found = [tuned(tastes(), Policy(), mean_removal=on).ndcg for on in (True, False)]
     found.append(tuned(tastes(), Policy(), whitening=1.0).ndcg)
     assert len({*found}) == len(found)
