@@ -18,7 +18,7 @@ AREAS = {
     "streams": ("consumption", "whole_path", "cold", "growth", "freshness", "restore"),
     "encoders": ("models", "cache"),
     "store": ("upserts", "mixed", "batch", "million", "memory", "peers", "restore"),
-    "quality": ("retrieval", "robustness", "learning", "ranker"),
+    "quality": ("retrieval", "robustness", "encoder", "learning", "ranker"),
 }
 
 _REPETITIONS = 5

@@ -147,12 +147,15 @@ class Load:
                     kafka.send(topic, b"nonsense", key=b"u")
 
     def ask(self, side: Side) -> None:
-        """Requests for candidates, ten a second at most."""
+        """Requests for candidates, ten a second at most.
+
+        Of so many users that what an index misses for some does not hang on who they are.
+        """
         with httpx.Client(base_url=f"http://{side.address}", timeout=20.0) as client:
             for turn in itertools.count():
                 if self._stopping.wait(0.1):
                     return
-                client.get(f"/v1/users/u{turn % 7}/candidates")
+                client.get(f"/v1/users/u{turn % 40}/candidates")
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 TidemarkError
 ├── SettingsError      a setting is wrong: names it, what it is, what was expected
+├── CheckpointError    a training's checkpoint cannot be written, or gone on from
 ├── NotReadyError      a part did not start in time
 ├── EvaluationError    a log cannot be read, or what is learned from it is not to be had
 │   └── WrongRequestError  what was asked of a log is nothing that can be
 ├── RankerError        a ranker cannot be read, written or trained
 ├── RetrievalError     the retrieval service did not answer, or not what was asked
-├── SequenceError      a sequence model, or a checkpoint of one, cannot be read or written
+├── SequenceError      a sequence model cannot be read or written
 └── SoakError          a fault test cannot be run as asked
     └── FaultMissedError   a fault did not come about
 """
@@ -15,6 +16,7 @@ TidemarkError
 from __future__ import annotations
 
 __all__ = [
+    "CheckpointError",
     "EvaluationError",
     "FaultMissedError",
     "NotReadyError",
@@ -34,6 +36,10 @@ class TidemarkError(Exception):
 
 class SettingsError(TidemarkError):
     """A setting is wrong."""
+
+
+class CheckpointError(TidemarkError):
+    """A training's checkpoint cannot be written, or is not to be gone on from."""
 
 
 class NotReadyError(TidemarkError):
@@ -65,7 +71,7 @@ class RetrievalError(TidemarkError):
 
 
 class SequenceError(TidemarkError):
-    """A sequence model, or a checkpoint of one, cannot be read or written."""
+    """A sequence model cannot be read or written."""
 
 
 class SoakError(TidemarkError):

@@ -7,6 +7,7 @@ is logged names topics, partitions, offsets and routes, never users, items or th
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import sys
@@ -78,14 +79,17 @@ def tell_no_tracebacks() -> None:
     root = logging.getLogger()
     if root.level > logging.DEBUG:
         for handler in root.handlers:
-            handler.addFilter(_without_traceback)
+            if isinstance(handler.formatter, _Text | _Json):
+                handler.formatter.tracebacks = False
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and record.exc_info[1] is not None:
-        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
-        record.exc_info = record.exc_text = None
-    return True
+def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
+    if not record.exc_info or record.exc_info[1] is None:
+        return record
+    told = copy.copy(record)  # other handlers may tell more of it
+    told.msg, told.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
+    told.exc_info = told.exc_text = None
+    return told
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -155,6 +159,8 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg] # of whatever it
 class _Text(logging.Formatter):
     """``time level logger message``, then the ids; what has several lines is made one."""
 
+    tracebacks = True
+
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
@@ -164,12 +170,18 @@ class _Text(logging.Formatter):
         return " ".join([said, *(one for one in ids if one not in said)])
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\r", "\\r").replace("\n", "\\n")
+        shown = record if self.tracebacks else _without_traceback(record)
+        return super().format(shown).replace("\r", "\\r").replace("\n", "\\n")
 
 
 class _Json(JsonFormatter):
+    tracebacks = True
+
     def __init__(self) -> None:
         super().__init__(json_ensure_ascii=False)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record if self.tracebacks else _without_traceback(record))
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.rules import ActionRules
     from tidemark.evaluation.log import ActionLog
 
-__all__ = ["LOGS", "Measured", "measured_log", "of_each_log"]
+__all__ = ["LOGS", "Measured", "log_called", "measured_log", "of_each_log"]
 
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 #: By the name that figures are given under.
@@ -54,8 +54,8 @@ class Measured:
 
 
 @cache
-def measured_log(name: str) -> Measured:
-    """One of `LOGS`, read and encoded once.
+def log_called(name: str) -> ActionLog:
+    """One of `LOGS`, read once.
 
     Raises:
         TidemarkError: it is not there.
@@ -65,8 +65,17 @@ def measured_log(name: str) -> Measured:
         raise TidemarkError(
             f"{place} is missing: name a folder with {', '.join(LOGS.values())} as QUALITY_LOGS"
         )
-    settings = load_settings()
-    log = read_log(place)
+    return read_log(place)
+
+
+@cache
+def measured_log(name: str) -> Measured:
+    """One of `LOGS`, read and encoded once.
+
+    Raises:
+        TidemarkError: it is not there.
+    """
+    settings, log = load_settings(), log_called(name)
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         vectors, _ = encode_catalogue(settings, log.catalogue, Path(folder))
     return Measured(log, action_rules(settings), vectors)

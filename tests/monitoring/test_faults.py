@@ -70,7 +70,11 @@ class System:
                 if one["labels"]["job"] == job
             }
 
-        wait_until(lambda: found().keys() >= set(names), check=self.check, seconds=seconds)
+        try:
+            wait_until(lambda: found().keys() >= set(names), check=self.check, seconds=seconds)
+        except AssertionError as error:
+            there = self.prometheus.query("ALERTS or tidemark_index_recall")
+            raise AssertionError(f"{names} of {job} do not fire; there is {there}") from error
         for name in names:
             said = " ".join(found()[name].values())
             assert "error expanding" not in said

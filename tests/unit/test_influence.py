@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import numpy as np
 import pytest
+from safetensors import safe_open
 from streams_fakes import unit_rows
 
-from encoders.training.influence import Examples, bootstrap, fit, losses
+from encoders.training.influence import Examples, InfluenceFit, bootstrap, fit, losses
 from store.errors import PolicyError
 from store.influence import Influence, load_influence, save_influence
 from store.policies import Policy
 from streams.rules import ActionRule, ActionRules, RatingScale
 from streams.schema import Action, Item
+from tidemark.errors import CheckpointError
 from tidemark.evaluation.log import ActionLog
 from tidemark.settings import DEFAULT_ACTIONS, load_settings
 from tidemark.training.features import features_of
 from tidemark.training.histories import earlier_actions, repeated
-from tidemark.training.influence import Plan, train_influence
+from tidemark.training.influence import Outcome, Plan, train_influence
+from tidemark.training.influence_fits import InfluenceFits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,6 +176,56 @@ def test_what_foretells_gets_the_weight_and_retrieves_more() -> None:
     gain = outcome.judged[1].gain
     assert gain is not None
     assert gain.mean > 0
+
+
+def test_interrupted_and_resumed_it_is_as_if_it_had_not_been(tmp_path: Path) -> None:
+    plan = Plan(choices=200, negatives=4, half_lives=(60.0, 3_600.0), rounds=2)
+    fitted: list[tuple[str, float]] = []
+
+    def train(resume: bool, until: int, plan: Plan = plan) -> Outcome:
+        def told(name: str, half_life: float, _: float) -> None:
+            fitted.append((name, half_life))
+            if len(fitted) == until:
+                raise KeyboardInterrupt
+
+        return train_influence(
+            make_log(), vectors(), encoder_id="e", rules=RULES, policy=Policy(), feelings={},
+            plan=plan, checkpoint=tmp_path / "c", resume=resume, on_fit=told,
+        )  # fmt: skip
+
+    whole = train(resume=False, until=0)
+    of_all = [*fitted]
+    fitted.clear()
+    with pytest.raises(KeyboardInterrupt):
+        train(resume=False, until=3)
+    kept = (tmp_path / "c").read_bytes()
+    with safe_open(tmp_path / "c", "np") as found:
+        assert len({name.rpartition("/")[0] for name in found.keys()}) == 3  # noqa: SIM118
+    fitted.clear()
+    assert train(resume=True, until=0) == whole
+    assert fitted == of_all
+    (tmp_path / "c").write_bytes(kept)
+    with pytest.raises(CheckpointError, match="of another training: negatives was 4 and is 5"):
+        train(resume=True, until=0, plan=replace(plan, negatives=5))
+
+
+def test_what_is_in_a_checkpoint_is_not_fitted_again(tmp_path: Path) -> None:
+    def make() -> InfluenceFit:
+        return InfluenceFit(np.array([1.5, 0.5]), 60.0, 9.0, (0.1, 0.2), (3.0, 2.0), (2.5, 2.6))
+
+    def fail() -> NoReturn:
+        raise AssertionError("it was there")
+
+    file, identity = tmp_path / "c", {"seed": 1}
+    made = InfluenceFits(file, identity).get("influence", 60.0, make)
+    again = InfluenceFits(file, identity, resume=True)
+    found = again.get("influence", 60.0, fail)
+    assert found.factors.tolist() == made.factors.tolist()
+    assert replace(found, factors=made.factors) == made
+    with pytest.raises(AssertionError, match="it was there"):
+        again.get("influence", 61.0, fail)
+    with pytest.raises(CheckpointError, match="train anew without --resume"):
+        InfluenceFits(tmp_path / "none", identity, resume=True)
 
 
 def test_profiles_are_searched_for_as_the_settings_say() -> None:

@@ -66,7 +66,9 @@ def test_an_error_is_one_line_too(lines: Callable[[], list[str]]) -> None:
     assert json.loads(line)["exc_info"].endswith(r"with base 10: 'two\nlines'")
 
 
-def test_what_comes_of_an_end_is_told_without_a_traceback(lines: Callable[[], list[str]]) -> None:
+def test_what_comes_of_an_end_is_told_without_a_traceback(
+    lines: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
     def fail() -> str:
         try:
             int("two")
@@ -80,6 +82,7 @@ def test_what_comes_of_an_end_is_told_without_a_traceback(lines: Callable[[], li
     said = json.loads(fail())
     assert said["message"].startswith("task=7 ended at 100% by: ValueError(")
     assert "exc_info" not in said
+    assert caplog.records[-1].exc_info  # whoever else listens is told all of it
     logging.getLogger("store").info("stopped: profiles=%d", 3)
     assert json.loads(lines()[0])["profiles"] == 3
 

@@ -24,7 +24,7 @@ from store.question import answered
 from store.sequence import SequenceProfile, UserSequence, sequence_of
 from streams.rules import ActionRule, ActionRules, RatingScale
 from tidemark.compose.sequence import build_sequence
-from tidemark.errors import EvaluationError, SequenceError, SettingsError
+from tidemark.errors import CheckpointError, EvaluationError, SequenceError, SettingsError
 from tidemark.evaluation.log import ActionLog
 from tidemark.sequence_file import load_sequence, make_sequence, save_sequence
 from tidemark.settings import Settings, load_settings
@@ -232,14 +232,14 @@ def test_interrupted_and_resumed_it_is_as_if_it_had_not_been(tmp_path: Path) -> 
 
 def test_what_is_resumed_is_the_same_training(tmp_path: Path) -> None:
     trained(tmp_path, circle(users=20), epochs=1)
-    with pytest.raises(SequenceError, match="of another training: log was"):
+    with pytest.raises(CheckpointError, match="of another training: log was"):
         trained(tmp_path, circle(users=20, seed=1), resume=True)
-    with pytest.raises(SequenceError, match="of another training: seed was 0 and is 5"):
+    with pytest.raises(CheckpointError, match="of another training: seed was 0 and is 5"):
         trained(tmp_path, circle(users=20), resume=True, seed=5)
-    with pytest.raises(SequenceError, match="of another training: whitening was"):
+    with pytest.raises(CheckpointError, match="of another training: whitening was"):
         trained(tmp_path, circle(users=20), resume=True, whitening=0.5)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"no")
-    with pytest.raises(SequenceError, match="cannot be taken up"):
+    with pytest.raises(CheckpointError, match="cannot be taken up"):
         trained(tmp_path, circle(users=20), resume=True)
 
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["drop_earlier", "ready_file", "ready_folder", "resumable", "write_report"]
+__all__ = [
+    "checkpoint_beside", "drop", "ready_file", "ready_folder", "resumable", "write_report",
+]  # fmt: skip
 
-_REPORT = ".report.json"
+_REPORT, _CHECKPOINT = ".report.json", ".checkpoint"
 
 
 def ready_folder(folder: Path) -> None:
@@ -69,7 +71,7 @@ def resumable(checkpoint: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if _version(checkpoint) not in {None, earlier}:
             errors.print(
-                f"interrupted; the last whole epoch is in {checkpoint}: go on with --resume",
+                f"interrupted; what was learned so far is in {checkpoint}: go on with --resume",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
         raise
@@ -88,16 +90,21 @@ def write_report(out: Path, report: dict[str, object]) -> None:
         raise EvaluationError(f"{beside} cannot be written: {error}") from error
 
 
-def drop_earlier(out: Path) -> None:
-    """What an earlier run left there is not of this one, which gives nothing to serve.
+def drop(file: Path) -> None:
+    """Remove what is of no use any more: a finished checkpoint; a model that an earlier run left.
 
     Raises:
         EvaluationError: it cannot be removed.
     """
     try:
-        out.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
     except OSError as error:
-        raise EvaluationError(f"{out}, of an earlier run, cannot be removed: {error}") from error
+        raise EvaluationError(f"{file}, of no use any more, cannot be removed: {error}") from error
+
+
+def checkpoint_beside(out: Path) -> Path:
+    """``FILE.checkpoint``."""
+    return out.parent / f"{out.name}{_CHECKPOINT}"
 
 
 def _version(file: Path) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import drop_earlier, ready_file, write_report
+from tidemark.cli.outputs import checkpoint_beside, drop, ready_file, resumable, write_report
 
 if TYPE_CHECKING:
     from tidemark.evaluation.log import ActionLog
@@ -33,7 +33,7 @@ __all__ = ["influence", "printed"]
 def influence(
     log: Log,
     out: Annotated[
-        Path, typer.Option(help="Where the model goes (JSON); its report goes beside it.")
+        Path, typer.Option(help="Where the model goes (JSON); report and checkpoint go beside it.")
     ],
     config: ConfigFile = None,
     items: Items = None,
@@ -47,6 +47,9 @@ def influence(
         int, typer.Option(help="Of the bootstrap that gives the weights' intervals.", min=2)
     ] = 40,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint beside the file.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Learn how much each kind of action foretells what follows: the policy influence."""
@@ -65,23 +68,27 @@ def influence(
 
     actions = open_log(log, items, named)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
-    outcome = train_influence(
-        actions,
-        vectors,
-        encoder_id=encoder_id,
-        rules=action_rules(settings),
-        policy=settings.policy.policy(),
-        feelings=_feelings(actions, settings),
-        plan=Plan(
-            until=until,
-            choices=choices,
-            rounds=rounds,
-            seed=seed,
-            mean_removal=settings.retrieval.mean_removal,
-            whitening=settings.retrieval.whitening,
-        ),
-        on_fit=_tell,
-    )
+    checkpoint = checkpoint_beside(out)
+    with resumable(checkpoint):
+        outcome = train_influence(
+            actions,
+            vectors,
+            encoder_id=encoder_id,
+            rules=action_rules(settings),
+            policy=settings.policy.policy(),
+            feelings=_feelings(actions, settings),
+            plan=Plan(
+                until=until,
+                choices=choices,
+                rounds=rounds,
+                seed=seed,
+                mean_removal=settings.retrieval.mean_removal,
+                whitening=settings.retrieval.whitening,
+            ),
+            checkpoint=checkpoint,
+            resume=resume,
+            on_fit=_tell,
+        )
     report = _report(outcome, actions.name)
     write_report(out, report)
     if outcome.promoted:
@@ -90,7 +97,8 @@ def influence(
         except OSError as error:
             raise EvaluationError(f"{out} cannot be written: {error}") from error
     else:
-        drop_earlier(out)
+        drop(out)
+    drop(checkpoint)
     if as_json:
         print_json(report)
     else:

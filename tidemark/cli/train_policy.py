@@ -19,7 +19,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import drop_earlier, ready_file, write_report
+from tidemark.cli.outputs import drop, ready_file, write_report
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def policy(
         except OSError as error:
             raise EvaluationError(f"{out} cannot be written: {error}") from error
     else:
-        drop_earlier(out)
+        drop(out)
     if as_json:
         print_json(report)
     else:

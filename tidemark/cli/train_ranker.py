@@ -18,7 +18,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import drop_earlier, ready_file, resumable, write_report
+from tidemark.cli.outputs import checkpoint_beside, drop, ready_file, resumable, write_report
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def ranker(
 
     actions = open_log(log, items, named)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
-    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    checkpoint = checkpoint_beside(out)
     with resumable(checkpoint):
         outcome = train_ranker(
             actions,
@@ -104,7 +104,8 @@ def ranker(
     if outcome.promoted:
         save_ranker(outcome.ranker, out, actions.name)
     else:
-        drop_earlier(out)
+        drop(out)
+    drop(checkpoint)
     if as_json:
         print_json(report)
     else:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from store.atomic_file import replacing
-from tidemark.errors import SequenceError
+from tidemark.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+    from tidemark.evaluation.log import ActionLog
+
+__all__ = ["digest_of", "log_digest", "read_checkpoint", "write_checkpoint"]
 
 
 def write_checkpoint(
@@ -31,13 +35,13 @@ def write_checkpoint(
         said: of the rest, what JSON can say.
 
     Raises:
-        SequenceError: it cannot be written.
+        CheckpointError: it cannot be written.
     """
     try:
         with replacing(file) as written:
             written.write(save(dict(state), {"said": json.dumps(said)}))
     except (OSError, SafetensorError) as error:
-        raise SequenceError(f"{file} cannot be written: {error}") from error
+        raise CheckpointError(f"{file} cannot be written: {error}") from error
 
 
 def read_checkpoint(
@@ -50,20 +54,33 @@ def read_checkpoint(
         identity: what ``said["identity"]`` must be.
 
     Raises:
-        SequenceError: there is none, it is damaged, or of another training.
+        CheckpointError: there is none, it is damaged, or of another training.
     """
     try:
         with safe_open(file, "np") as found:
             said = json.loads((found.metadata() or {})["said"])
             state = {name: found.get_tensor(name) for name in found.keys()}  # noqa: SIM118 # no dict
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise SequenceError(
+        raise CheckpointError(
             f"{file} cannot be taken up ({error}); train anew without --resume"
         ) from error
     for name, value in identity.items():
         if (was := said.get("identity", {}).get(name)) != value:
-            raise SequenceError(
+            raise CheckpointError(
                 f"{file} is of another training: {name} was {was!r} and is {value!r}; give what it "
                 "was begun with, or train anew without --resume"
             )
     return state, said
+
+
+def digest_of(*arrays: NDArray[Any]) -> str:
+    """12 hex digits over what is in them, for an identity."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def log_digest(log: ActionLog) -> str:
+    """The same over a log's actions."""
+    return digest_of(log.users, log.items, log.ts, log.actions, log.ratings)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from encoders.training.influence import Examples, InfluenceFit, bootstrap, fit
 from store.influence import FEELING_LEVELS, RATING_LEVELS, Influence
 from store.policies import Policy
 from tidemark.errors import EvaluationError
+from tidemark.training.checkpoints import digest_of, log_digest
 from tidemark.training.choices import gather
 from tidemark.training.features import FeatureTable, features_of
 from tidemark.training.held_out import (
@@ -21,10 +23,12 @@ from tidemark.training.held_out import (
     ranks_of,
     recall,
 )
+from tidemark.training.influence_fits import InfluenceFits
 from tidemark.training.profiles import queries_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -146,6 +150,8 @@ def train_influence(
     policy: Policy,
     feelings: Mapping[int, float],
     plan: Plan,
+    checkpoint: Path | None = None,
+    resume: bool = False,
     on_fit: Callable[[str, float, float], None] = lambda *_: None,
 ) -> Outcome:
     """Train and judge.
@@ -159,10 +165,13 @@ def train_influence(
         policy: of the settings; its retrieval is shown beside.
         feelings: how users' words feel, by place; of those that decide a strength.
         plan: how.
+        checkpoint: a file that each fit is kept in; None for none.
+        resume: go on from that file.
         on_fit: told whose weights, a half-life in seconds and the loss on the validation part.
 
     Raises:
         EvaluationError: a part of the log has no choices.
+        CheckpointError: the checkpoint cannot be written or taken up.
     """
     strengths, default = log.strengths(rules), log.weights(rules).astype(np.float64)
     parts = _parts(log, strengths, plan)
@@ -170,6 +179,18 @@ def train_influence(
     served = table.served()
     none = FeatureTable((), np.empty((len(log), 0), np.int32))
     equal = np.ones(len(log))
+    kept = InfluenceFits(
+        checkpoint,
+        {
+            **asdict(plan),
+            "half_lives": list(plan.half_lives),  # as JSON has it
+            "encoder_id": encoder_id,
+            "log": log_digest(log),
+            "vectors": digest_of(vectors),
+            "actions": digest_of(strengths, default, table.codes),
+        },
+        resume=resume,
+    )
 
     def examples(of: FeatureTable, weights: NDArray[np.float64]) -> tuple[Examples, Examples]:
         training, validation = (
@@ -181,7 +202,8 @@ def train_influence(
     def best(name: str, of: FeatureTable, weights: NDArray[np.float64]) -> _Candidate:
         given, fits = examples(of, weights), []
         for half_life in plan.half_lives:
-            fits.append(fit(*given, len(of.features), half_life_seconds=half_life))
+            one = partial(fit, *given, len(of.features), half_life_seconds=half_life)
+            fits.append(kept.get(name, half_life, one))
             on_fit(name, half_life, min(fits[-1].validation))
         chosen = min(fits, key=lambda one: min(one.validation))
         factors = np.append(chosen.factors, 1.0)[of.codes].prod(axis=1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,7 +12,12 @@ from encoders.training.sequence.profile_training import ProfileTraining
 from store.sequence import UserSequence
 from tidemark.errors import EvaluationError
 from tidemark.sequence_file import make_sequence
-from tidemark.training.checkpoints import read_checkpoint, write_checkpoint
+from tidemark.training.checkpoints import (
+    digest_of,
+    log_digest,
+    read_checkpoint,
+    write_checkpoint,
+)
 from tidemark.training.folding import fold_log
 from tidemark.training.held_out import choices_between, ndcg, paired, ranks_of, recall
 from tidemark.training.profiles import searched_for
@@ -152,7 +156,7 @@ def train_sequence(
 
     Raises:
         EvaluationError: the log has too little, or an action without a rule.
-        SequenceError: the checkpoint cannot be written or taken up.
+        CheckpointError: the checkpoint cannot be written or taken up.
     """
     parts = _Parts(log, vectors, rules, policy, settings.length, plan)
     training = ProfileTraining(vectors, settings)
@@ -161,8 +165,9 @@ def train_sequence(
         **asdict(plan),
         "encoder_id": encoder_id,
         "policy": policy.identity,
-        "log": _fingerprint(log),
-        "strengths": _digest(log.strengths(rules), log.weights(rules)),
+        "log": log_digest(log),
+        "vectors": digest_of(vectors),
+        "strengths": digest_of(log.strengths(rules), log.weights(rules)),
     }
     # More of them, or more patience, is no other training.
     del identity["epochs"], identity["patience"]
@@ -198,17 +203,6 @@ def _best(history: list[Epoch]) -> int:
 def _is_over(history: list[Epoch], plan: Plan) -> bool:
     last = history[-1].number
     return last >= plan.epochs or last - _best(history) >= plan.patience
-
-
-def _fingerprint(log: ActionLog) -> str:
-    return _digest(log.users, log.items, log.ts, log.actions, log.ratings)
-
-
-def _digest(*columns: NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for column in columns:
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()[:12]
 
 
 class _Parts:
