@@ -11,8 +11,8 @@ over users, by three rankings:
 - *tidemark*: the learned blend, which has all else that tells something, too.
 
 Logs are counted on which the interval is above zero. The time is of 100,000 actions of
-MovieTweetings, from the log that is read to the folder that is written, texts encoded and verdict
-included.
+MovieTweetings, from the log, once it is read, to the folder that is written, texts encoded and
+verdict included.
 """
 
 from __future__ import annotations

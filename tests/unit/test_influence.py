@@ -205,6 +205,8 @@ def test_interrupted_and_resumed_it_is_as_if_it_had_not_been(tmp_path: Path) -> 
     assert train(resume=True, until=0) == whole
     assert fitted == of_all
     (tmp_path / "c").write_bytes(kept)
+    assert train(resume=True, until=0, plan=replace(plan, rounds=3)).model == whole.model
+    (tmp_path / "c").write_bytes(kept)
     with pytest.raises(CheckpointError, match="of another training: negatives was 4 and is 5"):
         train(resume=True, until=0, plan=replace(plan, negatives=5))
 

@@ -41,6 +41,8 @@ __all__ = ["Judged", "Outcome", "Plan", "Weight", "train_influence"]
 #: A user has done so much before a choice that is looked at.
 _FEWEST = 3
 _MINUTE, _DAY = 60.0, 86_400.0
+#: What of the plan decides no fit.
+_AFTER = {"rounds", "mean_removal", "whitening"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def train_influence(
     kept = InfluenceFits(
         checkpoint,
         {
-            **asdict(plan),
+            **{name: value for name, value in asdict(plan).items() if name not in _AFTER},
             "half_lives": list(plan.half_lives),  # as JSON has it
             "encoder_id": encoder_id,
             "log": log_digest(log),
