@@ -97,8 +97,8 @@ async def _unread(
         **security.for_aiokafka(),
     )
     hand_over_light(consumer)
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign([TopicPartition(*one) for one in begins])
         first = await consumer.beginning_offsets([TopicPartition(*one) for one in begins])
         for place, begin in begins.items():

@@ -63,6 +63,9 @@ class TopicPeek:
             raise BrokerUnavailableError(
                 f"no broker answers at {self._bootstrap}: {error}"
             ) from error
+        except BaseException:  # cancelled: what is connected is let go of
+            await consumer.stop()
+            raise
         self._consumer = consumer
 
     async def stop(self) -> None:

@@ -100,6 +100,9 @@ class TopicTail:
             raise BrokerUnavailableError(
                 f"no broker answers at {self._bootstrap}: {error}"
             ) from error
+        except BaseException:  # cancelled: what is connected is let go of
+            await consumer.stop()
+            raise
         try:
             for topic, wanted in self._topics.items():
                 existing = consumer.partitions_for_topic(topic)
