@@ -128,9 +128,8 @@ def test_a_compiled_model_is_given_a_few_shapes(tiny: Path) -> None:
 def test_compiling_changes_no_vector(tiny: Path) -> None:
     expected = TransformerEncoder(str(tiny), device="cpu", precision="float32").encode(TEXTS)
     compiled = load_encoder(
-        str(tiny), device="cpu", precision="float32", compile_mode="default", batch_tokens=64,
-        max_tokens=16,  # one shape: each is compiled for ten seconds
-    )  # fmt: skip
+        str(tiny), device="cpu", precision="float32", compile_mode="default", batch_tokens=64
+    )
     assert isinstance(compiled, TransformerEncoder)
     assert not compiled.packs
     np.testing.assert_allclose(compiled.encode(TEXTS), expected, atol=1e-5)

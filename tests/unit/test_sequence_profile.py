@@ -238,6 +238,8 @@ def test_what_is_resumed_is_the_same_training(tmp_path: Path) -> None:
         trained(tmp_path, circle(users=20), resume=True, seed=5)
     with pytest.raises(CheckpointError, match="of another training: whitening was"):
         trained(tmp_path, circle(users=20), resume=True, whitening=0.5)
+    with pytest.raises(CheckpointError, match="of another training: vectors was"):
+        trained(tmp_path, circle(users=20), resume=True, vectors=one_hot(24)[::-1])
     (tmp_path / "checkpoint.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="cannot be taken up"):
         trained(tmp_path, circle(users=20), resume=True)

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
+from streams.peek import TopicPeek
 from streams.tail import TopicTail
 
 
@@ -54,3 +56,32 @@ def test_a_stop_that_is_itself_cancelled_ends() -> None:
             await stopping
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "reader", [TopicTail("127.0.0.1:1", {"profiles": None}), TopicPeek("127.0.0.1:1")]
+)
+def test_who_is_cancelled_while_connecting_lets_go_of_what_is_connected(
+    reader: TopicTail | TopicPeek, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, stopped = AIOKafkaConsumer.stop, []
+
+    async def connect(_: AIOKafkaConsumer) -> None:
+        await asyncio.Event().wait()
+
+    async def let_go(consumer: AIOKafkaConsumer) -> None:
+        stopped.append(consumer)
+        await stop(consumer)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "start", connect)
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", let_go)
+
+    async def main() -> None:
+        starting = asyncio.create_task(reader.start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    asyncio.run(main())
+    assert len(stopped) == 1
