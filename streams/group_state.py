@@ -12,6 +12,7 @@ from kafka import TopicPartition as AdminPartition
 from kafka.errors import KafkaError as AdminError
 
 from streams.admin import admin_client
+from streams.closing import close
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.fetching import hand_over_light
 from streams.group_lag import GroupState, Member, Unread, lag_of
@@ -27,7 +28,7 @@ __all__ = ["read_group", "read_unread"]
 
 #: A fresh Kafka has no coordinator for groups yet, and says so for a while.
 _COORDINATOR_SECONDS, _AGAIN_SECONDS = 15.0, 0.3
-_ANSWER_SECONDS, _POLL_MS, _STOP_SECONDS = 20.0, 200, 3.0
+_ANSWER_SECONDS, _POLL_MS = 20.0, 200
 #: The first records are looked at and no more; a broker gives one batch at least.
 _FETCH_BYTES = 16 * 1024
 
@@ -106,7 +107,7 @@ async def _unread(
             consumer.seek(partition, max(begin, first[partition]))
         return await _look(consumer, begins)
     finally:
-        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+        await close(consumer)
 
 
 async def _look(consumer: AIOKafkaConsumer, begins: Mapping[Place, int]) -> dict[Place, Unread]:

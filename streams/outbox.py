@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.activity import Activities
+from streams.closing import close
 from streams.errors import PublishError
 from streams.records import OutPairs, OutRecord, count_of
 from streams.security import PLAINTEXT
@@ -25,8 +26,6 @@ __all__ = ["KafkaOutbox"]
 
 logger = logging.getLogger(__name__)
 
-#: Without a broker the client waits for it.
-_STOP_SECONDS = 3.0
 #: Of one partition's batch; Kafka takes 1 MiB by default.
 _BATCH_BYTES = 900 * 1024
 
@@ -81,18 +80,15 @@ class KafkaOutbox:
         )
         try:
             await producer.start()
-        except KafkaError:
-            await producer.stop()
+        except BaseException:  # cancelled, too: what is connected is let go of
+            await close(producer)
             raise
         self._producer = producer
 
     async def stop(self) -> None:
         """Disconnect."""
         if self._producer is not None:
-            try:
-                await asyncio.wait_for(self._producer.stop(), _STOP_SECONDS)
-            except (KafkaError, TimeoutError) as error:
-                logger.warning("the producer did not stop cleanly: %r", error)
+            await close(self._producer)
 
     async def publish(self, records: Sequence[OutRecord | OutPairs]) -> None:
         """See `streams.records.Outbox`."""

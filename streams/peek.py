@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.closing import close
 from streams.errors import BrokerUnavailableError
 from streams.fetching import hand_over_light
 from streams.security import PLAINTEXT
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TopicPeek"]
 
-logger = logging.getLogger(__name__)
-#: Without a broker the client waits for it.
-_STOP_SECONDS = 3.0
 _ANSWER_SECONDS = 10.0
 _POLL_MS = 200
 
@@ -59,12 +56,12 @@ class TopicPeek:
         try:
             await consumer.start()
         except KafkaError as error:
-            await consumer.stop()
+            await close(consumer)
             raise BrokerUnavailableError(
                 f"no broker answers at {self._bootstrap}: {error}"
             ) from error
         except BaseException:  # cancelled: what is connected is let go of
-            await consumer.stop()
+            await close(consumer)
             raise
         self._consumer = consumer
 
@@ -72,10 +69,7 @@ class TopicPeek:
         """Close the connection."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            try:
-                await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
-            except (KafkaError, TimeoutError) as error:
-                logger.warning("a reader did not stop cleanly: %r", error)
+            await close(consumer)
 
     async def ends(self, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """An offset by partition that its end has reached at least.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.closing import close
 from streams.errors import BrokerUnavailableError, StreamsError, TopicMismatchError
 from streams.fetching import hand_over_light
 from streams.reach import require_access
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["PartitionTail", "TopicTail"]
 
 logger = logging.getLogger(__name__)
-#: Without a broker the client waits for it.
-_STOP_SECONDS = 3.0
 #: How often a tail without its brokers asks why.
 _ASK_SECONDS = 2.0
 #: And how often the same answer is logged.
@@ -95,13 +94,13 @@ class TopicTail:
         try:
             await consumer.start()
         except KafkaError as error:
-            await consumer.stop()
+            await close(consumer)
             await asyncio.to_thread(require_access, self._bootstrap, self._security)
             raise BrokerUnavailableError(
                 f"no broker answers at {self._bootstrap}: {error}"
             ) from error
         except BaseException:  # cancelled: what is connected is let go of
-            await consumer.stop()
+            await close(consumer)
             raise
         try:
             for topic, wanted in self._topics.items():
@@ -127,7 +126,7 @@ class TopicTail:
                 if (place := TopicPartition(topic, number)) in self._partitions:
                     consumer.seek(place, offset)
         except BaseException:
-            await consumer.stop()
+            await close(consumer)
             raise
         self._consumer = consumer
         self._next_question = time.monotonic() + _ASK_SECONDS  # the leaders are connected to now
@@ -136,16 +135,7 @@ class TopicTail:
         """Close the connection."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            try:
-                await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
-            except (KafkaError, TimeoutError) as error:
-                logger.warning("a reader did not stop cleanly: %r", error)
-            except asyncio.CancelledError:
-                # Without its broker aiokafka lets the cancelling of its own fetch out: taken for
-                # ours, it would end the caller's task without a word.
-                if _cancelled():
-                    raise
-                logger.warning("a reader did not stop cleanly: its fetch was waiting for a broker")
+            await close(consumer)
 
     async def poll(self) -> list[FetchedRecord]:
         """Records that came, in offset order by partition; none after ``poll_seconds``.
@@ -332,9 +322,3 @@ async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int] | N
             return set(found)
         await asyncio.sleep(0.2)
     return set() if told else None
-
-
-def _cancelled() -> bool:
-    """Whether this task was asked to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
