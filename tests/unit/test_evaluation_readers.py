@@ -208,7 +208,9 @@ def folder_of(**files: str) -> Callable[[Path], Path]:
         (own(OWN + "u,i,2020-01-01,T,1\nu,i,1,T,1\n"), "row 2 has '1'"),
         (own(OWN + "u,i,,T,1\n"), "row 1 has nothing"),
         (own(OWN + "u,i,nan,T,1\n"), "row 1 has 'nan'"),
-        (own(OWN + "u,i,1e30,T,1\n"), "row 1 has '1e30'"),
+        (own(OWN + "u,i,1e30,T,1\n"), "row 1 has '1e30' .* or ISO 8601$"),
+        (own(OWN + f"u,i,{10**6 * NOON},T,1\n"), "would be microseconds: divide them by 1,000$"),
+        (own(OWN + f"u,i,{10**9 * NOON},T,1\n"), "nanoseconds: divide them by 1,000,000$"),
         (
             own(OWN + 3 * f"u,i,{NOON},T,1\n" + f"u,i,{1000 * NOON},T,1\n"),
             "row 4 has 1[0-9]*000 in .* ts, milliseconds .* where most are seconds, and 1 rows",

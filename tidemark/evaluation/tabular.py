@@ -140,8 +140,17 @@ def _no_time(file: Path, name: str, row: int, value: str | None) -> EvaluationEr
     said = "nothing" if value is None else repr(value)
     return EvaluationError(
         f"{file}: row {row} has {said} in the column {name}; expected a time, and all alike: "
-        "seconds or milliseconds since 1970, or ISO 8601"
+        f"seconds or milliseconds since 1970, or ISO 8601{_unit_of(value)}"
     )
+
+
+def _unit_of(value: str | None) -> str:
+    """A hint, where the number would be of our time in a finer unit."""
+    number = _number(value)
+    for unit, in_a_ms in (("microseconds", 1e3), ("nanoseconds", 1e6)):
+        if number is not None and _SECONDS_BELOW < abs(number) / in_a_ms < _SECONDS_BELOW * 100:
+            return f"; these would be {unit}: divide them by {in_a_ms:,.0f}"
+    return ""
 
 
 def _number(text: str | None) -> float | None:
