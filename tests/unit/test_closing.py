@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
@@ -76,6 +77,51 @@ def test_a_stop_that_is_itself_cancelled_ends() -> None:
     asyncio.run(main())
 
 
+def test_who_was_cancelled_before_stops_all_that_is_left() -> None:
+    """Their own cancelling is not taken for the caller's, which was told of already."""
+    left: list[Connection] = []
+
+    async def caller() -> None:
+        consumers = [connected(cancelled_fetch) for _ in range(2)]
+        left.extend(connection for _, connection in consumers)
+        try:
+            await forever()
+        finally:
+            for consumer, _ in consumers:
+                await closing.close(consumer)
+
+    async def main() -> None:
+        working = asyncio.create_task(caller())
+        await asyncio.sleep(0)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    asyncio.run(main())
+    assert [one.open for one in left] == [False, False]
+
+
+def test_what_swallows_its_cancelling_is_cancelled_again() -> None:
+    async def main() -> None:
+        consumer, _ = connected(cancelled_fetch)
+
+        class Fetcher:
+            close = staticmethod(cancelled_fetch)
+
+            async def fetch(self) -> None:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await forever()
+                await forever()
+
+        consumer._fetcher = Fetcher()  # noqa: SLF001
+        fetching = asyncio.create_task(consumer._fetcher.fetch())  # noqa: SLF001
+        await asyncio.sleep(0)
+        await closing.close(consumer)
+        assert fetching.cancelled()
+
+    asyncio.run(main())
+
+
 def test_what_does_not_stop_in_time_is_disconnected_and_told_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,7 +133,7 @@ def test_what_does_not_stop_in_time_is_disconnected_and_told_of(
         assert not connection.open
 
     asyncio.run(main())
-    assert "a reader did not stop cleanly: TimeoutError()" in caplog.text
+    assert "a reader did not stop cleanly: not before 0.01 s were over" in caplog.text
 
 
 def test_connections_that_do_not_close_are_not_waited_for(
