@@ -18,6 +18,7 @@ from tidemark.evaluation.log import NO_ITEM, ActionLog
 from tidemark.evaluation.readers import read_log
 from tidemark.movielens import find_movielens
 
+MAY_1998 = int(datetime(1998, 5, 1, tzinfo=UTC).timestamp())
 NOON = int(datetime(2024, 3, 1, 12, tzinfo=UTC).timestamp())
 
 
@@ -209,8 +210,9 @@ def folder_of(**files: str) -> Callable[[Path], Path]:
         (own(OWN + "u,i,,T,1\n"), "row 1 has nothing"),
         (own(OWN + "u,i,nan,T,1\n"), "row 1 has 'nan'"),
         (own(OWN + "u,i,1e30,T,1\n"), "row 1 has '1e30' .* or ISO 8601$"),
-        (own(OWN + f"u,i,{10**6 * NOON},T,1\n"), "would be microseconds: divide them by 1,000$"),
-        (own(OWN + f"u,i,{10**9 * NOON},T,1\n"), "nanoseconds: divide them by 1,000,000$"),
+        (own(OWN + f"u,i,{10**6 * NOON},T,1\n"), "may be in microseconds: divide all by 1,000$"),
+        (own(OWN + f"u,i,{10**6 * MAY_1998},T,1\n"), "may be in microseconds"),
+        (own(OWN + f"u,i,{10**9 * NOON},T,1\n"), "in nanoseconds: divide all by 1,000,000$"),
         (
             own(OWN + 3 * f"u,i,{NOON},T,1\n" + f"u,i,{1000 * NOON},T,1\n"),
             "row 4 has 1[0-9]*000 in .* ts, milliseconds .* where most are seconds, and 1 rows",
@@ -268,6 +270,12 @@ def test_what_is_said_of_columns_must_be_known_and_there(tmp_path: Path) -> None
 def test_a_header_that_cannot_be_meant_is_said(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "log.csv").write_text(text)
     with pytest.raises(EvaluationError, match=says):
+        read_log(tmp_path / "log.csv")
+
+
+def test_another_encoding_is_said(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(OWN.encode() + "u,i,1,Café,1\n".encode("latin-1"))
+    with pytest.raises(EvaluationError, match="save it as UTF-8"):
         read_log(tmp_path / "log.csv")
 
 

@@ -19,8 +19,8 @@ __all__ = ["codes", "numbers", "read_columns", "times_ms"]
 
 #: Times below this are seconds: in milliseconds it is 1973.
 _SECONDS_BELOW = 100_000_000_000
-#: No time in milliseconds reaches this: the year 9999 has 253 · 10¹².
-_MOST = 1e15
+#: The year 10000 in milliseconds, as ISO 8601 has none beyond; in microseconds it is 1978.
+_MOST = 253_402_300_800_000
 
 
 def read_columns(file: Path) -> dict[str, list[str | None]]:
@@ -56,7 +56,8 @@ def read_columns(file: Path) -> dict[str, list[str | None]]:
                 ),
             )  # fmt: skip
     except (OSError, pa.ArrowException) as error:
-        raise EvaluationError(f"{file} cannot be read: {error}") from error
+        advice = "; save it as UTF-8" if "invalid UTF8" in str(error) else ""
+        raise EvaluationError(f"{file} cannot be read: {error}{advice}") from error
     names = table.column_names
     if twice := [name for name in names if names.count(name) > 1]:
         raise EvaluationError(f"{file} has the column {twice[0]!r} twice; expected it once")
@@ -149,7 +150,7 @@ def _unit_of(value: str | None) -> str:
     number = _number(value)
     for unit, in_a_ms in (("microseconds", 1e3), ("nanoseconds", 1e6)):
         if number is not None and _SECONDS_BELOW < abs(number) / in_a_ms < _SECONDS_BELOW * 100:
-            return f"; these would be {unit}: divide them by {in_a_ms:,.0f}"
+            return f"; it may be in {unit}: divide all by {in_a_ms:,.0f}"
     return ""
 
 
