@@ -164,6 +164,16 @@ def test_what_is_not_promoted_leaves_its_report_alone(command: str, tmp_path: Pa
     assert [one.name for one in out.parent.iterdir()] == [f"{out.name}.report.json"]
 
 
+@pytest.mark.parametrize("command", ["influence", "ranker", "sequence"])
+def test_nothing_is_read_where_there_is_no_checkpoint_to_resume(
+    command: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / OUT[command]
+    done = train(command, tmp_path / "nowhere.csv", out, "--resume")
+    assert "--resume: there is no " in str(done.exception)
+    assert not out.parent.exists()
+
+
 def interrupted(checkpoint: Path, *, epochs: int) -> None:
     """A training that is stopped after so many."""
     with resumable(checkpoint):

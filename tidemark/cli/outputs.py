@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tidemark.cli.common import errors
-from tidemark.errors import EvaluationError
+from tidemark.errors import CheckpointError, EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
-    "checkpoint_beside", "drop", "ready_file", "ready_folder", "resumable", "write_report",
+    "checkpoint_beside", "drop", "ready_file", "ready_folder", "ready_to_resume", "resumable",
+    "write_report",
 ]  # fmt: skip
 
 _REPORT, _CHECKPOINT = ".report.json", ".checkpoint"
@@ -60,6 +61,16 @@ def ready_file(file: Path, *, reported: bool = True) -> None:
             raise EvaluationError(f"--out: {one} is a folder; expected the name of a file")
         if one.exists() and not os.access(one, os.W_OK):
             raise EvaluationError(f"--out: {one} cannot be written to; name another place")
+
+
+def ready_to_resume(checkpoint: Path) -> None:
+    """See that there is a checkpoint, before minutes are spent on what it would go on with.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if not checkpoint.is_file():
+        raise CheckpointError(f"--resume: there is no {checkpoint}; train anew without --resume")
 
 
 @contextmanager

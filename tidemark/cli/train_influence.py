@@ -20,7 +20,14 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import checkpoint_beside, drop, ready_file, resumable, write_report
+from tidemark.cli.outputs import (
+    checkpoint_beside,
+    drop,
+    ready_file,
+    ready_to_resume,
+    resumable,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from tidemark.evaluation.log import ActionLog
@@ -60,6 +67,9 @@ def influence(
     if not 0 < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above 0 and below 1")
     named = columns_of(column)
+    checkpoint = checkpoint_beside(out)
+    if resume:
+        ready_to_resume(checkpoint)
     ready_file(out)
     from store.influence import save_influence  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
@@ -68,7 +78,6 @@ def influence(
 
     actions = open_log(log, items, named)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
-    checkpoint = checkpoint_beside(out)
     with resumable(checkpoint):
         outcome = train_influence(
             actions,

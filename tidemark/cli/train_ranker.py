@@ -18,7 +18,14 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import checkpoint_beside, drop, ready_file, resumable, write_report
+from tidemark.cli.outputs import (
+    checkpoint_beside,
+    drop,
+    ready_file,
+    ready_to_resume,
+    resumable,
+    write_report,
+)
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -70,6 +77,9 @@ def ranker(
             "profiles without it, and a service with both does not start; leave it out"
         )
     named = columns_of(column)
+    checkpoint = checkpoint_beside(out)
+    if resume:
+        ready_to_resume(checkpoint)
     ready_file(out)
     from encoders.training.ranker import RankerPlan  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
@@ -79,7 +89,6 @@ def ranker(
 
     actions = open_log(log, items, named)
     vectors, encoder_id = encode_catalogue(settings, actions.catalogue)
-    checkpoint = checkpoint_beside(out)
     with resumable(checkpoint):
         outcome = train_ranker(
             actions,

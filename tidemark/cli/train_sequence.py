@@ -21,7 +21,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import ready_folder, resumable
+from tidemark.cli.outputs import ready_folder, ready_to_resume, resumable
 from tidemark.errors import SequenceError
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def sequence(
     settings = load(config)
 
     columns = columns_of(column)
+    if resume:
+        ready_to_resume(out / CHECKPOINT)
     ready_folder(out)
     from encoders.training.sequence.profile_training import (  # noqa: PLC0415 # loads torch
         ProfileTrainingSettings,
