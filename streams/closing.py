@@ -18,10 +18,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aiokafka import AIOKafkaProducer
 
 __all__ = ["close"]
@@ -40,23 +39,24 @@ async def close(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     Raises:
         CancelledError: the caller was cancelled; nothing of the client goes on then, either.
     """
+    kind = "reader" if isinstance(client, AIOKafkaConsumer) else "producer"
     stopping = asyncio.create_task(client.stop())
     try:
         # Raises only where the caller is cancelled: what ends the task is not handed on.
         await asyncio.wait([stopping], timeout=_STOP_SECONDS)
     finally:
         if (went_wrong := _outcome(stopping)) is not None:
+            logger.warning("a %s did not stop cleanly: %s", kind, went_wrong)
             parts = _parts_of(client)
-            logger.warning("a %s did not stop cleanly: %s", parts[0], went_wrong)
-            await _end((client, *parts[1:]))
-            await _hang_up(parts[0], parts[1])
+            await _end(parts)
+            for network in [part for part in parts if isinstance(part, AIOKafkaClient)]:
+                await _hang_up(kind, network)
 
 
-def _parts_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> tuple[str, Any, Any, Any]:
-    """What it is, its network client, and what else of it has tasks; there is no other way."""
-    if isinstance(client, AIOKafkaConsumer):
-        return "reader", client._client, client._fetcher, client._coordinator  # noqa: SLF001
-    return "producer", client.client, client._sender, client._message_accumulator  # noqa: SLF001
+def _parts_of(client: AIOKafkaConsumer | AIOKafkaProducer) -> list[Any]:
+    """The client, and what it holds that is of aiokafka: network, fetcher, sender and others."""
+    held = vars(client).values()
+    return [client, *(part for part in held if type(part).__module__.startswith("aiokafka."))]
 
 
 def _outcome(stopping: asyncio.Task[None]) -> str | None:
@@ -69,7 +69,7 @@ def _outcome(stopping: asyncio.Task[None]) -> str | None:
     return None if error is None else repr(error)
 
 
-def _tasks_of(parts: Iterable[Any]) -> list[asyncio.Task[Any]]:
+def _tasks_of(parts: list[Any]) -> list[asyncio.Task[Any]]:
     """The tasks that run a method of one of these."""
     found = []
     for task in asyncio.all_tasks():
@@ -80,7 +80,7 @@ def _tasks_of(parts: Iterable[Any]) -> list[asyncio.Task[Any]]:
     return found
 
 
-async def _end(parts: tuple[Any, ...]) -> None:
+async def _end(parts: list[Any]) -> None:
     """Cancel all that they run, again and again: some swallow it, and some begin another."""
     deadline = time.monotonic() + _STOP_SECONDS
     while tasks := _tasks_of(parts):
@@ -92,8 +92,9 @@ async def _end(parts: tuple[Any, ...]) -> None:
         await asyncio.wait(tasks, timeout=_AGAIN_SECONDS)
 
 
-async def _hang_up(kind: str, network: Any) -> None:
+async def _hang_up(kind: str, network: AIOKafkaClient) -> None:
     closing = asyncio.create_task(network.close())
     await asyncio.wait([closing], timeout=_STOP_SECONDS)
     if (went_wrong := _outcome(closing)) is not None:
         logger.warning("the connections of a %s did not close: %s", kind, went_wrong)
+        closing.cancel()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 
 from streams import closing
 from streams.outbox import KafkaOutbox
@@ -16,26 +16,36 @@ from streams.peek import TopicPeek
 from streams.tail import TopicTail
 
 
-class Connection:
-    """Stands in for one of aiokafka's to a broker."""
+class Leaving(AIOKafkaConsumer):  # type: ignore[misc] # aiokafka is untyped
+    """A consumer that connects to nothing, and whose stop ends so."""
 
-    def __init__(self) -> None:
-        self.open = True
+    def __init__(self, leave: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(bootstrap_servers="127.0.0.1:1")
+        self.leave = leave
 
-    def close(self, **_: object) -> asyncio.Future[None]:
-        self.open = False
-        closed = asyncio.get_running_loop().create_future()
-        closed.set_result(None)
-        return closed
+    async def stop(self) -> None:
+        await super().stop()
+        await self.leave()
+
+    async def fetch(self) -> None:
+        """Swallows that it is cancelled, once, as a fetch does that waits for others."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await forever()
+        await forever()
 
 
-def connected(leave: Callable[[], Awaitable[None]]) -> tuple[AIOKafkaConsumer, Connection]:
-    """A consumer with a connection, whose fetches are left so; a started one needs a broker."""
-    consumer, connection = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1"), Connection()
-    consumer._closed = False  # noqa: SLF001
-    consumer._fetcher = SimpleNamespace(close=leave)  # noqa: SLF001
-    consumer._client._conns = {"broker": connection}  # noqa: SLF001
-    return consumer, connection
+@pytest.fixture
+def hung_up(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaClient]:
+    """Whose connections were closed: once by a consumer's own stop, and again after a bad one."""
+    closed: list[AIOKafkaClient] = []
+    close = AIOKafkaClient.close
+
+    async def note(network: AIOKafkaClient) -> None:
+        closed.append(network)
+        await close(network)
+
+    monkeypatch.setattr(AIOKafkaClient, "close", note)
+    return closed
 
 
 async def cancelled_fetch() -> None:
@@ -50,45 +60,53 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-def test_the_cancelling_of_the_clients_own_task_does_not_get_out() -> None:
-    ended = []
-
-    async def caller() -> None:
-        consumer, connection = connected(cancelled_fetch)
-        tail = TopicTail("127.0.0.1:1", {"profiles": None})
-        tail._consumer = consumer  # noqa: SLF001
-        await tail.stop()
-        ended.append(connection)
-
-    asyncio.run(caller())
-    assert [one.open for one in ended] == [False]
+async def at_once() -> None:
+    pass
 
 
-def test_a_stop_that_is_itself_cancelled_ends() -> None:
+def test_what_stops_well_is_left_alone(hung_up: list[AIOKafkaClient]) -> None:
+    asyncio.run(closed(at_once))
+    assert len(hung_up) == 1
+
+
+async def closed(leave: Callable[[], Awaitable[None]]) -> None:
+    await closing.close(Leaving(leave))
+
+
+def test_the_cancelling_of_the_clients_own_task_does_not_get_out(
+    hung_up: list[AIOKafkaClient],
+) -> None:
+    asyncio.run(closed(cancelled_fetch))
+    assert len(hung_up) == 2
+
+
+def test_a_stop_that_is_itself_cancelled_ends(hung_up: list[AIOKafkaClient]) -> None:
     async def main() -> None:
-        consumer, connection = connected(forever)
-        stopping = asyncio.create_task(closing.close(consumer))
-        await asyncio.sleep(0)
+        left = asyncio.Event()
+
+        async def leave() -> None:
+            left.set()
+            await forever()
+
+        stopping = asyncio.create_task(closed(leave))
+        await left.wait()
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stopping
-        assert not connection.open
 
     asyncio.run(main())
+    assert len(hung_up) == 2
 
 
-def test_who_was_cancelled_before_stops_all_that_is_left() -> None:
+def test_who_was_cancelled_before_stops_all_that_is_left(hung_up: list[AIOKafkaClient]) -> None:
     """Their own cancelling is not taken for the caller's, which was told of already."""
-    left: list[Connection] = []
 
     async def caller() -> None:
-        consumers = [connected(cancelled_fetch) for _ in range(2)]
-        left.extend(connection for _, connection in consumers)
         try:
             await forever()
         finally:
-            for consumer, _ in consumers:
-                await closing.close(consumer)
+            await closed(cancelled_fetch)
+            await closed(cancelled_fetch)
 
     async def main() -> None:
         working = asyncio.create_task(caller())
@@ -98,23 +116,13 @@ def test_who_was_cancelled_before_stops_all_that_is_left() -> None:
             await working
 
     asyncio.run(main())
-    assert [one.open for one in left] == [False, False]
+    assert len(hung_up) == 4
 
 
 def test_what_swallows_its_cancelling_is_cancelled_again() -> None:
     async def main() -> None:
-        consumer, _ = connected(cancelled_fetch)
-
-        class Fetcher:
-            close = staticmethod(cancelled_fetch)
-
-            async def fetch(self) -> None:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await forever()
-                await forever()
-
-        consumer._fetcher = Fetcher()  # noqa: SLF001
-        fetching = asyncio.create_task(consumer._fetcher.fetch())  # noqa: SLF001
+        consumer = Leaving(cancelled_fetch)
+        fetching = asyncio.create_task(consumer.fetch())
         await asyncio.sleep(0)
         await closing.close(consumer)
         assert fetching.cancelled()
@@ -123,29 +131,25 @@ def test_what_swallows_its_cancelling_is_cancelled_again() -> None:
 
 
 def test_what_does_not_stop_in_time_is_disconnected_and_told_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hung_up: list[AIOKafkaClient],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(closing, "_STOP_SECONDS", 0.01)
-
-    async def main() -> None:
-        consumer, connection = connected(forever)
-        await closing.close(consumer)
-        assert not connection.open
-
-    asyncio.run(main())
+    asyncio.run(closed(forever))
+    assert len(hung_up) == 2
     assert "a reader did not stop cleanly: not before 0.01 s were over" in caplog.text
 
 
 def test_connections_that_do_not_close_are_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    async def hang(_: AIOKafkaClient) -> None:
+        await forever()
+
     monkeypatch.setattr(closing, "_STOP_SECONDS", 0.01)
-    monkeypatch.setattr(Connection, "close", lambda _, **__: asyncio.Future())
-
-    async def main() -> None:
-        await closing.close(connected(cancelled_fetch)[0])
-
-    asyncio.run(main())
+    monkeypatch.setattr(AIOKafkaClient, "close", hang)
+    asyncio.run(closed(at_once))
     assert "the connections of a reader did not close" in caplog.text
 
 

@@ -113,9 +113,12 @@ def drop(file: Path) -> None:
         raise EvaluationError(f"{file}, of no use any more, cannot be removed: {error}") from error
 
 
-def checkpoint_beside(out: Path) -> Path:
-    """``FILE.checkpoint``."""
-    return out.parent / f"{out.name}{_CHECKPOINT}"
+def checkpoint_beside(out: Path, *, resume: bool) -> Path:
+    """``FILE.checkpoint``; raises as `ready_to_resume` where it is to be gone on from."""
+    checkpoint = out.parent / f"{out.name}{_CHECKPOINT}"
+    if resume:
+        ready_to_resume(checkpoint)
+    return checkpoint
 
 
 def _version(file: Path) -> tuple[int, int] | None:

@@ -20,14 +20,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import (
-    checkpoint_beside,
-    drop,
-    ready_file,
-    ready_to_resume,
-    resumable,
-    write_report,
-)
+from tidemark.cli.outputs import checkpoint_beside, drop, ready_file, resumable, write_report
 
 if TYPE_CHECKING:
     from tidemark.evaluation.log import ActionLog
@@ -67,9 +60,7 @@ def influence(
     if not 0 < until < 1:
         raise SettingsError(f"--until is {until:g}; expected above 0 and below 1")
     named = columns_of(column)
-    checkpoint = checkpoint_beside(out)
-    if resume:
-        ready_to_resume(checkpoint)
+    checkpoint = checkpoint_beside(out, resume=resume)
     ready_file(out)
     from store.influence import save_influence  # noqa: PLC0415 # see tidemark.cli.common
     from tidemark.compose.parts import action_rules  # noqa: PLC0415

@@ -18,14 +18,7 @@ from tidemark.cli.common import (
     setup_logging,
 )
 from tidemark.cli.log_argument import Columns, Items, Log, columns_of, open_log
-from tidemark.cli.outputs import (
-    checkpoint_beside,
-    drop,
-    ready_file,
-    ready_to_resume,
-    resumable,
-    write_report,
-)
+from tidemark.cli.outputs import checkpoint_beside, drop, ready_file, resumable, write_report
 from tidemark.cli.train_influence import printed
 
 if TYPE_CHECKING:
@@ -77,9 +70,7 @@ def ranker(
             "profiles without it, and a service with both does not start; leave it out"
         )
     named = columns_of(column)
-    checkpoint = checkpoint_beside(out)
-    if resume:
-        ready_to_resume(checkpoint)
+    checkpoint = checkpoint_beside(out, resume=resume)
     ready_file(out)
     from encoders.training.ranker import RankerPlan  # noqa: PLC0415 # loads torch
     from tidemark.compose.parts import action_rules  # noqa: PLC0415
